@@ -1,0 +1,13 @@
+"""skvae."""
+
+from ._vae_transformer import VAETransformer
+from .latents import Gaussian
+from .likelihoods import Bernoulli, Categorical, DiscretizedLogistic, Normal
+from .objectives import ELBO
+from .priors import StandardNormal
+
+from ._version import __version__
+__all__ = [
+    "ELBO", "Bernoulli", "Categorical", "DiscretizedLogistic", "Gaussian", "Normal",
+    "StandardNormal", "VAETransformer",
+]  # fmt: skip

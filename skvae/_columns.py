@@ -1,0 +1,360 @@
+"""Table → tensors → table: what is learned about each column, and the way back.
+
+A column has a *kind*: continuous, integer, boolean, datetime, categorical, ordered or constant.
+Numeric kinds enter the model as one number y in units of their spread (`_scaling.NumericMap`),
+categorical kinds as a code, constant columns not at all.
+
+The **measure belongs to the column**: counting for integers, booleans, levels and constants,
+Lebesgue for continuous ones, with datetimes in days. Whatever of log p(x) does not depend on z —
+log-derivatives of the scaling, the shares of pooled levels, the surprise of a level or a constant
+never seen — is collected here, in ``log_measure``:
+
+=====================================  =========================================================
+cell                                   contribution to log p(x), beside the likelihood's
+=====================================  =========================================================
+missing                                0
+continuous, under a density            log dy/dx
+continuous, under a mass               − log resolution
+known level of n seen cells            log n/(n + 1)
+unknown level, no level was pooled     − log(n + 1)
+pooled level seen c of C times         log c/(C + 1), beside p(pooled | z)
+unknown level where some were pooled   − log(C + 1), beside p(pooled | z)
+constant column, the seen value        log n/(n + 1)
+constant column, another value         − log(n + 1)
+=====================================  =========================================================
+
+so that every column sums to one over its seen levels and "anything else" (Laplace's rule).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ._scaling import NumericMap, choose_map
+from ._tables import TICKS_PER_DAY, Cells, type_name
+
+MAX_DECIMALS = 12
+MAX_INDICATORS = 32  # categorical columns up to this many levels enter the encoder as indicators
+
+
+@dataclass
+class EncodedColumn:
+    """`values`: y of numeric columns, codes of categorical ones; `interval`: lower edge and width of y's cell."""
+
+    values: np.ndarray
+    missing: np.ndarray
+    log_measure: np.ndarray
+    interval: np.ndarray | None = None
+
+
+@dataclass
+class Column:
+    """What every fitted column knows: its name, its kind, and how its cells were stored."""
+
+    name: Any
+    type: str
+    unit: str = ""
+    prototype: Any = None
+    kind: str = "constant"
+    weight: float = 0.0  # n: seen cells, counted with their sample weights
+    is_mass: bool = True  # set when the likelihood is chosen: log_prob is a mass, not a density
+
+    def coerce(self, cells: Cells) -> Cells:
+        """Cells read at use time as the type that was fitted."""
+        if cells.type == self.type or (self.type != "label" and cells.missing.all()):
+            return cells
+        if self.type == "label":
+            seen = ~cells.missing
+            levels, codes = np.unique(cells.values[seen], return_inverse=True)
+            values = np.full(len(cells.values), -1)
+            values[seen] = codes
+            return Cells("label", values, cells.missing, tuple(levels.tolist()))
+        if cells.type == "label" or "time" in (self.type, cells.type):
+            found = repr(cells.levels[0]) if cells.levels else cells.type
+            raise TypeError(
+                f"Column {self.name!r} was fitted as {self.kind}, but now holds {found}. "
+                "Convert it to the type it had in fit, or replace what cannot be by a missing cell."
+            )
+        return cells
+
+    def cells(self, values: np.ndarray, missing: np.ndarray | None = None, **levels: Any) -> Cells:
+        """Decoded values as cells."""
+        missing = np.zeros(len(values), dtype=bool) if missing is None else missing
+        return Cells(self.type, values, missing, unit=self.unit, prototype=self.prototype, **levels)
+
+
+@dataclass
+class ConstantColumn(Column):
+    """A column with at most one value: carried around the model and restored."""
+
+    value: Any = None  # None: all cells were missing
+
+    def encode(self, cells: Cells) -> EncodedColumn:
+        cells = self.coerce(cells)
+        if cells.type == "label":
+            same = np.array([*(level == self.value for level in cells.levels), False])[cells.values]
+        else:
+            same = cells.values == self.value
+        n = self.weight
+        if n == 0:
+            surprise = np.zeros(len(same))
+        else:
+            surprise = np.where(same, np.log(n / (n + 1)), -np.log(n + 1))
+        return EncodedColumn(
+            np.zeros(len(same)), cells.missing, np.where(cells.missing, 0.0, surprise)
+        )
+
+    def decode(self, n_rows: int) -> Cells:
+        missing = np.full(n_rows, self.value is None)
+        if self.type == "label":
+            levels = () if self.value is None else (self.value,)
+            return self.cells(np.where(missing, -1, 0), missing, levels=levels)
+        empty = 0 if self.type == "time" else np.nan
+        return self.cells(
+            np.full(n_rows, empty if self.value is None else self.value), missing
+        )
+
+
+@dataclass
+class NumericColumn(Column):
+    """Continuous, integer, boolean or datetime: one number, scaled by a monotone map."""
+
+    map: NumericMap = field(default_factory=lambda: NumericMap(0.0, 1.0))
+    origin: int = 0  # datetimes: tick of the first one
+    minimum: float = 0.0
+    maximum: float = 0.0
+    resolution: float = 0.0  # smallest step between two values
+    decimals: int | None = None
+    is_interval: bool = False  # set when the likelihood is chosen: it wants the cell's edges
+    probability: float = 0.5  # booleans: share of True
+
+    @property
+    def scaled_resolution(self) -> float:
+        """Resolution in units of y, in the core of the map."""
+        return self.resolution / self.map.scale / self.map.spread
+
+    def numbers(self, cells: Cells) -> np.ndarray:
+        """Float64 with NaN; datetimes in days since the first."""
+        cells = self.coerce(cells)
+        if cells.type != "time":
+            return np.asarray(cells.values, dtype=np.float64)
+        if self.unit != cells.unit and cells.unit:  # another unit at use time
+            cells = _convert_unit(cells, self.unit)
+        days = (cells.values - self.origin) / TICKS_PER_DAY[self.unit]
+        return np.where(cells.missing, np.nan, days)
+
+    def encode(self, cells: Cells) -> EncodedColumn:
+        x = self.numbers(cells)
+        missing = np.isnan(x)
+        if self.kind == "boolean":
+            x = np.where(missing, np.nan, x > 0.5)
+        x = np.where(missing, self.map.center, x)
+        y = np.where(missing, 0.0, self.map.forward(x))
+        if not self.is_mass:
+            measure = np.where(missing, 0.0, self.map.log_derivative(x))
+        elif self.kind in ("continuous", "datetime"):
+            measure = np.where(missing, 0.0, -np.log(self.resolution))
+        else:
+            measure = np.zeros(len(x))
+        interval = None
+        if self.is_interval:
+            half = self.resolution / 2 if self.kind != "integer" else 0.5
+            lower = self.map.forward(x - half)
+            width = self.map.forward(x + half) - lower
+            # Where the difference would cancel, the cell is so narrow that its slope is exact.
+            narrow = width < 1e-6
+            width[narrow] = 2 * half * np.exp(self.map.log_derivative(x[narrow]))
+            interval = np.stack([lower, width], axis=-1)
+        return EncodedColumn(y, missing, measure, interval)
+
+    def decode(self, y: np.ndarray) -> Cells:
+        """Back to the table: inside the seen bounds, rounded as the seen values were."""
+        if self.kind == "boolean":
+            return self.cells((y > 0).astype(np.float64))
+        low, high = self.map.forward(np.array([self.minimum, self.maximum]))
+        x = np.clip(self.map.inverse(np.clip(y, low, high)), self.minimum, self.maximum)
+        if self.decimals is not None:
+            x = np.round(x, self.decimals)
+        if self.type == "time":
+            step = max(round(self.resolution * TICKS_PER_DAY[self.unit]), 1)
+            ticks = np.round(x * (TICKS_PER_DAY[self.unit] / step)).astype(np.int64) * step
+            return self.cells(ticks + self.origin)
+        return self.cells(x)
+
+
+@dataclass
+class CategoricalColumn(Column):
+    """Levels; rare ones share the code after the kept ones and are told apart by their counts."""
+
+    levels: tuple = ()  # all seen levels, in order
+    counts: np.ndarray = field(default_factory=lambda: np.empty(0))
+    codes: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=int))  # level → code
+    pools: bool = False  # the last code stands for several rare levels, or for new ones
+    ordered: bool = False
+    handle_unknown: str = "infrequent_if_exist"
+
+    def __post_init__(self) -> None:
+        self.code_of = {level: i for i, level in enumerate(self.levels)}
+
+    @property
+    def n_codes(self) -> int:
+        return int(self.codes.max()) + 1
+
+    @property
+    def pooled(self) -> np.ndarray:
+        """Indices of the levels that share the last code (empty: none do)."""
+        last = np.flatnonzero(self.codes == self.n_codes - 1)
+        return last if self.pools else last[:0]
+
+    @property
+    def frequencies(self) -> np.ndarray:
+        """Share of each code among the seen cells, shape (n_codes,)."""
+        return np.asarray(np.bincount(self.codes, weights=self.counts) / self.counts.sum())
+
+    def _level_measure(self) -> np.ndarray:
+        """log_measure of each level, then of an unknown one."""
+        n, total = self.weight, self.counts[self.pooled].sum()
+        if not self.pools:
+            known, unknown = np.full(len(self.levels), np.log(n / (n + 1))), -np.log(n + 1)
+        else:
+            known, unknown = np.zeros(len(self.levels)), -np.log(total + 1)
+            known[self.pooled] = np.log(self.counts[self.pooled] / (total + 1))
+        return np.append(known, unknown)
+
+    def encode(self, cells: Cells) -> EncodedColumn:
+        cells = self.coerce(cells)
+        unknown = len(self.levels)
+        index = np.array([*(self.code_of.get(v, unknown) for v in cells.levels), unknown])
+        found = index[cells.values]
+        new = (found == unknown) & ~cells.missing
+        if new.any() and self.handle_unknown == "error":
+            level = cells.levels[cells.values[new][0]]
+            raise ValueError(
+                f"Found unknown categories [{level!r}] in column {self.name!r} during transform; "
+                f"it was fitted with {len(self.levels)} levels. Pass "
+                "handle_unknown='infrequent_if_exist' to accept new levels."
+            )
+        measure = np.where(cells.missing, 0.0, self._level_measure()[found])
+        # Without a pooled level an unknown one says nothing about z: a missing cell to the model.
+        unknown_code = self.n_codes - 1 if self.pools else -1
+        codes = np.append(self.codes, unknown_code)[found]
+        codes = np.where(cells.missing, -1, codes)
+        return EncodedColumn(codes, codes < 0, measure)
+
+    def decode(self, codes: np.ndarray, rng: np.random.Generator | None = None) -> Cells:
+        """Codes to levels; the pooled code to one of its levels, by count or the most frequent."""
+        first = np.zeros(self.n_codes, dtype=np.int64)
+        first[self.codes[::-1]] = np.arange(len(self.codes))[::-1]
+        index = first[codes]
+        if self.pools:
+            pooled, counts = self.pooled, self.counts[self.pooled]
+            rare = np.flatnonzero(codes == self.n_codes - 1)
+            if rng is None:
+                index[rare] = pooled[counts.argmax()]
+            else:
+                index[rare] = rng.choice(pooled, size=len(rare), p=counts / counts.sum())
+        return self.cells(index, levels=self.levels, ordered=self.ordered)
+
+
+# --------------------------------------------------------------------------------------- fitting
+
+
+def fit_column(
+    name: Any, cells: Cells, weights: np.ndarray, categorical: bool, **pooling: Any
+) -> Column:
+    """The fitted column of some cells; `weights` has one positive number a row."""
+    base = {"name": name, "type": cells.type, "unit": cells.unit, "prototype": cells.prototype}
+    seen = ~cells.missing
+    values, index = np.unique(cells.values[seen], return_inverse=True)
+    counts = np.bincount(index, weights=weights[seen], minlength=len(values))
+    base["weight"] = float(counts.sum())
+    if len(values) <= 1:
+        value = None if len(values) == 0 else values[0]
+        if value is not None and cells.type == "label":
+            value = cells.levels[value]
+        return ConstantColumn(**base, value=value)
+    if cells.type == "label" or (categorical and cells.type != "time"):
+        if cells.type == "label":
+            levels, typed = [cells.levels[v] for v in values], cells
+        else:
+            levels, typed = values.tolist(), Cells("label", values, np.zeros(0, bool))
+        return _fit_categorical({**base, "type": typed.type}, levels, counts, cells, **pooling)
+    return _fit_numeric(base, values, counts)
+
+
+def _fit_numeric(base: dict, values: np.ndarray, counts: np.ndarray) -> NumericColumn:
+    origin, kind = 0, {"float": "continuous", "time": "datetime"}.get(base["type"], base["type"])
+    if kind == "datetime":
+        origin = int(values[0])
+        step = int(np.gcd.reduce(np.diff(values)))
+        values = (values - origin) / TICKS_PER_DAY[base["unit"]]
+        resolution = step / TICKS_PER_DAY[base["unit"]]
+    else:
+        resolution = float(np.diff(values).min())
+    column = NumericColumn(
+        **base,
+        kind=kind,
+        map=choose_map(values, counts),
+        origin=origin,
+        minimum=float(values[0]),
+        maximum=float(values[-1]),
+        resolution=resolution,
+        decimals=0 if kind == "integer" else _decimals(values) if kind == "continuous" else None,
+    )
+    if kind == "boolean":
+        column.probability = float(counts[-1] / counts.sum())
+    return column
+
+
+def _decimals(values: np.ndarray) -> int | None:
+    """The fewest decimals that write all values, None if more than a user would type."""
+    if np.abs(values).max() >= 1e15:
+        return None
+    for decimals in range(MAX_DECIMALS + 1):
+        if np.array_equal(np.round(values, decimals), values):
+            return decimals
+    return None
+
+
+def _fit_categorical(
+    base: dict,
+    levels: list,
+    counts: np.ndarray,
+    cells: Cells,
+    max_categories: int | None,
+    min_frequency: int | float | None,
+    handle_unknown: str,
+) -> CategoricalColumn:
+    if not cells.ordered:
+        try:
+            order = sorted(range(len(levels)), key=lambda i: levels[i])
+        except TypeError:  # mixed types: any order that does not depend on the rows
+            order = sorted(range(len(levels)), key=lambda i: (type_name(levels[i]), repr(levels[i])))
+        levels, counts = [levels[i] for i in order], counts[order]
+    limit = min_frequency or 0
+    if isinstance(limit, float):
+        limit = limit * counts.sum()
+    rare = counts < limit
+    if max_categories is not None and (~rare).sum() + rare.any() > max_categories:
+        by_count = np.argsort(-counts, kind="stable")
+        rare[by_count[max_categories - 1 :]] = True
+    codes = np.cumsum(~rare) - 1
+    codes[rare] = (~rare).sum()
+    return CategoricalColumn(
+        **base,
+        kind="ordered" if cells.ordered else "categorical",
+        levels=tuple(levels),
+        counts=counts,
+        codes=codes,
+        pools=bool(rare.any()),
+        ordered=cells.ordered,
+        handle_unknown=handle_unknown,
+    )
+
+
+def _convert_unit(cells: Cells, unit: str) -> Cells:
+    values = cells.values.astype(f"m8[{cells.unit}]").astype(f"m8[{unit}]").astype(np.int64)
+    return Cells("time", values, cells.missing, unit=unit)

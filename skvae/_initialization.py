@@ -1,0 +1,132 @@
+r"""The closed-form start: probabilistic PCA of the encoded table.
+
+Both nets have a linear skip path. It is set so that the untrained model *is*
+
+.. math:: x = W z + \text{mean} + \epsilon, \quad z \sim N(0, I), \quad
+    \epsilon \sim N(0, \Psi),
+
+with W from the principal components (Tipping & Bishop 1999), and the encoder is its exact
+posterior; the last layers of the nets start at zero. Training can only add. Levels enter as
+indicators, for which the principal components are those of multiple correspondence analysis, and
+leave through the linearised softmax.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from sklearn.utils.extmath import randomized_svd
+
+from ._model import VAE
+from ._schema import Rows, Schema
+from .latents import LinearPosterior
+
+MAX_EXACT = 1024  # features up to which the covariance matrix is decomposed whole
+MAX_CELLS = 20_000_000  # rows × features that the start looks at: more do not move it
+MIN_NOISE = 1e-3  # standard deviation, in scaled units
+
+
+def covariance(rows: Rows, model: VAE) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and covariance of the encoded features over the pairs of cells that were seen."""
+    x = model.inputs.features(rows.values, rows.codes).double().numpy()
+    if rows.missing is None:
+        mean = x.mean(0)
+        x = x - mean
+        return mean, x.T @ x / len(x)
+    seen = (~rows.missing).double().numpy()[:, _column_of_feature(model)]
+    mean = x.sum(0) / np.maximum(seen.sum(0), 1)
+    x = (x - mean) * seen
+    return mean, x.T @ x / np.maximum(seen.T @ seen, 1)
+
+
+def _column_of_feature(model: VAE) -> np.ndarray:
+    """Position in the model's order of the column that each encoded feature comes from."""
+    inputs = model.inputs
+    sizes = inputs.few_sizes.numpy()
+    levels = np.repeat(inputs.n_values + np.array(inputs.few, dtype=int), sizes)
+    return np.concatenate([np.arange(inputs.n_values), levels])
+
+
+def probabilistic_pca(S: np.ndarray, k: int, seed: int) -> np.ndarray:
+    """W of shape (n_features, k), the maximum-likelihood loadings of a covariance matrix S."""
+    d = len(S)
+    if d <= MAX_EXACT:
+        eigenvalues, vectors = np.linalg.eigh(S)
+        eigenvalues, vectors = eigenvalues[::-1].clip(0), vectors[:, ::-1]
+    else:
+        vectors, eigenvalues, _ = randomized_svd(S, n_components=k, random_state=seed)
+    top = eigenvalues[:k]
+    # With nothing left over any split of the smallest variance has the same likelihood.
+    noise = (np.trace(S) - top.sum()) / (d - k) if k < d else top[-1] / 2
+    return np.asarray(vectors[:, :k] * np.sqrt(np.maximum(top - max(noise, 0), 0)))
+
+
+@torch.no_grad()
+def start(model: VAE, schema: Schema, rows: Rows, k: int, seed: int) -> None:
+    """Set the skip paths of an untrained model to probabilistic PCA of some rows."""
+    rows = next(rows.chunks(max(1000, MAX_CELLS // max(model.inputs.n_features, 1))))
+    mean, S = covariance(rows, model)
+    W = probabilistic_pca(S, min(k, len(S)), seed) if len(S) else np.zeros((0, 0))
+    W = np.pad(W, ((0, 0), (0, k - W.shape[1])))
+    noise = _noise(model, np.sqrt(np.maximum(np.diag(S) - (W**2).sum(1), MIN_NOISE**2)))
+    psi = noise**2
+    # Turn z so that the exact posterior N(A(x − mean), diag(1/(1 + g))) is diagonal.
+    g, rotation = np.linalg.eigh(W.T @ (W / psi[:, None]))
+    g, rotation = g[::-1].clip(0), rotation[:, ::-1]
+    W = W @ rotation
+    signs = np.sign(W.sum(0))
+    W = W * np.where(signs == 0, 1, signs)
+    A = (W / psi[:, None]).T / (1 + g)[:, None]
+
+    weight = torch.zeros(k, model.inputs.n_outputs)
+    weight[:, : len(S)] = torch.tensor(A)
+    # log(1 + g) falls to 0 when all cells are missing; each takes its share of the information.
+    information = np.zeros((k, model.inputs.n_columns))
+    np.add.at(information.T, _column_of_feature(model), W**2 / psi[:, None])
+    missing = torch.zeros(k, model.inputs.n_outputs)
+    share = information * (np.log1p(g) / np.maximum(g, 1e-12))[:, None]
+    missing[:, -model.inputs.n_columns :] = torch.tensor(share)
+    model.latent.start(
+        LinearPosterior(weight, torch.tensor(-A @ mean), torch.tensor(-np.log1p(g)), missing)
+    )
+    _start_encoder(model)
+    _start_decoder(model, schema, W, mean, noise)
+
+
+def _noise(model: VAE, residual: np.ndarray) -> np.ndarray:
+    """Noise of each feature: the likelihood's word for numbers, the residual for indicators."""
+    noise = residual.copy()
+    for group in model.groups:
+        if group.likelihood.target != "code":
+            noise[group.cells] = group.likelihood.start_noise(residual[group.cells])
+    return noise
+
+
+def _start_encoder(model: VAE) -> None:
+    """Flags of missing cells say nothing to the hidden layers until training makes them."""
+    if len(model.encoder.layers):
+        model.encoder.layers[0].weight[:, -model.inputs.n_columns :] = 0
+
+
+def _start_decoder(
+    model: VAE, schema: Schema, W: np.ndarray, mean: np.ndarray, noise: np.ndarray
+) -> None:
+    """Decoder outputs = bias + gain · (W z + mean), group by group; no hidden part."""
+    k = W.shape[1]
+    model.head.weight.zero_()
+    column_of_feature = _column_of_feature(model)
+    row = 0
+    for group, fitted in zip(model.groups, schema.groups, strict=True):
+        is_code = group.likelihood.target == "code"
+        first = group.cells.start + (model.inputs.n_values if is_code else 0)
+        for i, column in enumerate(fitted.columns):
+            features = np.flatnonzero(column_of_feature == first + i)
+            level = float(noise[features].mean()) if len(features) else 1.0
+            bias, gain = group.likelihood.start(column, level)
+            bias = bias + gain[:, : len(features)] @ mean[features]
+            slope = gain[:, : len(features)] @ W[features]
+            n = min(len(bias) - group.constants.shape[1], group.n_outputs)
+            model.head.weight[row : row + n, :k] = torch.tensor(slope[:n])
+            model.head.bias[row : row + n] = torch.tensor(bias[:n])
+            group.constants[i] = torch.tensor(bias[n:])
+            row += group.n_outputs

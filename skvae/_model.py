@@ -1,0 +1,151 @@
+r"""The variational autoencoder: the equations as one module.
+
+======================  ===========================  ==============================
+symbol                  meaning                      name in the code
+======================  ===========================  ==============================
+:math:`x, x_j`          a row, its j-th column       ``rows``
+:math:`z`               latent code                  ``draw.z``
+:math:`p(z)`            prior                        ``prior``, ``draw.log_pz``
+:math:`q(z|x)`          posterior (encoder)          ``latent``, ``draw.log_qz``
+:math:`p(x_j|z)`        likelihood (decoder)         ``groups``, ``log_px``
+======================  ===========================  ==============================
+
+Shapes: K draws of z, n rows, d columns of a group, k latent dimensions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ._networks import Inputs, Linear, Trunk
+from ._schema import Group, Rows, Schema
+from .latents import Draw, LatentModule
+from .priors import PriorModule
+
+
+class ColumnGroup(nn.Module):
+    """Columns that share a likelihood, evaluated as one tensor.
+
+    Attributes
+    ----------
+    resolution : Tensor of shape (d,)
+        Smallest step between two values of a column, in scaled units.
+    level_mask : Tensor of shape (d, n_levels) or None
+        Which outputs are levels of the column; None: all.
+    """
+
+    def __init__(self, group: Group) -> None:
+        super().__init__()
+        self.likelihood, self.cells, self.intervals = group.likelihood, group.cells, group.intervals
+        columns = group.columns
+        sizes = [self.likelihood.n_outputs(column) for column in columns]
+        self.n_columns, self.n_outputs = len(columns), max(sizes)
+        steps = [getattr(column, "scaled_resolution", 0.0) for column in columns]
+        self.register_buffer("resolution", torch.tensor(steps, dtype=torch.float32))
+        mask = torch.arange(self.n_outputs) < torch.tensor(sizes).unsqueeze(-1)
+        self.register_buffer("level_mask", None if bool(mask.all()) else mask)
+        n_constants = self.likelihood.n_constants(columns[0])
+        self.constants = nn.Parameter(torch.zeros(len(columns), n_constants))
+
+    def split(self, outputs: Tensor) -> Tensor:
+        """The decoder's outputs as (..., d, n_outputs + n_constants)."""
+        outputs = outputs.unflatten(-1, (self.n_columns, self.n_outputs))
+        if self.constants.shape[-1] == 0:
+            return outputs
+        constants = self.constants.expand(*outputs.shape[:-1], -1)
+        return torch.cat([outputs, constants], dim=-1)
+
+    def target(self, rows: Rows) -> Tensor:
+        """The cells of the group as the likelihood wants them."""
+        if self.likelihood.target == "code":
+            return rows.codes[:, self.cells].clamp(min=0)
+        if self.likelihood.target == "interval":
+            assert rows.intervals is not None
+            return rows.intervals[:, self.intervals]
+        return rows.values[:, self.cells]
+
+    def log_prob(self, outputs: Tensor, rows: Rows, n_values: int) -> Tensor:
+        """log p(x_j | z) of every cell, 0 where it is missing: (K, n, d)."""
+        cells = self.likelihood.log_prob(self.target(rows), self.split(outputs), self)
+        if rows.missing is None:
+            return cells
+        first = self.cells.start + (n_values if self.likelihood.target == "code" else 0)
+        return cells.masked_fill(rows.missing[:, first : first + self.n_columns], 0.0)
+
+
+class VAE(nn.Module):
+    r"""p(x, z) = p(z) ∏_j p(x_j | z) with the posterior q(z | x).
+
+    .. math::
+
+        h = \text{encoder}(x), \quad z \sim q(z|h), \quad
+        \log p(x|z) = \sum_{j \text{ seen}} \log p(x_j | \text{decoder}(z)_j).
+    """
+
+    def __init__(
+        self,
+        schema: Schema,
+        inputs: Inputs,
+        encoder: Trunk,
+        latent: LatentModule,
+        prior: PriorModule,
+        decoder: Trunk,
+        generator: torch.Generator,
+    ) -> None:
+        super().__init__()
+        self.inputs, self.encoder, self.latent = inputs, encoder, latent
+        self.prior, self.decoder = prior, decoder
+        self.names = [column.name for column in schema.modelled]
+        self.groups = nn.ModuleList(ColumnGroup(group) for group in schema.groups)
+        self.sizes = [group.n_columns * group.n_outputs for group in self.groups]
+        self.head = Linear(decoder.n_outputs, sum(self.sizes), generator)
+
+    def encode(self, rows: Rows) -> Tensor:
+        """h, what the encoder says of each row: (n, n_hidden)."""
+        return self.encoder(self.inputs(rows.values, rows.codes, rows.missing))
+
+    def outputs(self, z: Tensor) -> Iterator[tuple[ColumnGroup, Tensor]]:
+        """The decoder's outputs for each group of columns."""
+        yield from zip(
+            self.groups, self.head(self.decoder(z)).split(self.sizes, dim=-1), strict=True
+        )
+
+    def cells(self, z: Tensor, rows: Rows) -> Tensor:
+        """log p(x_j | z) of every cell, in the order of the model: (K, n, n_columns)."""
+        n_values = self.inputs.n_values
+        none = [z.new_zeros(*z.shape[:-1], 0)]
+        return torch.cat(none + [g.log_prob(o, rows, n_values) for g, o in self.outputs(z)], -1)
+
+    def log_px(self, z: Tensor, rows: Rows) -> Tensor:
+        """log p(x | z), summed over the seen cells: (K, n)."""
+        n_values = self.inputs.n_values
+        terms = [g.log_prob(o, rows, n_values).sum(-1) for g, o in self.outputs(z)]
+        return sum(terms, z.new_zeros(()).expand(z.shape[:-1]))
+
+    def forward(self, rows: Rows, noise: Tensor) -> tuple[Tensor, Draw]:
+        """log p(x | z) for z drawn from q(z | x) with the given base noise."""
+        draw = self.latent.draw(self.encode(rows), noise, self.prior)
+        return self.log_px(draw.z, rows), draw
+
+    def log_weights(self, rows: Rows, noise: Tensor) -> Tensor:
+        """log p(x, z) − log q(z | x): importance weights of the draws, (K, n)."""
+        log_px, draw = self(rows, noise)
+        return log_px + draw.log_pz - draw.log_qz
+
+    def decode(self, z: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+        """Scaled numbers and codes for z of shape (n, k): points, or draws with a generator."""
+        values, codes = [z.new_zeros(len(z), 0)], [torch.zeros(len(z), 0, dtype=torch.long)]
+        for group, outputs in self.outputs(z):
+            o, likelihood = group.split(outputs), group.likelihood
+            x = (likelihood.point(o, group) if generator is None
+                 else likelihood.sample(o, group, generator))  # fmt: skip
+            (codes if likelihood.target == "code" else values).append(x)
+        return torch.cat(values, dim=-1), torch.cat(codes, dim=-1)
+
+
+def as_numpy(tensor: Tensor) -> np.ndarray:
+    return tensor.detach().cpu().numpy()

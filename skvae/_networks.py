@@ -1,0 +1,125 @@
+"""Networks: the encoder's input layer and the trunks of encoder and decoder.
+
+Every parameter is drawn from the generator that is passed in, never from torch's global stream.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ._columns import MAX_INDICATORS, CategoricalColumn
+from .likelihoods import indicator_spread
+
+ACTIVATIONS = {
+    "identity": nn.Identity,
+    "relu": nn.ReLU,
+    "tanh": nn.Tanh,
+    "logistic": nn.Sigmoid,
+    "silu": nn.SiLU,
+    "gelu": nn.GELU,
+    "elu": nn.ELU,
+}
+
+
+class Linear(nn.Module):
+    """An affine map, started as Glorot & Bengio (2010) propose."""
+
+    def __init__(self, n_inputs: int, n_outputs: int, generator: torch.Generator) -> None:
+        super().__init__()
+        limit = math.sqrt(6 / max(n_inputs + n_outputs, 1))
+        weight = torch.empty(n_outputs, n_inputs).uniform_(-limit, limit, generator=generator)
+        self.weight = nn.Parameter(weight)
+        self.bias = nn.Parameter(torch.zeros(n_outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.weight, self.bias)
+
+
+class Trunk(nn.Module):
+    """Hidden layers beside a skip path: h = (x, f(x)), so a linear head sees both.
+
+    With no hidden layer h = x, and the head is a linear model.
+    """
+
+    def __init__(
+        self, n_inputs: int, sizes: Sequence[int], activation: str, generator: torch.Generator
+    ) -> None:
+        super().__init__()
+        widths = [n_inputs, *sizes]
+        layers: list[nn.Module] = []
+        for n_in, n_out in zip(widths[:-1], widths[1:], strict=True):
+            layers += [Linear(n_in, n_out, generator), ACTIVATIONS[activation]()]
+        self.layers = nn.Sequential(*layers)
+        self.n_outputs = n_inputs + (widths[-1] if sizes else 0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([x, self.layers(x)], dim=-1) if len(self.layers) else x
+
+
+class Inputs(nn.Module):
+    """What the encoder reads of a row: scaled numbers, levels, and flags of missing cells.
+
+    Columns with few levels enter as scaled indicators, so that a linear model of them is multiple
+    correspondence analysis; columns with many as a learned embedding. A missing cell enters as
+    zeros beside its flag.
+    """
+
+    def __init__(
+        self, n_values: int, categorical: Sequence[CategoricalColumn], generator: torch.Generator
+    ) -> None:
+        super().__init__()
+        self.n_values, self.n_columns = n_values, n_values + len(categorical)
+        sizes = [column.n_codes for column in categorical]
+        self.few = [i for i, size in enumerate(sizes) if size <= MAX_INDICATORS]
+        self.many = [i for i, size in enumerate(sizes) if size > MAX_INDICATORS]
+        self.many_sizes = [sizes[i] for i in self.many]
+        # One table for all columns with few levels; the row after a column's levels is "missing".
+        blocks = [_indicators(categorical[i].frequencies) for i in self.few]
+        table = torch.block_diag(*blocks) if blocks else torch.zeros(0, 0)
+        few_sizes = torch.tensor([sizes[i] for i in self.few], dtype=torch.long)
+        self.register_buffer("indicators", table)
+        self.register_buffer("few_sizes", few_sizes)
+        self.register_buffer("few_offsets", torch.cumsum(few_sizes + 1, 0) - few_sizes - 1)
+        self.embeddings = nn.ParameterList([
+            nn.Parameter(0.1 * torch.randn(size + 1, _width(size), generator=generator))
+            for size in self.many_sizes
+        ])  # fmt: skip
+        self.n_features = n_values + table.shape[1]  # those the closed-form start may use
+        n_embedded = sum(_width(size) for size in self.many_sizes)
+        self.n_outputs = self.n_features + n_embedded + self.n_columns
+
+    def features(self, values: Tensor, codes: Tensor) -> Tensor:
+        """Scaled numbers and indicators, (n_rows, n_features)."""
+        if not self.few:
+            return values
+        codes = codes[:, self.few] if self.many else codes
+        rows = torch.where(codes < 0, self.few_sizes, codes) + self.few_offsets
+        indicators = F.embedding_bag(rows, self.indicators, mode="sum")
+        return torch.cat([values, indicators], dim=-1) if self.n_values else indicators
+
+    def forward(self, values: Tensor, codes: Tensor, missing: Tensor | None) -> Tensor:
+        parts = [self.features(values, codes)]
+        for i, size, embedding in zip(self.many, self.many_sizes, self.embeddings, strict=True):
+            parts.append(F.embedding(torch.where(codes[:, i] < 0, size, codes[:, i]), embedding))
+        if missing is None:
+            parts.append(values.new_zeros(len(values), self.n_columns))
+        else:
+            parts.append(missing.to(values.dtype))
+        return torch.cat(parts, dim=-1)
+
+
+def _indicators(frequencies: np.ndarray) -> Tensor:
+    """(1[l] − p_l) / d_l for each level, and a row of zeros for a missing cell."""
+    block = (np.eye(len(frequencies)) - frequencies) / indicator_spread(frequencies)
+    return torch.tensor(np.vstack([block, np.zeros(len(frequencies))]), dtype=torch.float32)
+
+
+def _width(n_levels: int) -> int:
+    """Dimensions of an embedding, by the usual rule of thumb."""
+    return min(32, round(1.6 * n_levels**0.56))

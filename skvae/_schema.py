@@ -1,0 +1,204 @@
+"""The fitted table: its columns in the order of the model, and the tensors of its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ._columns import (
+    MAX_INDICATORS,
+    CategoricalColumn,
+    Column,
+    ConstantColumn,
+    NumericColumn,
+    fit_column,
+)
+from ._tables import Table
+from .likelihoods import Likelihood
+
+
+@dataclass
+class Rows:
+    """Rows of a table as tensors.
+
+    Attributes
+    ----------
+    values : Tensor of shape (n_rows, n_numeric)
+        Scaled numbers, 0 where missing.
+    codes : Tensor of shape (n_rows, n_categorical)
+        Codes of levels, −1 where missing.
+    missing : Tensor of shape (n_rows, n_numeric + n_categorical) or None
+        None: every cell is there.
+    intervals : Tensor of shape (n_rows, n_intervals, 2) or None
+        Lower edge and width of the rounding cells of the columns that want them.
+    log_measure : Tensor of shape (n_rows,)
+        The part of log p(x) that does not depend on z; see :mod:`skvae._columns`.
+    """
+
+    values: Tensor
+    codes: Tensor
+    missing: Tensor | None
+    intervals: Tensor | None
+    log_measure: Tensor
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def _map(self, function: Any) -> Rows:
+        fields = (self.values, self.codes, self.missing, self.intervals, self.log_measure)
+        return Rows(*(None if f is None else function(f) for f in fields))
+
+    def take(self, index: Tensor) -> Rows:
+        return self._map(lambda tensor: tensor.index_select(0, index))
+
+    def chunks(self, size: int) -> Iterator[Rows]:
+        for start in range(0, len(self), size):
+            yield self._map(lambda tensor, a=start: tensor[a : a + size])
+
+    def to(self, device: str) -> Rows:
+        return self._map(lambda tensor: tensor.to(device))
+
+
+@dataclass
+class Group:
+    """Columns that share a likelihood: one slice of `values` (or `codes`) and of `intervals`."""
+
+    likelihood: Likelihood
+    columns: list[Any]
+    cells: slice
+    intervals: slice | None = None
+
+
+class Schema:
+    """What is known of a table: columns, likelihoods, layout.
+
+    `columns` are in the order of the table; `numeric` and `categorical` hold their indices in the
+    order of the model, where columns that share a likelihood are neighbours.
+    """
+
+    def __init__(
+        self, table: Table, columns: list[Column], likelihoods: Mapping[int, Likelihood]
+    ) -> None:
+        self.layout, self.columns = table.layout, columns
+        groups: dict[tuple, list[int]] = {}
+        for j, likelihood in likelihoods.items():
+            groups.setdefault(_group_key(likelihood, columns[j]), []).append(j)
+        self.numeric: list[int] = []
+        self.categorical: list[int] = []
+        self.intervals: list[int] = []
+        self.groups: list[Group] = []
+        for members in groups.values():
+            likelihood = likelihoods[members[0]]
+            order = self.categorical if likelihood.target == "code" else self.numeric
+            cells = slice(len(order), len(order) + len(members))
+            order.extend(members)
+            edges = None
+            if likelihood.target == "interval":
+                edges = slice(len(self.intervals), len(self.intervals) + len(members))
+                self.intervals.extend(members)
+            for j in members:
+                columns[j].is_mass = likelihood.is_mass
+                columns[j].is_interval = likelihood.target == "interval"  # type: ignore[attr-defined]
+            self.groups.append(Group(likelihood, [columns[j] for j in members], cells, edges))
+
+    @property
+    def modelled(self) -> list[Column]:
+        """The columns that enter the model, in its order."""
+        return [self.columns[j] for j in (*self.numeric, *self.categorical)]
+
+    @property
+    def n_features(self) -> int:
+        """Encoded features: one a number, one fewer than its levels a categorical column."""
+        levels = [self.columns[j].n_codes - 1 for j in self.categorical]  # type: ignore[attr-defined]
+        return len(self.numeric) + sum(min(n, MAX_INDICATORS) for n in levels)
+
+    def encode(self, table: Table, dtype: torch.dtype = torch.float64) -> Rows:
+        """The rows of a table with the fitted columns."""
+        n = table.n_rows
+        values = torch.zeros(n, len(self.numeric), dtype=dtype)
+        codes = torch.zeros(n, len(self.categorical), dtype=torch.long)
+        intervals = torch.zeros(n, len(self.intervals), 2, dtype=dtype)
+        missing = torch.zeros(n, len(self.numeric) + len(self.categorical), dtype=torch.bool)
+        measure = np.zeros(n)
+        for j, column in enumerate(self.columns):
+            encoded = column.encode(table[j])  # type: ignore[attr-defined]
+            measure += encoded.log_measure
+            if j in self.numeric:
+                i = position = self.numeric.index(j)
+                values[:, i] = torch.from_numpy(encoded.values)
+            elif j in self.categorical:
+                i = self.categorical.index(j)
+                position = len(self.numeric) + i
+                codes[:, i] = torch.from_numpy(encoded.values)
+            else:
+                continue
+            missing[:, position] = torch.from_numpy(encoded.missing)
+            if encoded.interval is not None:
+                intervals[:, self.intervals.index(j)] = torch.from_numpy(encoded.interval).to(dtype)
+        return Rows(
+            values,
+            codes,
+            missing if bool(missing.any()) else None,
+            intervals if self.intervals else None,
+            torch.from_numpy(measure),
+        )
+
+    def decode(self, values: np.ndarray, codes: np.ndarray, rng: Any = None) -> Any:
+        """A table like the fitted one from scaled numbers and codes."""
+        cells = []
+        for j, column in enumerate(self.columns):
+            if isinstance(column, NumericColumn):
+                cells.append(column.decode(values[:, self.numeric.index(j)]))
+            elif isinstance(column, CategoricalColumn):
+                cells.append(column.decode(codes[:, self.categorical.index(j)], rng))
+            elif isinstance(column, ConstantColumn):
+                cells.append(column.decode(len(values)))
+        return self.layout.write(cells)
+
+
+def _group_key(likelihood: Likelihood, column: Column) -> tuple:
+    size = likelihood.n_outputs(column)
+    if likelihood.target == "code":  # padded together while that wastes less than half
+        size = (size - 1).bit_length()
+    return repr(likelihood), likelihood.target, size, likelihood.n_constants(column)
+
+
+def fit_columns(
+    table: Table, weights: np.ndarray, categorical: Sequence[bool], **pooling: Any
+) -> list[Column]:
+    """The fitted columns of a table, in its order."""
+    return [
+        fit_column(name, table[j], weights, categorical[j], **pooling)
+        for j, name in enumerate(table.names)
+    ]
+
+
+def canonical_order(rows: Rows) -> tuple[np.ndarray, np.ndarray]:
+    """An order of the rows that depends on what they hold, not on how they came.
+
+    Rows are sorted by a hash of their float32 contents, so that a shuffled table trains the same
+    model and equal rows are neighbours.
+
+    Returns
+    -------
+    order : ndarray of shape (n_rows,)
+    distinct : ndarray of shape (n_rows,)
+        For each row in that order, the number of its set of equal rows, counted from 0.
+    """
+    hashed = np.zeros(len(rows), dtype=np.uint64)
+    numbers = [rows.values, rows.codes]
+    if rows.missing is not None:
+        numbers.append(rows.missing)
+    with np.errstate(over="ignore"):
+        for tensor in numbers:
+            for column in tensor.to(torch.float32).numpy().T:
+                bits = (column + 0.0).view(np.uint32).astype(np.uint64)  # −0.0 is 0.0
+                hashed = (hashed ^ bits) * np.uint64(0x9E3779B97F4A7C15)
+                hashed ^= hashed >> np.uint64(29)
+    order = np.argsort(hashed, kind="stable")
+    return order, np.cumsum(np.diff(hashed[order], prepend=hashed[order][:1]) != 0)

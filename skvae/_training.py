@@ -1,0 +1,247 @@
+"""The one training loop.
+
+The encoded table is a few tensors on the device; a batch is a slice of a permutation; parameters
+and gradients live in one flat buffer each, so a step is one fused Adam call. Nothing is read back
+from the device between two evaluations of the held-out bound.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import torch
+from sklearn.exceptions import ConvergenceWarning
+from torch import Tensor
+
+from ._model import VAE
+from ._schema import Rows
+from .objectives import Objective, divergence
+
+MAX_GRADIENT_NORM = 100.0
+ROUNDS = 50  # evaluations of the held-out bound in a full run
+MIN_HELD_OUT, MAX_HELD_OUT = 10, 10_000
+MAX_REPAIRS = 5
+WARMUP = 0.05  # share of the steps in which the learning rate rises
+
+
+def default_steps(n_rows: int) -> int:
+    """The default budget: enough steps for a small table, enough epochs for a large one."""
+    return int(round(12 * n_rows**0.6))
+
+
+@dataclass
+class Budget:
+    """How long to train, and when to stop."""
+
+    n_steps: int
+    batch_size: int
+    learning_rate: float
+    schedule: bool = True  # rise and fall of the learning rate; False: constant
+    patience: int | None = None  # evaluations without progress; None: no early stopping
+    tol: float = 1e-4
+
+
+@dataclass
+class Result:
+    """What a run leaves beside the weights."""
+
+    history: dict[str, list[float]] = field(default_factory=dict)
+    n_steps: int = 0
+    best_bound: float | None = None
+
+
+class FlatParameters:
+    """The parameters of a module as views of one tensor, and their gradients of another."""
+
+    def __init__(self, module: torch.nn.Module) -> None:
+        parameters = [p for p in module.parameters() if p.numel()]
+        self.values = torch.cat([p.detach().reshape(-1) for p in parameters])
+        self.grad = torch.zeros_like(self.values)
+        start = 0
+        for p in parameters:
+            stop = start + p.numel()
+            p.data = self.values[start:stop].view_as(p)
+            p.grad = self.grad[start:stop].view_as(p)
+            start = stop
+        self.values.grad = self.grad
+
+
+def batches(weights: Tensor | None, rows: Tensor, size: int, generator: torch.Generator) -> Iterator:
+    """Index tensors without end: permutations of `rows`, or draws in proportion to weights."""
+    cumulated = None if weights is None else torch.cumsum(weights, 0)
+    while True:
+        if cumulated is None:
+            order = rows[torch.randperm(len(rows), generator=generator, device=rows.device)]
+        else:
+            u = torch.rand(len(rows), generator=generator, device=rows.device, dtype=torch.float64)
+            order = rows[torch.searchsorted(cumulated, u * cumulated[-1]).clamp(max=len(rows) - 1)]
+        yield from order.split(size)
+
+
+def learning_rate(step: int, budget: Budget) -> float:
+    """Linear rise, then half a cosine down to zero."""
+    if not budget.schedule:
+        return budget.learning_rate
+    rise = max(1, round(WARMUP * budget.n_steps))
+    if step < rise:
+        return budget.learning_rate * (step + 1) / rise
+    progress = (step - rise) / max(1, budget.n_steps - rise)
+    return budget.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def train(
+    model: VAE,
+    data: Rows,
+    train_rows: Tensor,
+    train_weights: Tensor | None,
+    held_out: Tensor,
+    objective: Objective,
+    budget: Budget,
+    generator: torch.Generator,
+    on_round: Callable[[dict[str, list[float]]], bool],
+) -> Result:
+    """Train in place and leave the best weights.
+
+    Parameters
+    ----------
+    data : Rows
+        The encoded table, on the device of the model.
+    train_rows : Tensor of shape (n_train,)
+        Indices into `data`; a row of weight 3 stands three times.
+    train_weights : Tensor of shape (n_train,) or None
+        Real-valued weights: rows are drawn in proportion to them.
+    held_out : Tensor
+        Indices of the rows for early stopping; empty: none.
+    on_round : callable
+        Is shown the history after every round; True asks to stop.
+    """
+    flat = FlatParameters(model)
+    run = _Run(model, data, objective, budget, generator, flat)
+    held_out = held_out[:MAX_HELD_OUT]
+    noise_state = generator.get_state()  # the same draws at every evaluation
+    round_length = max(1, math.ceil(budget.n_steps / ROUNDS))
+    source = batches(train_weights, train_rows, budget.batch_size, generator)
+    result = Result({name: [] for name in ("step", "bound", "reconstruction", "kl")})
+    if len(held_out):
+        result.history["validation_bound"] = []
+    best, good, stale, repairs = flat.values.clone(), flat.values.clone(), 0, 0
+    best_bound = run.evaluate(held_out, noise_state) if len(held_out) else None
+    try:
+        while result.n_steps < budget.n_steps:
+            n = min(round_length, budget.n_steps - result.n_steps)
+            terms = run.round(source, result.n_steps, n)
+            if not all(map(math.isfinite, terms)) or not bool(torch.isfinite(flat.values).all()):
+                repairs += 1
+                run.repair(good, repairs)
+                continue
+            good.copy_(flat.values)
+            result.n_steps += n
+            record = [result.n_steps, *terms]
+            if best_bound is not None:
+                bound = run.evaluate(held_out, noise_state)
+                record.append(bound)
+                stale = 0 if bound > best_bound + budget.tol else stale + 1
+                if bound > best_bound:
+                    best_bound = bound
+                    best.copy_(flat.values)
+            for series, value in zip(result.history.values(), record, strict=True):
+                series.append(value)
+            if on_round(result.history) or (budget.patience is not None and stale >= budget.patience):
+                break
+    except KeyboardInterrupt:
+        warnings.warn(
+            f"Training was interrupted after {result.n_steps} of {budget.n_steps} steps; the best "
+            "weights so far are kept. Call fit again with warm_start=True to go on.",
+            ConvergenceWarning,
+            stacklevel=4,
+        )
+        flat.values.copy_(good)
+    result.best_bound = best_bound
+    if best_bound is not None:
+        flat.values.copy_(best)
+    return result
+
+
+class _Run:
+    """The steps of one run, with the optimiser's state."""
+
+    def __init__(
+        self,
+        model: VAE,
+        data: Rows,
+        objective: Objective,
+        budget: Budget,
+        generator: torch.Generator,
+        flat: FlatParameters,
+    ) -> None:
+        self.model, self.data, self.objective = model, data, objective
+        self.budget, self.generator, self.flat = budget, generator, flat
+        self.rate = 1.0  # halved at every repair
+        self.optimizer = self._optimizer()
+        self.measure = float(data.log_measure.mean())
+
+    def _optimizer(self) -> torch.optim.Optimizer:
+        return torch.optim.Adam([self.flat.values], lr=self.budget.learning_rate, fused=True)
+
+    def _noise(self, n_rows: int, n_samples: int, generator: torch.Generator) -> Tensor:
+        shape = (n_samples, n_rows, self.model.latent.n_noise)
+        return torch.randn(shape, generator=generator, device=self.flat.values.device)
+
+    def round(self, source: Iterator, first: int, n_steps: int) -> list[float]:
+        """`n_steps` steps; mean bound, reconstruction and KL in nats per row, in table units."""
+        totals = torch.zeros(3, device=self.flat.values.device)
+        for step in range(first, first + n_steps):
+            totals += self.step(self.data.take(next(source)), step)
+        bound, reconstruction, kl = (totals / n_steps).tolist()
+        return [bound + self.measure, reconstruction + self.measure, kl]
+
+    def step(self, batch: Rows, step: int) -> Tensor:
+        """One ascent of the bound."""
+        noise = self._noise(len(batch), self.objective.n_samples, self.generator)
+        log_px, draw = self.model(batch, noise)
+        bound = self.objective.bound(log_px, draw, step / self.budget.n_steps).mean()
+        loss = -bound if draw.penalty is None else draw.penalty.mean() - bound
+        self.flat.grad.zero_()
+        loss.backward()
+        self.flat.grad.mul_((MAX_GRADIENT_NORM / self.flat.grad.norm()).clamp(max=1.0))
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.rate * learning_rate(step, self.budget)
+        self.optimizer.step()
+        with torch.no_grad():
+            return torch.stack([bound, log_px.mean(), divergence(draw).mean()])
+
+    @torch.no_grad()
+    def evaluate(self, rows: Tensor, noise_state: Tensor) -> float:
+        """The mean bound of held-out rows, in nats per row in table units."""
+        generator = torch.Generator(device=self.flat.values.device)
+        generator.set_state(noise_state)
+        total = torch.zeros((), device=self.flat.values.device)
+        for index in rows.split(2048):
+            noise = self._noise(len(index), max(self.objective.n_samples, 4), generator)
+            log_px, draw = self.model(self.data.take(index), noise)
+            total += self.objective.bound(log_px, draw, 1.0).sum()
+        return float(total) / len(rows) + self.measure
+
+    def repair(self, good: Tensor, repairs: int) -> None:
+        """After a loss that is not finite: the last good weights, half the rate, or give up."""
+        self.flat.values.copy_(good)
+        if repairs >= MAX_REPAIRS:
+            raise FloatingPointError(
+                f"The loss was not finite {repairs} times in a row of halved learning rates; "
+                f"the likelihood of column {self._worst_column()} is where it comes from. Give "
+                "that column another likelihood, or lower learning_rate_init="
+                f"{self.budget.learning_rate}."
+            )
+        self.rate /= 2
+        self.optimizer = self._optimizer()
+
+    @torch.no_grad()
+    def _worst_column(self) -> str:
+        rows = next(self.data.chunks(2048))
+        log_px, draw = self.model(rows, self._noise(len(rows), 1, self.generator))
+        cells = self.model.cells(draw.z, rows)
+        worst = torch.where(torch.isfinite(cells), cells, -torch.inf).amin((0, 1)).argmin()
+        return repr(self.model.names[int(worst)])

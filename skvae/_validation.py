@@ -1,0 +1,171 @@
+"""Legal values, shorthands of components, and what errors say.
+
+Constraints stand beside the parameters they are for: a class lists, in ``parameter_constraints``,
+for each parameter a phrase that says what is allowed and a function that tests it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import numbers
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from sklearn.base import clone
+
+
+def is_int(value: Any, least: float = -math.inf) -> bool:
+    return (
+        isinstance(value, numbers.Integral) and not isinstance(value, bool) and int(value) >= least
+    )
+
+
+def is_real(
+    value: Any, least: float = -math.inf, most: float = math.inf, above: float = -math.inf
+) -> bool:
+    return (
+        isinstance(value, numbers.Real)
+        and not isinstance(value, (bool, np.bool_))
+        and math.isfinite(value)
+        and least <= value <= most
+        and value > above
+    )
+
+
+def check_parameters(component: Any) -> None:
+    """Raise in scikit-learn's words if a parameter of an estimator or component is illegal."""
+    constraints: Mapping = getattr(component, "parameter_constraints", {})
+    for name, (allowed, is_legal) in constraints.items():
+        value = getattr(component, name)
+        if not is_legal(value):
+            raise ValueError(
+                f"The {name!r} parameter of {type(component).__name__} must be {allowed}. "
+                f"Got {value!r} instead."
+            )
+
+
+def did_you_mean(name: str, known: Iterable[Any]) -> str:
+    close = difflib.get_close_matches(name, [str(k) for k in known], n=1)
+    return f" Did you mean {close[0]!r}?" if close else ""
+
+
+def resolve_component(
+    value: Any, registry: Mapping[str, type], base: type, parameter: str, owner: str
+) -> Any:
+    """A component from its name, or a copy of the one that was passed; checked."""
+    if isinstance(value, base):
+        component = clone(value)
+    elif isinstance(value, str) and value in registry:
+        component = registry[value]()
+    else:
+        hint = ""
+        if isinstance(value, str):
+            hint = did_you_mean(value, registry)
+        elif isinstance(value, type) and issubclass(value, base):
+            hint = f" Pass an instance, {parameter}={value.__name__}(), not the class."
+        raise ValueError(
+            f"The {parameter!r} parameter of {owner} must be one of {sorted(registry)} or a "
+            f"{base.__name__} object. Got {value!r} instead.{hint}"
+        )
+    check_parameters(component)
+    return component
+
+
+def check_sample_weight(sample_weight: Any, n_rows: int) -> np.ndarray:
+    """Weights as float64 of shape (n_rows,)."""
+    if sample_weight is None:
+        return np.ones(n_rows)
+    weights = np.asarray(sample_weight, dtype=np.float64)
+    if weights.shape != (n_rows,):
+        raise ValueError(
+            f"sample_weight has shape {weights.shape}, but X has {n_rows} rows; pass one number "
+            f"a row, shape ({n_rows},)."
+        )
+    if not np.isfinite(weights).all() or (weights < 0).any():
+        bad = weights[~(np.isfinite(weights) & (weights >= 0))][0]
+        raise ValueError(
+            f"sample_weight must be finite and not negative, but holds {bad}; drop such rows or "
+            "give them weight 0."
+        )
+    if not weights.any():
+        raise ValueError("Sample weights must contain at least one non-zero number: all are zero.")
+    return weights
+
+
+def check_names(names: list, fitted: list, owner: str) -> None:
+    """Raise with the difference of the two lists if columns are missing or new."""
+    missing = [n for n in fitted if n not in set(names)]
+    new = [n for n in names if n not in set(fitted)]
+    if missing or new:
+        raise ValueError(
+            "The feature names should match those that were passed during fit.\n"
+            + (f"Feature names unseen at fit time: {new}\n" if new else "")
+            + (f"Feature names seen at fit time, yet now missing: {missing}\n" if missing else "")
+            + f"Give {owner} the same columns in the same order."
+        )
+
+
+def check_categorical_features(value: Any, names: list) -> list[bool]:
+    """Which columns are categorical whatever their dtype."""
+    if value is None:
+        return [False] * len(names)
+    wanted = np.asarray(value) if not isinstance(value, str) else np.array([value])
+    if wanted.dtype == bool and wanted.shape == (len(names),):
+        return [bool(w) for w in wanted]
+    if wanted.dtype.kind in "iu":
+        if len(wanted) and not (-len(names) <= wanted.min() and wanted.max() < len(names)):
+            raise ValueError(
+                f"The 'categorical_features' parameter names column {int(wanted.max())}, but X "
+                f"has {len(names)} columns, numbered from 0."
+            )
+        chosen = {int(w) % len(names) for w in wanted}
+        return [j in chosen for j in range(len(names))]
+    unknown = [w for w in wanted.tolist() if w not in names]
+    if unknown or wanted.dtype == bool:
+        raise ValueError(
+            "The 'categorical_features' parameter must be None, a mask with one value a column, "
+            f"or indices or names of columns. Got {value!r}; the columns are {names}."
+            + (did_you_mean(str(unknown[0]), names) if unknown else "")
+        )
+    return [n in set(wanted.tolist()) for n in names]
+
+
+def resolve_likelihoods(spec: Any, columns: list, registry: Mapping, auto: Mapping, base: type,
+                        owner: str) -> dict[int, Any]:  # fmt: skip
+    """The likelihood of each column that is not constant, by its position.
+
+    A name or object for the whole table goes to the columns whose kind it describes; a dict goes
+    by column; whatever is not named is chosen by kind.
+    """
+    by_name = {column.name: j for j, column in enumerate(columns)}
+    named: dict[int, Any] = {}
+    whole = None
+    if isinstance(spec, Mapping):
+        for name, value in spec.items():
+            if name not in by_name:
+                raise ValueError(
+                    f"The 'likelihood' parameter of {owner} names column {name!r}, which X does "
+                    f"not have; its columns are {list(by_name)}.{did_you_mean(str(name), by_name)}"
+                )
+            if not (isinstance(value, str) and value == "auto"):
+                parameter = f"likelihood[{name!r}]"
+                named[by_name[name]] = resolve_component(value, registry, base, parameter, owner)
+    elif not (isinstance(spec, str) and spec == "auto"):
+        whole = resolve_component(spec, registry, base, "likelihood", owner)
+    resolved = {}
+    for j, column in enumerate(columns):
+        if column.kind == "constant":
+            continue
+        likelihood = named.get(j)
+        if likelihood is not None and column.kind not in likelihood.kinds:
+            raise ValueError(
+                f"likelihood={likelihood!r} describes columns that are "
+                f"{' or '.join(sorted(likelihood.kinds))}, but column {column.name!r} is "
+                f"{column.kind}. Choose another, or change the dtype of the column."
+            )
+        if likelihood is None and whole is not None and column.kind in whole.kinds:
+            likelihood = whole
+        resolved[j] = likelihood if likelihood is not None else registry[auto[column.kind]]()
+    return resolved
