@@ -101,11 +101,11 @@ class BaseVAE(CallbackSupportMixin, BaseEstimator):
         max_categories=100,
         min_frequency=2,
         batch_size=256,
-        learning_rate_init=2e-3,
+        learning_rate_init=8e-3,
         max_iter=None,
         early_stopping=True,
         validation_fraction=0.1,
-        n_iter_no_change=10,
+        n_iter_no_change=20,
         tol=1e-4,
         warm_start=False,
         verbose=False,
@@ -296,7 +296,7 @@ class BaseVAE(CallbackSupportMixin, BaseEstimator):
         train_rows, train_weights, held_out = _split(weights, distinct, fraction, generator)
 
         if keep:
-            model = copy.deepcopy(self.model_).float()
+            model = copy.deepcopy(self.model_).float().requires_grad_(True)
         else:
             fitted["n_components_"] = self._n_components(schema)
             model = self._build(schema, fitted["n_components_"], components, generator)
@@ -492,8 +492,9 @@ def _drawn(
 
 def _finished(model: VAE) -> VAE:
     """The model as it answers: on the CPU, in float64, without gradients."""
-    model = copy.deepcopy(model).cpu().double().eval()
-    return model.requires_grad_(False)
+    model = copy.deepcopy(model).cpu().double().requires_grad_(False)
+    model.zero_grad(set_to_none=True)
+    return model
 
 
 def _describe(history: dict[str, list[float]], n_steps: int) -> str:

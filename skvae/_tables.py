@@ -175,8 +175,8 @@ def _read_array(X: Any) -> Table:
     if not hasattr(X, "dtype") and not hasattr(X, "__array__") and not hasattr(X, "shape"):
         as_read = np.asarray(X)  # a list of rows: numpy would turn numbers beside text into text
         X = np.asarray(X, dtype=object) if as_read.dtype.kind in "US" else as_read
-    if getattr(getattr(X, "dtype", None), "kind", "") in "mM" and np.ndim(X) == 2:
-        array = np.asarray(X)
+    if isinstance(X, np.ndarray) and X.dtype.kind in "mM" and X.ndim == 2:
+        array = X
     else:
         array = check_array(X, dtype=None, ensure_all_finite=False, ensure_min_samples=0)
     kind = array.dtype.kind

@@ -31,10 +31,10 @@ from torch.nn import functional as F
 from ._columns import MAX_INDICATORS
 from ._validation import is_real
 
-__all__ = ["Bernoulli", "Categorical", "DiscretizedLogistic", "Likelihood", "Normal"]
+__all__ = ["Bernoulli", "Categorical", "DiscretizedLogistic", "Likelihood", "LocationScale",
+           "Normal", "StudentT"]  # fmt: skip
 
 LOG_2PI = math.log(2 * math.pi)
-LOGISTIC_STD = math.pi / math.sqrt(3)  # standard deviation of the logistic with scale 1
 
 
 class Likelihood(ABC, BaseEstimator):
@@ -96,38 +96,11 @@ class Likelihood(ABC, BaseEstimator):
         return residual
 
 
-def _softplus_inverse(y: float) -> float:
-    return float(y + np.log(-np.expm1(-y)))
+class LocationScale(Likelihood):
+    r"""Families with a location μ_j(z) and a scale σ_j.
 
-
-class Normal(Likelihood):
-    r"""Gaussian, :math:`p(x_j|z) = N(x_j; \mu_j(z), \sigma_j(z)^2)`.
-
-    Parameters
-    ----------
-    scale : {"conditional", "column", "shared"} or float, default="conditional"
-        The observation noise :math:`\sigma`. A function of z for each column; one learned number
-        for each column, as in factor analysis; one learned number for all columns, as in
-        probabilistic PCA; or a fixed number, in units of the scaled column (its standard
-        deviation, unless the column is heavy-tailed). With a fixed :math:`\sigma = 1` the loss
-        is half the squared error plus the KL term.
-
-    Notes
-    -----
-    A learned scale is :math:`\sigma = \text{floor} + \text{softplus}(o)`, where the floor is the
-    larger of 0.3 times the resolution of the column (the standard deviation of rounding) and
-    1e-3, so that the density cannot run away on repeated or rounded values.
-
-    References
-    ----------
-    Kingma & Welling (2014), Auto-Encoding Variational Bayes, arXiv:1312.6114.
-    Tipping & Bishop (1999), Probabilistic Principal Component Analysis.
-
-    Examples
-    --------
-    >>> from skvae.likelihoods import Normal
-    >>> Normal(scale="shared")
-    Normal(scale='shared')
+    ``outputs`` holds the location, then the raw scale o where it is learned, then the numbers of
+    the family. A learned scale is σ = floor + softplus(o).
     """
 
     parameter_constraints: ClassVar = {
@@ -136,12 +109,9 @@ class Normal(Likelihood):
             lambda v: v in ("conditional", "column", "shared") or is_real(v, above=0),
         )
     }
-
-    def __init__(self, scale: str | float = "conditional") -> None:
-        self.scale = scale
-
-    def _learned(self) -> bool:
-        return isinstance(self.scale, str)
+    floor: tuple[float, float]  # share of the column's resolution, and in scaled units
+    unit_std: float = 1.0  # standard deviation of the family at scale 1, where training starts
+    scale: str | float
 
     def n_outputs(self, column: Any) -> int:
         return 2 if self.scale == "conditional" else 1
@@ -150,18 +120,72 @@ class Normal(Likelihood):
         return int(self.scale in ("column", "shared"))
 
     def location_scale(self, outputs: Tensor, columns: Any) -> tuple[Tensor, Tensor]:
+        """μ and σ of each cell."""
         location = outputs[..., 0]
-        if not self._learned():
+        if not isinstance(self.scale, str):
             return location, torch.full_like(columns.resolution, float(self.scale))
-        raw = outputs[..., 1]
+        raw, floor = outputs[..., 1], self._floor(columns.resolution)
         if self.scale == "shared":
-            raw = raw.mean(dim=-1, keepdim=True)
-            return location, 1e-3 + F.softplus(raw)
-        return location, self._floor(columns.resolution) + F.softplus(raw)
+            return location, floor.min() + F.softplus(raw.mean(dim=-1, keepdim=True))
+        return location, floor + F.softplus(raw)
 
-    @staticmethod
-    def _floor(resolution: Any) -> Any:
-        return 0.3 * resolution + 1e-3
+    def _floor(self, resolution: Any) -> Any:
+        return self.floor[0] * resolution + self.floor[1]
+
+    def point(self, outputs: Tensor, columns: Any) -> Tensor:
+        return outputs[..., 0]
+
+    def start(self, column: Any, noise: float) -> tuple[np.ndarray, np.ndarray]:
+        n = self.n_outputs(column) + self.n_constants(column)
+        bias, gain = np.zeros(n), np.zeros((n, 1))
+        gain[0] = 1.0
+        if isinstance(self.scale, str):
+            scale = max(noise / self.unit_std - self._floor(column.scaled_resolution), 1e-3)
+            bias[1] = scale + np.log(-np.expm1(-scale))  # inverse of softplus
+        return bias, gain
+
+    def start_noise(self, residual: np.ndarray) -> np.ndarray:
+        if not isinstance(self.scale, str):
+            return np.full_like(residual, self.scale * self.unit_std)
+        if self.scale == "shared":
+            return np.full_like(residual, np.sqrt(np.mean(residual**2)))
+        return residual
+
+
+class Normal(LocationScale):
+    r"""Gaussian, :math:`p(x_j|z) = N(x_j; \mu_j(z), \sigma_j^2)`.
+
+    Parameters
+    ----------
+    scale : {"conditional", "column", "shared"} or float, default="conditional"
+        The observation noise :math:`\sigma`. A function of z for each column; one learned number
+        for each column, as in factor analysis; one learned number for all columns, as in
+        probabilistic PCA; or a fixed number, in units of the scaled column (its standard
+        deviation, unless the column is heavy-tailed). With a fixed :math:`\sigma = 1` the loss
+        is half the squared error plus the KL term, up to a constant.
+
+    Notes
+    -----
+    A learned scale does not fall below 0.3 times the resolution of the column (the standard
+    deviation of rounding) plus 1e-3, so that the density cannot run away on repeated or rounded
+    values.
+
+    References
+    ----------
+    Kingma & Welling (2014), Auto-Encoding Variational Bayes, arXiv:1312.6114.
+    Tipping & Bishop (1999), Probabilistic Principal Component Analysis.
+
+    Examples
+    --------
+    >>> from skvae import Normal, VAETransformer
+    >>> VAETransformer(likelihood=Normal(scale="shared"))
+    VAETransformer(likelihood=Normal(scale='shared'))
+    """
+
+    floor = (0.3, 1e-3)
+
+    def __init__(self, scale: str | float = "conditional") -> None:
+        self.scale = scale
 
     def log_prob(self, x: Tensor, outputs: Tensor, columns: Any) -> Tensor:
         location, scale = self.location_scale(outputs, columns)
@@ -169,34 +193,82 @@ class Normal(Likelihood):
 
     def sample(self, outputs: Tensor, columns: Any, generator: torch.Generator) -> Tensor:
         location, scale = self.location_scale(outputs, columns)
-        noise = torch.randn(location.shape, generator=generator, dtype=location.dtype)
-        return location + scale * noise
+        return location + scale * _randn(location, generator)
 
-    def point(self, outputs: Tensor, columns: Any) -> Tensor:
-        return outputs[..., 0]
+
+class StudentT(LocationScale):
+    r"""Student's t, a Gaussian with tails that forgive a surprising value,
+
+    .. math:: p(x_j|z) = \frac{\Gamma(\frac{\nu_j+1}2)}{\Gamma(\frac{\nu_j}2)
+        \sqrt{\pi\nu_j}\,\sigma_j} \Big(1 + \frac{(x_j - \mu_j(z))^2}{\nu_j\sigma_j^2}
+        \Big)^{-(\nu_j+1)/2},
+
+    with degrees of freedom :math:`\nu_j > 1` learned for each column.
+
+    Parameters
+    ----------
+    scale : {"conditional", "column", "shared"} or float, default="conditional"
+        :math:`\sigma`, as in :class:`Normal`.
+
+    References
+    ----------
+    Lange, Little & Taylor (1989), Robust Statistical Modeling Using the t Distribution.
+    Takahashi et al. (2018), Student-t Variational Autoencoder for Robust Density Estimation.
+
+    Examples
+    --------
+    >>> from skvae import StudentT, VAETransformer
+    >>> VAETransformer(likelihood={"income": StudentT(scale="column")})
+    VAETransformer(likelihood={'income': StudentT(scale='column')})
+    """
+
+    floor = (0.3, 1e-3)
+    unit_std = 1.2  # the scale 1/1.2 at ν = 4 is closest to a standard normal
+
+    def __init__(self, scale: str | float = "conditional") -> None:
+        self.scale = scale
+
+    def n_constants(self, column: Any) -> int:
+        return super().n_constants(column) + 1
+
+    def degrees_of_freedom(self, outputs: Tensor) -> Tensor:
+        """ν of each column, shape (n_columns,): the last constant, the same for every row."""
+        return 1 + torch.exp(outputs[(0,) * (outputs.ndim - 2)][:, -1])
+
+    def log_prob(self, x: Tensor, outputs: Tensor, columns: Any) -> Tensor:
+        location, scale = self.location_scale(outputs, columns)
+        nu = self.degrees_of_freedom(outputs)
+        half = (nu + 1) / 2
+        log_norm = torch.lgamma(half) - torch.lgamma(nu / 2) - 0.5 * torch.log(math.pi * nu)
+        squared = ((x - location) / scale).square()
+        return log_norm - torch.log(scale) - half * torch.log1p(squared / nu)
+
+    def sample(self, outputs: Tensor, columns: Any, generator: torch.Generator) -> Tensor:
+        # Bailey (1994): √(ν (U^(−2/ν) − 1)) cos(2πV) is Student's t for uniform U and V
+        location, scale = self.location_scale(outputs, columns)
+        nu = self.degrees_of_freedom(outputs)
+        u, v = _rand(location, generator), _rand(location, generator)
+        t = torch.sqrt(nu * torch.expm1(-2 / nu * torch.log1p(-u))) * torch.cos(2 * math.pi * v)
+        return location + scale * t
 
     def start(self, column: Any, noise: float) -> tuple[np.ndarray, np.ndarray]:
-        if not self._learned():
-            return np.zeros(1), np.ones((1, 1))
-        floor = 1e-3 if self.scale == "shared" else self._floor(column.scaled_resolution)
-        raw = _softplus_inverse(max(noise - floor, 1e-3))
-        return np.array([0.0, raw]), np.array([[1.0], [0.0]])
-
-    def start_noise(self, residual: np.ndarray) -> np.ndarray:
-        if not self._learned():
-            return np.full_like(residual, float(self.scale))
-        if self.scale == "shared":
-            return np.full_like(residual, np.sqrt(np.mean(residual**2)))
-        return residual
+        bias, gain = super().start(column, noise)
+        bias[-1] = np.log(3.0)  # ν = 4
+        return bias, gain
 
 
-class DiscretizedLogistic(Likelihood):
+class DiscretizedLogistic(LocationScale):
     r"""Probability mass of an integer: a logistic density summed over its rounding cell,
 
     .. math:: P(x_j = k|z) = s((k^+ - \mu_j(z))/\sigma_j(z)) - s((k^- - \mu_j(z))/\sigma_j(z)),
 
     with :math:`s` the logistic function and :math:`k^\pm` the scaled images of k ± ½. It sums to
     one over the integers, whatever the scaling of the column.
+
+    Parameters
+    ----------
+    scale : {"conditional", "column", "shared"} or float, default="conditional"
+        :math:`\sigma`, as in :class:`Normal`; the standard deviation is 1.81 times as large.
 
     References
     ----------
@@ -205,24 +277,18 @@ class DiscretizedLogistic(Likelihood):
 
     Examples
     --------
-    >>> from skvae.likelihoods import DiscretizedLogistic
+    >>> from skvae import DiscretizedLogistic
     >>> DiscretizedLogistic().is_mass
     True
     """
 
     target = "interval"
     is_mass = True
+    floor = (0.05, 1e-4)
+    unit_std = math.pi / math.sqrt(3)
 
-    def n_outputs(self, column: Any) -> int:
-        return 2
-
-    def location_scale(self, outputs: Tensor, columns: Any) -> tuple[Tensor, Tensor]:
-        floor = self._floor(columns.resolution)
-        return outputs[..., 0], floor + F.softplus(outputs[..., 1])
-
-    @staticmethod
-    def _floor(resolution: Any) -> Any:
-        return 0.05 * resolution + 1e-4
+    def __init__(self, scale: str | float = "conditional") -> None:
+        self.scale = scale
 
     def log_prob(self, x: Tensor, outputs: Tensor, columns: Any) -> Tensor:
         location, scale = self.location_scale(outputs, columns)
@@ -234,16 +300,7 @@ class DiscretizedLogistic(Likelihood):
 
     def sample(self, outputs: Tensor, columns: Any, generator: torch.Generator) -> Tensor:
         location, scale = self.location_scale(outputs, columns)
-        u = torch.rand(location.shape, generator=generator, dtype=location.dtype)
-        return location + scale * torch.logit(u, eps=1e-12)
-
-    def point(self, outputs: Tensor, columns: Any) -> Tensor:
-        return outputs[..., 0]
-
-    def start(self, column: Any, noise: float) -> tuple[np.ndarray, np.ndarray]:
-        floor = self._floor(column.scaled_resolution)
-        raw = _softplus_inverse(max(noise / LOGISTIC_STD - floor, 1e-3))
-        return np.array([0.0, raw]), np.array([[1.0], [0.0]])
+        return location + scale * torch.logit(_rand(location, generator))
 
 
 class Bernoulli(Likelihood):
@@ -268,8 +325,7 @@ class Bernoulli(Likelihood):
 
     def sample(self, outputs: Tensor, columns: Any, generator: torch.Generator) -> Tensor:
         logit = outputs[..., 0]
-        u = torch.rand(logit.shape, generator=generator, dtype=logit.dtype)
-        return torch.sigmoid(logit) - u
+        return torch.sigmoid(logit) - _rand(logit, generator)
 
     def point(self, outputs: Tensor, columns: Any) -> Tensor:
         return outputs[..., 0]
@@ -309,8 +365,7 @@ class Categorical(Likelihood):
         return chosen - torch.logsumexp(logits, dim=-1)
 
     def sample(self, outputs: Tensor, columns: Any, generator: torch.Generator) -> Tensor:
-        u = torch.rand(outputs.shape, generator=generator, dtype=outputs.dtype)
-        gumbel = -torch.log(-torch.log(u.clamp(1e-30, 1 - 1e-16)))
+        gumbel = -torch.log(-torch.log(_rand(outputs, generator)))  # its argmax is a draw
         return (self._logits(outputs, columns) + gumbel).argmax(dim=-1)
 
     def point(self, outputs: Tensor, columns: Any) -> Tensor:
@@ -329,16 +384,27 @@ def indicator_spread(frequencies: np.ndarray) -> np.ndarray:
     return np.sqrt(np.maximum(frequencies, 0.01))
 
 
+def _randn(like: Tensor, generator: torch.Generator) -> Tensor:
+    return torch.randn(like.shape, generator=generator, dtype=like.dtype)
+
+
+def _rand(like: Tensor, generator: torch.Generator) -> Tensor:
+    """Uniform draws, kept off 0 and 1."""
+    u = torch.rand(like.shape, generator=generator, dtype=like.dtype)
+    return u.clamp(1e-16, 1 - 1e-16)
+
+
 LIKELIHOODS: dict[str, type[Likelihood]] = {
     "normal": Normal,
+    "student_t": StudentT,
     "discretized_logistic": DiscretizedLogistic,
     "bernoulli": Bernoulli,
     "categorical": Categorical,
 }
 
 AUTO = {
-    "continuous": "normal",
-    "datetime": "normal",
+    "continuous": "student_t",
+    "datetime": "student_t",
     "integer": "discretized_logistic",
     "boolean": "bernoulli",
     "categorical": "categorical",
