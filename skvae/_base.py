@@ -9,31 +9,38 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from . import latents, likelihoods, objectives, priors
 from ._callbacks import CallbackSupportMixin, RoundCallbacks, with_callbacks
-from ._inference import N_SCRAMBLINGS, log_density
+from ._inference import log_density
 from ._initialization import start
-from ._model import VAE
-from ._networks import ACTIVATIONS, Inputs, Trunk
+from ._model import VAE, build, finished
+from ._networks import ACTIVATIONS
 from ._schema import Rows, Schema, canonical_order, fit_columns
 from ._tables import Table, read_table
-from ._training import MIN_HELD_OUT, Budget, default_steps, train
+from ._training import Budget, Split, continued, default_steps, describe, train
 from ._validation import (
+    Constraint,
+    a_bool,
+    a_real,
+    an_int,
     check_categorical_features,
+    check_device,
     check_names,
+    check_nested,
     check_parameters,
-    check_sample_weight,
+    check_size,
     is_int,
     is_real,
+    one_of,
+    or_none,
     resolve_component,
     resolve_likelihoods,
 )
+from ._weights import check_sample_weight, drawn, random_seed, split_rows
 
 MAX_COMPONENTS = 16  # of n_components=None
-MAX_REPETITIONS = 10_000_000  # rows that integer weights may stand for, before they are drawn
 
 
 def _is_layers(value: Any) -> bool:
@@ -44,46 +51,35 @@ def _is_layers(value: Any) -> bool:
 class BaseVAE(CallbackSupportMixin, BaseEstimator):
     """Fit and log-density of a variational autoencoder of a table."""
 
-    parameter_constraints: ClassVar[dict[str, tuple]] = {
-        "n_components": (
-            "None or an int in the range [1, inf)",
-            lambda v: v is None or is_int(v, least=1),
-        ),
+    parameter_constraints: ClassVar[dict[str, Constraint]] = {
+        "n_components": or_none(an_int(1)),
         "hidden_layer_sizes": ("an int or a tuple of ints in the range [1, inf)", _is_layers),
-        "activation": (f"one of {sorted(ACTIVATIONS)}", lambda v: v in list(ACTIVATIONS)),
-        "init": ("'pca' or 'random'", lambda v: v in ("pca", "random")),
-        "handle_unknown": (
-            "'infrequent_if_exist' or 'error'",
-            lambda v: v in ("infrequent_if_exist", "error"),
-        ),
-        "max_categories": (
-            "None or an int in the range [2, inf)",
-            lambda v: v is None or is_int(v, least=2),
-        ),
+        "activation": one_of(*ACTIVATIONS),
+        "init": one_of("pca", "random"),
+        "handle_unknown": one_of("infrequent_if_exist", "error"),
+        "max_categories": or_none(an_int(2)),
         "min_frequency": (
             "None, an int in the range [1, inf) or a float in the range (0, 1)",
-            lambda v: v is None or is_int(v, least=1) or is_real(v, above=0, most=1 - 1e-12),
+            lambda v: v is None or is_int(v, least=1) or (is_real(v, above=0) and v < 1),
         ),
-        "batch_size": ("an int in the range [1, inf)", lambda v: is_int(v, least=1)),
-        "learning_rate_init": ("a number in the range (0, inf)", lambda v: is_real(v, above=0)),
-        "max_iter": (
-            "None or an int in the range [1, inf)",
-            lambda v: v is None or is_int(v, least=1),
-        ),
-        "early_stopping": ("a bool", lambda v: isinstance(v, (bool, np.bool_))),
+        "batch_size": an_int(1),
+        "learning_rate_init": a_real("(0, inf)", above=0),
+        "max_iter": or_none(an_int(1)),
+        "early_stopping": a_bool(),
         "validation_fraction": (
             "a number in the range (0, 1)",
-            lambda v: is_real(v, above=0, most=1 - 1e-12),
+            lambda v: is_real(v, above=0) and v < 1,
         ),
-        "n_iter_no_change": ("an int in the range [1, inf)", lambda v: is_int(v, least=1)),
-        "tol": ("a number in the range [0, inf)", lambda v: is_real(v, least=0)),
-        "warm_start": ("a bool", lambda v: isinstance(v, (bool, np.bool_))),
-        "verbose": ("a bool or an int in the range [0, inf)",
-                    lambda v: isinstance(v, (bool, np.bool_)) or is_int(v, least=0)),
-        "device": ("'cpu', 'cuda' or another device of torch",
-                   lambda v: isinstance(v, (str, torch.device))),
-        "n_importance_samples": ("an int in the range [1, inf)", lambda v: is_int(v, least=1)),
-    }  # fmt: skip
+        "n_iter_no_change": an_int(1),
+        "tol": a_real("[0, inf)", least=0),
+        "warm_start": a_bool(),
+        "verbose": a_bool(or_int=True),
+        "device": (
+            "'cpu', 'cuda' or another device of torch",
+            lambda v: isinstance(v, (str, torch.device)),
+        ),
+        "n_importance_samples": an_int(1),
+    }
 
     def __init__(
         self,
@@ -203,7 +199,8 @@ class BaseVAE(CallbackSupportMixin, BaseEstimator):
         std : ndarray of shape (n_samples,)
             Only with `return_std`.
         """
-        score, std = log_density(self._module(), self._rows(X), self.n_importance_samples)
+        rows = self._rows(X)
+        score, std = log_density(self.model_, rows, self.n_importance_samples)
         return (score, std) if return_std else score
 
     def score(self, X, y=None):
@@ -224,16 +221,7 @@ class BaseVAE(CallbackSupportMixin, BaseEstimator):
 
     def set_params(self, **params):
         """Set the parameters of this estimator, nested ones as ``component__parameter``."""
-        for key in params:
-            name, _, inner = key.partition("__")
-            value = params.get(name, getattr(self, name, None))
-            if inner and name in self.get_params(deep=False) and not hasattr(value, "set_params"):
-                example = {"latent": "Gaussian()", "objective": "ELBO()", "likelihood": "Normal()",
-                           "prior": "StandardNormal()"}.get(name, "an object")  # fmt: skip
-                raise ValueError(
-                    f"Cannot set {key!r} of {type(self).__name__} while {name}={value!r}: a name "
-                    f"has no parameters. Pass an object, such as {name}={example}, to reach them."
-                )
+        check_nested(self, params)
         return super().set_params(**params)
 
     def __sklearn_tags__(self):
@@ -268,80 +256,74 @@ class BaseVAE(CallbackSupportMixin, BaseEstimator):
             )
         return self.schema_.encode(table)
 
-    def _module(self) -> VAE:
-        check_is_fitted(self)
-        return self.model_
-
     # ------------------------------------------------------------------------------ fitting
 
     def _fit(self, X: Any, sample_weight: Any, keep: bool, one_pass: bool) -> Any:
         """Work on local objects, so that an error leaves the estimator as it was."""
         check_parameters(self)
-        device = _check_device(self.device)
+        device = check_device(self.device)
         keep = keep and hasattr(self, "model_")
-        table = self._read(X) if keep else read_table(X)
-        fitted = {} if keep else self._names(X, table)
-        weights = check_sample_weight(sample_weight, table.n_rows)
-        _check_size(int((weights > 0).sum()), len(table.names), type(self).__name__)
-        if not weights.all():
-            table, weights = table.take(np.flatnonzero(weights)), weights[weights > 0]
         components = self._components()
-        schema = self.schema_ if keep else self._schema(table, weights)
-        generator = torch.Generator().manual_seed(_seed(self.random_state))
+        generator = torch.Generator().manual_seed(random_seed(self.random_state))
+        fitted, table, weights = self._take_in(X, sample_weight, keep)
 
+        schema = self.schema_ if keep else self._schema(table, weights)
         data = schema.encode(table, torch.float32)
         order, distinct = canonical_order(data)
         data, weights = data.take(torch.from_numpy(order)), weights[order]
         fraction = self.validation_fraction if self.early_stopping and not one_pass else 0.0
-        train_rows, train_weights, held_out = _split(weights, distinct, fraction, generator)
+        split = split_rows(weights, distinct, fraction, generator)
 
         if keep:
             model = copy.deepcopy(self.model_).float().requires_grad_(True)
         else:
-            fitted["n_components_"] = self._n_components(schema)
-            model = self._build(schema, fitted["n_components_"], components, generator)
-            if self.init == "pca":
-                seen = data.take(_drawn(train_rows, train_weights, generator))
-                start(model, schema, seen, fitted["n_components_"], _seed(self.random_state))
-            fitted.update(schema_=schema, latent_=components["latent"], prior_=components["prior"])
-            fitted["likelihood_"] = {
-                column.name: group.likelihood for group in schema.groups for column in group.columns
-            }
-        budget = self._budget(len(train_rows), one_pass)
-        callbacks = RoundCallbacks(self, X, lambda: {**fitted, "model_": _finished(model)})
+            fitted.update(self._describe(schema, components))
+            model = self._start(fitted, data, split, generator)
+        budget = self._budget(len(split.train), one_pass)
+        callbacks = RoundCallbacks(self, X, lambda: {**fitted, "model_": finished(model)})
 
         def on_round(history: dict[str, list[float]]) -> bool:
             if self.verbose:
-                print(f"[{type(self).__name__}] " + _describe(history, budget.n_steps))
+                print(f"[{type(self).__name__}] {describe(history, budget.n_steps)}")
             return callbacks.after_round()
 
         if device.type != "cpu":
-            generator = torch.Generator(device).manual_seed(_seed(self.random_state))
-        result = train(
-            model.to(device), data.to(device), train_rows.to(device),
-            None if train_weights is None else train_weights.to(device), held_out.to(device),
-            components["objective"], budget, generator, on_round,
-        )  # fmt: skip
-        fitted.update(model_=_finished(model), objective_=components["objective"])
-        per_epoch = math.ceil(len(train_rows) / self.batch_size)
-        fitted["n_iter_"] = max(1, math.ceil(result.n_steps / per_epoch))
-        fitted["history_"] = result.history
-        if keep:
-            fitted["n_iter_"] += self.n_iter_
-            fitted["history_"] = _continued(self.history_, result.history)
-        fitted["_n_features_out"] = fitted.get("n_components_", getattr(self, "n_components_", 0))
+            generator = torch.Generator(device).manual_seed(generator.initial_seed())
+        objective = components["objective"]
+        model, data, split = model.to(device), data.to(device), split.to(device)
+        result = train(model, data, split, objective, budget, generator, on_round)
+
+        n_iter = max(1, math.ceil(result.n_steps * self.batch_size / len(split.train)))
+        fitted.update(
+            model_=finished(model),
+            objective_=objective,
+            n_iter_=n_iter + (self.n_iter_ if keep else 0),
+            history_=continued(self.history_, result.history) if keep else result.history,
+        )
         callbacks.close(fitted)
+        if not keep:
+            self.__dict__.pop("feature_names_in_", None)
         for name, value in fitted.items():
             setattr(self, name, value)
-        if "feature_names_in_" not in fitted and not keep:
-            self.__dict__.pop("feature_names_in_", None)
         return self
+
+    def _take_in(
+        self, X: Any, sample_weight: Any, keep: bool
+    ) -> tuple[dict[str, Any], Table, np.ndarray]:
+        """Names of the columns, the table without rows of weight 0, and the other weights."""
+        table = self._read(X) if keep else read_table(X)
+        fitted = {} if keep else self._names(X, table)
+        weights = check_sample_weight(sample_weight, table.n_rows)
+        check_size(int((weights > 0).sum()), len(table.names), type(self).__name__)
+        if not weights.all():
+            table, weights = table.take(np.flatnonzero(weights)), weights[weights > 0]
+        return fitted, table, weights
 
     def _names(self, X: Any, table: Table) -> dict[str, Any]:
         """n_features_in_ and feature_names_in_, by scikit-learn's rules."""
         shell = BaseEstimator()
         validate_data(shell, X, reset=True, skip_check_array=True)
-        fitted = {"n_features_in_": len(table.names)}
+        fitted: dict[str, Any] = {"n_features_in_": len(table.names)}
         if hasattr(shell, "feature_names_in_"):
             fitted["feature_names_in_"] = shell.feature_names_in_
         elif table.layout.container not in ("array", "sparse") and all(
@@ -390,18 +372,33 @@ class BaseVAE(CallbackSupportMixin, BaseEstimator):
             )
         return int(self.n_components)
 
-    def _build(
-        self, schema: Schema, k: int, components: dict[str, Any], generator: torch.Generator
+    def _describe(self, schema: Schema, components: dict[str, Any]) -> dict[str, Any]:
+        """What fit learned about the table, before training."""
+        k = self._n_components(schema)
+        return {
+            "schema_": schema,
+            "n_components_": k,
+            "_n_features_out": k,
+            "latent_": components["latent"],
+            "prior_": components["prior"],
+            "likelihood_": {
+                column.name: group.likelihood for group in schema.groups for column in group.columns
+            },
+        }
+
+    def _start(
+        self, fitted: dict[str, Any], data: Rows, split: Split, generator: torch.Generator
     ) -> VAE:
+        """The untrained model."""
         sizes = self.hidden_layer_sizes
         sizes = (int(sizes),) if is_int(sizes) else tuple(sizes)
-        categorical = [schema.columns[j] for j in schema.categorical]
-        inputs = Inputs(len(schema.numeric), categorical, generator)
-        encoder = Trunk(inputs.n_outputs, sizes, self.activation, generator)
-        latent = components["latent"].build(k, encoder.n_outputs, generator)
-        prior = components["prior"].build(k)
-        decoder = Trunk(k, sizes[::-1], self.activation, generator)
-        return VAE(schema, inputs, encoder, latent, prior, decoder, generator)
+        schema, k = fitted["schema_"], fitted["n_components_"]
+        latent, prior = fitted["latent_"], fitted["prior_"]
+        model = build(schema, k, latent, prior, sizes, self.activation, generator)
+        if self.init == "pca":
+            seen = data.take(drawn(split.train, split.weights, generator))
+            start(model, schema, seen, k, generator.initial_seed())
+        return model
 
     def _budget(self, n_rows: int, one_pass: bool) -> Budget:
         per_epoch = math.ceil(n_rows / self.batch_size)
@@ -414,108 +411,3 @@ class BaseVAE(CallbackSupportMixin, BaseEstimator):
             patience=self.n_iter_no_change if self.early_stopping else None,
             tol=self.tol,
         )
-
-
-def _check_device(device: Any) -> torch.device:
-    try:
-        resolved = torch.device(device)
-        torch.empty(0, device=resolved)
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(
-            f"The 'device' parameter is {str(device)!r}, which torch cannot use here ({error}). "
-            "Use device='cpu'."
-        ) from error
-    return resolved
-
-
-def _check_size(n_rows: int, n_columns: int, owner: str) -> None:
-    shape = f"(shape=({n_rows}, {n_columns}))"
-    if n_columns < 1:
-        raise ValueError(
-            f"Found array with 0 feature(s) {shape} while a minimum of 1 is required by {owner}."
-        )
-    if n_rows < 2:
-        raise ValueError(
-            f"Found array with {n_rows} sample(s) {shape} while a minimum of 2 is required by "
-            f"{owner}. n_samples={n_rows} does not tell how rows differ."
-        )
-
-
-def _seed(random_state: Any) -> int:
-    """A seed; None takes fresh entropy and leaves numpy's global stream alone."""
-    if random_state is None:
-        return int(np.random.default_rng().integers(2**31))
-    if isinstance(random_state, np.random.Generator):
-        return int(random_state.integers(2**31))
-    if isinstance(random_state, (int, np.integer)):
-        return int(random_state)
-    return int(check_random_state(random_state).randint(2**31 - 1))
-
-
-def _split(
-    weights: np.ndarray, distinct: np.ndarray, fraction: float, generator: torch.Generator
-) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor]:
-    """Rows to train on with their weights, and rows to hold out; equal rows stay together.
-
-    Integer weights become repetitions; with others the held-out rows are drawn in proportion.
-    """
-    whole = bool((weights == np.round(weights)).all()) and weights.sum() <= MAX_REPETITIONS
-    held = np.zeros(len(weights), dtype=bool)
-    total = weights.sum() if whole else len(weights)
-    if total * fraction >= MIN_HELD_OUT:
-        order = torch.randperm(int(distinct[-1]) + 1, generator=generator).numpy()
-        mass = np.bincount(distinct, weights=weights)[order]
-        chosen = order[np.cumsum(mass) <= fraction * weights.sum()]
-        held = np.isin(distinct, chosen)
-    rows = torch.arange(len(weights))
-    if whole:
-        times = torch.from_numpy(weights.astype(np.int64))
-        repeated = torch.repeat_interleave(rows, times)
-        in_train = torch.from_numpy(~held)[repeated]
-        return repeated[in_train], None, repeated[~in_train]
-    weights_of = torch.from_numpy(weights)
-    held_out = rows[held]
-    held_out = _drawn(held_out, weights_of[held], generator) if len(held_out) else held_out
-    return rows[~held], weights_of[~held], held_out
-
-
-def _drawn(
-    rows: torch.Tensor, weights: torch.Tensor | None, generator: torch.Generator
-) -> torch.Tensor:
-    """As many rows, drawn in proportion to their weights."""
-    if weights is None:
-        return rows
-    cumulated = torch.cumsum(weights, 0)
-    u = torch.rand(len(rows), generator=generator, dtype=torch.float64) * cumulated[-1]
-    return rows[torch.searchsorted(cumulated, u).clamp(max=len(rows) - 1)]
-
-
-def _finished(model: VAE) -> VAE:
-    """The model as it answers: on the CPU, in float64, without gradients."""
-    model = copy.deepcopy(model).cpu().double().requires_grad_(False)
-    model.zero_grad(set_to_none=True)
-    return model
-
-
-def _describe(history: dict[str, list[float]], n_steps: int) -> str:
-    step, *terms = (
-        (name.replace("_", " "), series[-1]) for name, series in history.items()
-    )  # fmt: skip
-    return f"step {step[1]} of {n_steps}: " + ", ".join(f"{n} {v:.3f}" for n, v in terms)
-
-
-def _continued(before: dict[str, list[float]], after: dict[str, list[float]]) -> dict:
-    """The history of a model that was trained twice."""
-    offset = before["step"][-1] if before["step"] else 0
-    after = {**after, "step": [offset + step for step in after["step"]]}
-    n_before, n_after = len(before["step"]), len(after["step"])
-    names = dict.fromkeys([*before, *after])
-    return {
-        name: before.get(name, [math.nan] * n_before) + after.get(name, [math.nan] * n_after)
-        for name in names
-    }
-
-
-def rounded_samples(n_samples: int) -> int:
-    """Draws that a request for `n_samples` gets: as many in each scrambling."""
-    return N_SCRAMBLINGS * math.ceil(n_samples / N_SCRAMBLINGS)

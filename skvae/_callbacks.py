@@ -22,14 +22,14 @@ class RoundCallbacks:
 
     def __init__(self, estimator: Any, X: Any, reconstruct: Callable[[], dict]) -> None:
         self.estimator, self.X, self.reconstruct = estimator, X, reconstruct
-        self.fit_context = None
+        self.fit_context: Any = None
         if hasattr(estimator, "_init_callback_context"):
             self.fit_context = estimator._init_callback_context(max_subtasks=None)
             self.fit_context.call_on_fit_task_begin(estimator=estimator, X=X)
             self._begin()
 
     def _begin(self) -> None:
-        self.context = self.fit_context.subcontext(task_name="round")  # type: ignore[attr-defined]
+        self.context = self.fit_context.subcontext(task_name="round")
         self.context.call_on_fit_task_begin(estimator=self.estimator, X=self.X)
 
     def _end(self, **kwargs: Any) -> bool:

@@ -33,8 +33,8 @@ from typing import Any
 
 import numpy as np
 
+from ._layouts import TICKS_PER_DAY, Cells
 from ._scaling import NumericMap, choose_map
-from ._tables import TICKS_PER_DAY, Cells, type_name
 
 MAX_DECIMALS = 12
 MAX_INDICATORS = 32  # categorical columns up to this many levels enter the encoder as indicators
@@ -42,7 +42,7 @@ MAX_INDICATORS = 32  # categorical columns up to this many levels enter the enco
 
 @dataclass
 class EncodedColumn:
-    """`values`: y of numeric columns, codes of categorical ones; `interval`: lower edge and width of y's cell."""
+    """Scaled numbers or codes; for some columns also lower edge and width of the rounding cell."""
 
     values: np.ndarray
     missing: np.ndarray
@@ -113,9 +113,7 @@ class ConstantColumn(Column):
             levels = () if self.value is None else (self.value,)
             return self.cells(np.where(missing, -1, 0), missing, levels=levels)
         empty = 0 if self.type == "time" else np.nan
-        return self.cells(
-            np.full(n_rows, empty if self.value is None else self.value), missing
-        )
+        return self.cells(np.full(n_rows, empty if self.value is None else self.value), missing)
 
 
 @dataclass
@@ -332,7 +330,9 @@ def _fit_categorical(
         try:
             order = sorted(range(len(levels)), key=lambda i: levels[i])
         except TypeError:  # mixed types: any order that does not depend on the rows
-            order = sorted(range(len(levels)), key=lambda i: (type_name(levels[i]), repr(levels[i])))
+            order = sorted(
+                range(len(levels)), key=lambda i: (type(levels[i]).__name__, repr(levels[i]))
+            )
         levels, counts = [levels[i] for i in order], counts[order]
     limit = min_frequency or 0
     if isinstance(limit, float):
@@ -358,3 +358,8 @@ def _fit_categorical(
 def _convert_unit(cells: Cells, unit: str) -> Cells:
     values = cells.values.astype(f"m8[{cells.unit}]").astype(f"m8[{unit}]").astype(np.int64)
     return Cells("time", values, cells.missing, unit=unit)
+
+
+def indicator_spread(frequencies: np.ndarray) -> np.ndarray:
+    """d_l = √p_l, bounded below: the scale of a level's indicator as an encoded feature."""
+    return np.sqrt(np.maximum(frequencies, 0.01))

@@ -57,5 +57,7 @@ def _combine(log_weights: Tensor) -> tuple[Tensor, Tensor]:
     n_samples = len(log_weights)
     score = torch.logsumexp(log_weights, 0) - math.log(n_samples)
     nets = log_weights.unflatten(0, (N_SCRAMBLINGS, -1))
-    means = torch.exp(torch.logsumexp(nets, 1) - math.log(nets.shape[1]) - score)  # mean over nets: 1
+    means = torch.exp(
+        torch.logsumexp(nets, 1) - math.log(nets.shape[1]) - score
+    )  # mean over nets: 1
     return score, means.std(0) / math.sqrt(N_SCRAMBLINGS)

@@ -18,6 +18,7 @@ import torch
 from sklearn.utils.extmath import randomized_svd
 
 from ._model import VAE
+from ._networks import Linear
 from ._schema import Rows, Schema
 from .latents import LinearPosterior
 
@@ -105,7 +106,9 @@ def _noise(model: VAE, residual: np.ndarray) -> np.ndarray:
 def _start_encoder(model: VAE) -> None:
     """Flags of missing cells say nothing to the hidden layers until training makes them."""
     if len(model.encoder.layers):
-        model.encoder.layers[0].weight[:, -model.inputs.n_columns :] = 0
+        first = model.encoder.layers[0]
+        assert isinstance(first, Linear)
+        first.weight[:, -model.inputs.n_columns :] = 0
 
 
 def _start_decoder(

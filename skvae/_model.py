@@ -15,16 +15,16 @@ Shapes: K draws of z, n rows, d columns of a group, k latent dimensions.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import copy
+from collections.abc import Iterator, Sequence
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ._networks import Inputs, Linear, Trunk
 from ._schema import Group, Rows, Schema
-from .latents import Draw, LatentModule
-from .priors import PriorModule
+from .latents import Draw, Latent, LatentModule
+from .priors import Prior, PriorModule
 
 
 class ColumnGroup(nn.Module):
@@ -37,6 +37,9 @@ class ColumnGroup(nn.Module):
     level_mask : Tensor of shape (d, n_levels) or None
         Which outputs are levels of the column; None: all.
     """
+
+    resolution: Tensor
+    level_mask: Tensor | None
 
     def __init__(self, group: Group) -> None:
         super().__init__()
@@ -100,9 +103,14 @@ class VAE(nn.Module):
         self.inputs, self.encoder, self.latent = inputs, encoder, latent
         self.prior, self.decoder = prior, decoder
         self.names = [column.name for column in schema.modelled]
-        self.groups = nn.ModuleList(ColumnGroup(group) for group in schema.groups)
-        self.sizes = [group.n_columns * group.n_outputs for group in self.groups]
+        groups = [ColumnGroup(group) for group in schema.groups]
+        self._groups = nn.ModuleList(groups)
+        self.sizes = [group.n_columns * group.n_outputs for group in groups]
         self.head = Linear(decoder.n_outputs, sum(self.sizes), generator)
+
+    @property
+    def groups(self) -> list[ColumnGroup]:
+        return [group for group in self._groups if isinstance(group, ColumnGroup)]
 
     def encode(self, rows: Rows) -> Tensor:
         """h, what the encoder says of each row: (n, n_hidden)."""
@@ -110,9 +118,8 @@ class VAE(nn.Module):
 
     def outputs(self, z: Tensor) -> Iterator[tuple[ColumnGroup, Tensor]]:
         """The decoder's outputs for each group of columns."""
-        yield from zip(
-            self.groups, self.head(self.decoder(z)).split(self.sizes, dim=-1), strict=True
-        )
+        outputs = self.head(self.decoder(z)).split(self.sizes, dim=-1)
+        yield from zip(self.groups, outputs, strict=True)
 
     def cells(self, z: Tensor, rows: Rows) -> Tensor:
         """log p(x_j | z) of every cell, in the order of the model: (K, n, n_columns)."""
@@ -124,7 +131,8 @@ class VAE(nn.Module):
         """log p(x | z), summed over the seen cells: (K, n)."""
         n_values = self.inputs.n_values
         terms = [g.log_prob(o, rows, n_values).sum(-1) for g, o in self.outputs(z)]
-        return sum(terms, z.new_zeros(()).expand(z.shape[:-1]))
+        total = z.new_zeros(()).expand(z.shape[:-1])
+        return sum(terms, start=total)
 
     def forward(self, rows: Rows, noise: Tensor) -> tuple[Tensor, Draw]:
         """log p(x | z) for z drawn from q(z | x) with the given base noise."""
@@ -147,5 +155,26 @@ class VAE(nn.Module):
         return torch.cat(values, dim=-1), torch.cat(codes, dim=-1)
 
 
-def as_numpy(tensor: Tensor) -> np.ndarray:
-    return tensor.detach().cpu().numpy()
+def build(
+    schema: Schema,
+    k: int,
+    latent: Latent,
+    prior: Prior,
+    hidden_layer_sizes: Sequence[int],
+    activation: str,
+    generator: torch.Generator,
+) -> VAE:
+    """The untrained model of a table."""
+    categorical = [schema.columns[j] for j in schema.categorical]
+    inputs = Inputs(len(schema.numeric), categorical, generator)  # type: ignore[arg-type]
+    encoder = Trunk(inputs.n_outputs, hidden_layer_sizes, activation, generator)
+    posterior = latent.build(k, encoder.n_outputs, generator)
+    decoder = Trunk(k, hidden_layer_sizes[::-1], activation, generator)
+    return VAE(schema, inputs, encoder, posterior, prior.build(k), decoder, generator)
+
+
+def finished(model: VAE) -> VAE:
+    """The model as it answers: on the CPU, in float64, without gradients."""
+    model = copy.deepcopy(model).cpu().double().requires_grad_(False)
+    model.zero_grad(set_to_none=True)
+    return model

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ._columns import MAX_INDICATORS, CategoricalColumn
-from .likelihoods import indicator_spread
+from ._columns import MAX_INDICATORS, CategoricalColumn, indicator_spread
 
 ACTIVATIONS = {
     "identity": nn.Identity,
@@ -53,7 +53,7 @@ class Trunk(nn.Module):
         super().__init__()
         widths = [n_inputs, *sizes]
         layers: list[nn.Module] = []
-        for n_in, n_out in zip(widths[:-1], widths[1:], strict=True):
+        for n_in, n_out in pairwise(widths):
             layers += [Linear(n_in, n_out, generator), ACTIVATIONS[activation]()]
         self.layers = nn.Sequential(*layers)
         self.n_outputs = n_inputs + (widths[-1] if sizes else 0)
@@ -69,6 +69,10 @@ class Inputs(nn.Module):
     correspondence analysis; columns with many as a learned embedding. A missing cell enters as
     zeros beside its flag.
     """
+
+    indicators: Tensor
+    few_sizes: Tensor
+    few_offsets: Tensor
 
     def __init__(
         self, n_values: int, categorical: Sequence[CategoricalColumn], generator: torch.Generator

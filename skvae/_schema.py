@@ -51,7 +51,7 @@ class Rows:
 
     def _map(self, function: Any) -> Rows:
         fields = (self.values, self.codes, self.missing, self.intervals, self.log_measure)
-        return Rows(*(None if f is None else function(f) for f in fields))
+        return Rows(*[None if f is None else function(f) for f in fields])  # type: ignore[arg-type]
 
     def take(self, index: Tensor) -> Rows:
         return self._map(lambda tensor: tensor.index_select(0, index))
@@ -60,7 +60,7 @@ class Rows:
         for start in range(0, len(self), size):
             yield self._map(lambda tensor, a=start: tensor[a : a + size])
 
-    def to(self, device: str) -> Rows:
+    def to(self, device: torch.device) -> Rows:
         return self._map(lambda tensor: tensor.to(device))
 
 

@@ -1,7 +1,7 @@
-"""Tables in, tables out: any container → :class:`Cells` per column → the same container.
+"""Tables in: any container → the :class:`Cells` of each column.
 
-Everything a data-frame library does in its own way is in this file, so that the rest of the
-package sees plain arrays: floats with NaN, ticks of time, or codes into a list of levels.
+What a data-frame library does in its own way is here and in ``_layouts.py``, so that the rest of
+the package sees plain arrays: floats with NaN, ticks of time, or codes into a list of levels.
 """
 
 from __future__ import annotations
@@ -17,37 +17,9 @@ import pandas as pd
 from scipy import sparse
 from sklearn.utils.validation import check_array
 
-TICKS_PER_DAY = {
-    "D": 1,
-    "h": 24,
-    "m": 1440,
-    "s": 86_400,
-    "ms": 86_400_000,
-    "us": 86_400_000_000,
-    "ns": 86_400_000_000_000,
-}
+from ._layouts import TICKS_PER_DAY, ArrayLayout, Cells, FrameLayout, PandasLayout, SparseLayout
+
 _NESTED = (list, dict, set, tuple, frozenset, np.ndarray, pd.Series, pd.DataFrame)
-
-
-@dataclass(frozen=True)
-class Cells:
-    """One column as arrays.
-
-    ``type`` is what the cells are: "float", "integer" and "boolean" have float64 ``values`` with
-    NaN where missing; "time" has int64 ticks (``unit`` of numpy) and "label" has codes into
-    ``levels``, both with ``missing`` beside them.
-    """
-
-    type: str
-    values: np.ndarray
-    missing: np.ndarray
-    levels: tuple = ()
-    unit: str = ""
-    ordered: bool = False
-    prototype: Any = None  # a neutral value of the Python type of an untyped column's cells
-
-    def take(self, rows: np.ndarray) -> Cells:
-        return replace(self, values=self.values[rows], missing=self.missing[rows])
 
 
 def _numbers(cell_type: str, values: np.ndarray, name: Any) -> Cells:
@@ -98,7 +70,7 @@ def _object_cells(values: np.ndarray, name: Any, allow_nested: bool) -> Cells:
         if not allow_nested:
             raise TypeError(
                 f"Column {name!r} holds nested objects, such as {cell!r} of type "
-                f"{type_name(cell)}; a cell must be a string, a number, a date or missing. "
+                f"{type(cell).__name__}; a cell must be a string, a number, a date or missing. "
                 "Unpack it into columns of its own, or drop it."
             )
         # An untyped array makes no promise about its cells: keep such an object as a level.
@@ -117,13 +89,6 @@ def _prototype(kind: str, values: np.ndarray) -> Any:
     if kind.startswith("datetime"):
         return datetime.datetime.min
     return {"integer": 0, "boolean": False}.get(kind, 0.0)
-
-
-def type_name(value: Any) -> str:
-    return type(value).__name__
-
-
-# --------------------------------------------------------------------------------------- reading
 
 
 @dataclass
@@ -230,7 +195,7 @@ def _read_narwhals(X: nw.DataFrame) -> Table:
 
     def read(j: int) -> Cells:
         series, name = X[names[j]], names[j]
-        dtype = series.dtype
+        dtype: Any = series.dtype
         if dtype.is_numeric():
             cell_type = "integer" if dtype.is_integer() else "float"
             return _numbers(cell_type, _floats(series.cast(nw.Float64)), name)
@@ -261,7 +226,7 @@ def _floats(series: nw.Series) -> np.ndarray:
 
 
 def _narwhals_time(series: nw.Series) -> Cells:
-    dtype = series.dtype
+    dtype: Any = series.dtype
     missing = series.is_null().to_numpy()
     if dtype == nw.Time:
         unit = "ns"
@@ -274,201 +239,10 @@ def _narwhals_time(series: nw.Series) -> Cells:
                   "us": "total_microseconds", "ns": "total_nanoseconds"}  # fmt: skip
         ticks = getattr(series.dt, totals[unit])().fill_null(0).to_numpy()
     else:
-        unit = "D" if dtype == nw.Date else dtype.time_unit
+        unit: Any = "D" if dtype == nw.Date else dtype.time_unit
         if unit in ("D", "s"):
             values = series.dt.timestamp("ms").fill_null(0).to_numpy()
             ticks = values // (86_400_000 if unit == "D" else 1000)
         else:
             ticks = series.dt.timestamp(unit).fill_null(0).to_numpy()
     return Cells("time", np.asarray(ticks, dtype=np.int64), np.asarray(missing), unit=unit)
-
-
-# --------------------------------------------------------------------------------------- writing
-# A layout remembers the container of the fitted table, never its rows. Each `write` takes one
-# float, tick or object array a column, with NaN, NaT or None where a cell is missing.
-
-
-def _as_integers(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Round and keep inside the type; float(2**63 - 1) rounds up, so compare as integers."""
-    info = np.iinfo(dtype)
-    rounded = np.clip(np.round(values), float(info.min), float(info.max))
-    top = rounded >= float(info.max)
-    return np.where(top, info.max, np.where(top, 0, rounded).astype(dtype))
-
-
-def _as_python(values: np.ndarray, cell: Any) -> np.ndarray:
-    """The cells of an untyped column as the Python type they had."""
-    out = np.empty(len(values), dtype=object)
-    missing = pd.isna(values)
-    for i, value in enumerate(values):
-        if missing[i]:
-            out[i] = None
-        elif isinstance(cell, decimal.Decimal):
-            out[i] = decimal.Decimal(repr(float(value))).quantize(cell)
-        elif isinstance(cell, datetime.date):
-            stamp = pd.Timestamp(value)
-            out[i] = stamp.to_pydatetime() if isinstance(cell, datetime.datetime) else stamp.date()
-        elif isinstance(cell, datetime.timedelta):
-            out[i] = pd.Timedelta(value).to_pytimedelta()
-        elif isinstance(cell, (bool, int, float, np.number, np.bool_)):
-            out[i] = type(cell)(round(value) if isinstance(cell, (int, np.integer)) else value)
-        else:
-            out[i] = value
-    return out
-
-
-def _time_array(cells: Cells, kind: str) -> np.ndarray:
-    values = cells.values.astype(f"{kind}8[{cells.unit}]")
-    values[cells.missing] = np.array("NaT", dtype=values.dtype)
-    return values
-
-
-def _label_array(cells: Cells) -> np.ndarray:
-    levels = np.empty(len(cells.levels) + 1, dtype=object)
-    levels[:-1] = cells.levels
-    levels[-1] = None
-    return levels[cells.values]
-
-
-class ArrayLayout:
-    """numpy: one dtype for all columns."""
-
-    container = "array"
-
-    def __init__(self, dtype: np.dtype) -> None:
-        self.dtype = dtype
-
-    def write(self, columns: list[Cells]) -> Any:
-        out = np.empty((len(columns[0].values), len(columns)), dtype=self.dtype)
-        kind = self.dtype.kind
-        for j, cells in enumerate(columns):
-            if cells.type == "label":
-                out[:, j] = _label_array(cells)
-            elif cells.type == "time":
-                out[:, j] = _time_array(cells, kind if kind in "mM" else "M")
-            elif kind in "iu":
-                out[:, j] = _as_integers(cells.values, self.dtype)
-            elif kind == "b":
-                out[:, j] = cells.values > 0.5
-            elif kind in "OUS":
-                out[:, j] = _as_python(cells.values, cells.prototype)
-            else:
-                out[:, j] = cells.values
-        return out
-
-
-class SparseLayout(ArrayLayout):
-    """A scipy sparse matrix or array: the same class and format."""
-
-    container = "sparse"
-
-    def __init__(self, X: Any) -> None:
-        super().__init__(X.dtype)
-        self.make, self.format = type(X), X.format
-
-    def write(self, columns: list[Cells]) -> Any:
-        return self.make(super().write(columns))
-
-
-class PandasLayout:
-    """pandas: a dtype for each column, kept in a frame without rows."""
-
-    container = "pandas"
-
-    def __init__(self, X: pd.DataFrame) -> None:
-        self.empty = X.iloc[:0].copy()
-
-    def write(self, columns: list[Cells]) -> Any:
-        series = [self._series(j, cells) for j, cells in enumerate(columns)]
-        return pd.concat(dict(enumerate(series)), axis=1).set_axis(self.empty.columns, axis=1)
-
-    def _series(self, j: int, cells: Cells) -> pd.Series:
-        dtype = self.empty.dtypes.iloc[j]
-        if cells.type == "label":
-            if isinstance(dtype, pd.CategoricalDtype):
-                values: Any = pd.Categorical(_label_array(cells), dtype=dtype)
-                return pd.Series(values)
-            return pd.Series(_label_array(cells), dtype=object).astype(dtype)
-        if cells.type == "time":
-            kind = dtype.kind if dtype.kind in "mM" else "M"
-            if isinstance(cells.prototype, datetime.timedelta):
-                kind = "m"
-            times = pd.Series(_time_array(cells, kind))
-            if isinstance(dtype, pd.DatetimeTZDtype):
-                return times.dt.tz_localize("UTC").dt.tz_convert(dtype.tz).astype(dtype)
-            if dtype == object:
-                return pd.Series(_as_python(times.to_numpy(), cells.prototype), dtype=object)
-            return times.astype(dtype)
-        if dtype.kind in "iu":
-            whole = _as_integers(np.where(cells.missing, 0, cells.values),
-                                 np.dtype(f"{dtype.kind}{dtype.itemsize}"))  # fmt: skip
-            return pd.Series(whole).astype(dtype).mask(cells.missing)
-        if dtype.kind == "b":
-            return pd.Series(cells.values > 0.5).astype(dtype).mask(cells.missing)
-        if dtype == object:
-            return pd.Series(_as_python(cells.values, cells.prototype), dtype=object)
-        return pd.Series(cells.values).astype(dtype)
-
-
-class FrameLayout:
-    """polars and pyarrow: the native schema, kept in a frame without rows."""
-
-    def __init__(self, X: nw.DataFrame) -> None:
-        self.container = "polars" if X.implementation.is_polars() else "pyarrow"
-        self.empty = X.head(0).to_native()
-
-    def write(self, columns: list[Cells]) -> Any:
-        values = [self._values(cells) for cells in columns]
-        if self.container == "polars":
-            import polars as pl
-
-            return pl.DataFrame([
-                self._polars(name, column, dtype)
-                for (name, dtype), column in zip(self.empty.schema.items(), values, strict=True)
-            ])  # fmt: skip
-        import pyarrow as pa
-
-        return pa.Table.from_arrays(
-            [self._arrow(f.type, v) for f, v in zip(self.empty.schema, values, strict=True)],
-            schema=self.empty.schema,
-        )
-
-    @staticmethod
-    def _values(cells: Cells) -> list:
-        """Python values with None: what both libraries take without a loss."""
-        if cells.type == "label":
-            return _label_array(cells).tolist()
-        values = cells.values
-        if cells.type == "boolean":
-            values = values > 0.5
-        if cells.type == "integer":
-            values = _as_integers(np.where(cells.missing, 0, values), np.dtype(np.int64))
-        return np.where(cells.missing, None, values.astype(object)).tolist()
-
-    @staticmethod
-    def _polars(name: str, values: list, dtype: Any) -> Any:
-        import polars as pl
-
-        if dtype == pl.Object:
-            return pl.Series(name, values, dtype=dtype)
-        if dtype == pl.Time:  # ticks are nanoseconds since midnight
-            return pl.Series(name, values, dtype=pl.Int64).cast(dtype)
-        return pl.Series(name, values, strict=False).cast(dtype)
-
-    @staticmethod
-    def _arrow(type: Any, values: list) -> Any:
-        import pyarrow as pa
-
-        if pa.types.is_dictionary(type):
-            return pa.array(values, type=type.value_type).dictionary_encode().cast(type)
-        if pa.types.is_date(type):
-            return pa.array(values, type=pa.int32()).cast(pa.date32()).cast(type)
-        if pa.types.is_temporal(type):
-            width = pa.int32() if type.bit_width == 32 else pa.int64()
-            return pa.array(values, type=width).cast(type)
-        if pa.types.is_decimal(type):
-            places = decimal.Decimal(1).scaleb(-type.scale)
-            exact = [None if v is None else decimal.Decimal(repr(v)).quantize(places)
-                     for v in values]  # fmt: skip
-            return pa.array(exact, type=type)
-        return pa.array(values, type=type)

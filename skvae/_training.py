@@ -29,7 +29,7 @@ WARMUP = 0.05  # share of the steps in which the learning rate rises
 
 def default_steps(n_rows: int) -> int:
     """The default budget: enough steps for a small table, enough epochs for a large one."""
-    return int(round(12 * n_rows**0.6))
+    return round(12 * n_rows**0.6)
 
 
 @dataclass
@@ -42,6 +42,29 @@ class Budget:
     schedule: bool = True  # rise and fall of the learning rate; False: constant
     patience: int | None = None  # evaluations without progress; None: no early stopping
     tol: float = 1e-4
+
+
+@dataclass
+class Split:
+    """Which rows to train on, with their weights, and which to hold out.
+
+    Attributes
+    ----------
+    train : Tensor of shape (n_train,)
+        Indices of rows; a row of weight 3 stands three times.
+    weights : Tensor of shape (n_train,) or None
+        Real-valued weights: rows are drawn in proportion to them.
+    held_out : Tensor
+        Indices of the rows for early stopping; empty: none.
+    """
+
+    train: Tensor
+    weights: Tensor | None
+    held_out: Tensor
+
+    def to(self, device: torch.device) -> Split:
+        weights = None if self.weights is None else self.weights.to(device)
+        return Split(self.train.to(device), weights, self.held_out.to(device))
 
 
 @dataclass
@@ -69,16 +92,17 @@ class FlatParameters:
         self.values.grad = self.grad
 
 
-def batches(weights: Tensor | None, rows: Tensor, size: int, generator: torch.Generator) -> Iterator:
-    """Index tensors without end: permutations of `rows`, or draws in proportion to weights."""
-    cumulated = None if weights is None else torch.cumsum(weights, 0)
+def batches(split: Split, size: int, generator: torch.Generator) -> Iterator[Tensor]:
+    """Index tensors without end: permutations of the rows, or draws in proportion to weights."""
+    rows, n, device = split.train, len(split.train), split.train.device
+    cumulated = None if split.weights is None else torch.cumsum(split.weights, 0)
     while True:
         if cumulated is None:
-            order = rows[torch.randperm(len(rows), generator=generator, device=rows.device)]
+            order = torch.randperm(n, generator=generator, device=device)
         else:
-            u = torch.rand(len(rows), generator=generator, device=rows.device, dtype=torch.float64)
-            order = rows[torch.searchsorted(cumulated, u * cumulated[-1]).clamp(max=len(rows) - 1)]
-        yield from order.split(size)
+            u = torch.rand(n, generator=generator, device=device, dtype=torch.float64)
+            order = torch.searchsorted(cumulated, u * cumulated[-1]).clamp(max=n - 1)
+        yield from rows[order].split(size)
 
 
 def learning_rate(step: int, budget: Budget) -> float:
@@ -95,9 +119,7 @@ def learning_rate(step: int, budget: Budget) -> float:
 def train(
     model: VAE,
     data: Rows,
-    train_rows: Tensor,
-    train_weights: Tensor | None,
-    held_out: Tensor,
+    split: Split,
     objective: Objective,
     budget: Budget,
     generator: torch.Generator,
@@ -109,21 +131,16 @@ def train(
     ----------
     data : Rows
         The encoded table, on the device of the model.
-    train_rows : Tensor of shape (n_train,)
-        Indices into `data`; a row of weight 3 stands three times.
-    train_weights : Tensor of shape (n_train,) or None
-        Real-valued weights: rows are drawn in proportion to them.
-    held_out : Tensor
-        Indices of the rows for early stopping; empty: none.
+    split : Split
     on_round : callable
         Is shown the history after every round; True asks to stop.
     """
     flat = FlatParameters(model)
     run = _Run(model, data, objective, budget, generator, flat)
-    held_out = held_out[:MAX_HELD_OUT]
+    held_out = split.held_out[:MAX_HELD_OUT]
     noise_state = generator.get_state()  # the same draws at every evaluation
     round_length = max(1, math.ceil(budget.n_steps / ROUNDS))
-    source = batches(train_weights, train_rows, budget.batch_size, generator)
+    source = batches(split, budget.batch_size, generator)
     result = Result({name: [] for name in ("step", "bound", "reconstruction", "kl")})
     if len(held_out):
         result.history["validation_bound"] = []
@@ -149,7 +166,9 @@ def train(
                     best.copy_(flat.values)
             for series, value in zip(result.history.values(), record, strict=True):
                 series.append(value)
-            if on_round(result.history) or (budget.patience is not None and stale >= budget.patience):
+            if on_round(result.history) or (
+                budget.patience is not None and stale >= budget.patience
+            ):
                 break
     except KeyboardInterrupt:
         warnings.warn(
@@ -163,6 +182,23 @@ def train(
     if best_bound is not None:
         flat.values.copy_(best)
     return result
+
+
+def describe(history: dict[str, list[float]], n_steps: int) -> str:
+    step, *terms = ((name.replace("_", " "), series[-1]) for name, series in history.items())
+    return f"step {step[1]} of {n_steps}: " + ", ".join(f"{n} {v:.3f}" for n, v in terms)
+
+
+def continued(before: dict[str, list[float]], after: dict[str, list[float]]) -> dict:
+    """The history of a model that was trained twice."""
+    offset = before["step"][-1] if before["step"] else 0
+    after = {**after, "step": [offset + step for step in after["step"]]}
+    n_before, n_after = len(before["step"]), len(after["step"])
+    names = dict.fromkeys([*before, *after])
+    return {
+        name: before.get(name, [math.nan] * n_before) + after.get(name, [math.nan] * n_after)
+        for name in names
+    }
 
 
 class _Run:
@@ -241,7 +277,7 @@ class _Run:
     @torch.no_grad()
     def _worst_column(self) -> str:
         rows = next(self.data.chunks(2048))
-        log_px, draw = self.model(rows, self._noise(len(rows), 1, self.generator))
+        _log_px, draw = self.model(rows, self._noise(len(rows), 1, self.generator))
         cells = self.model.cells(draw.z, rows)
         worst = torch.where(torch.isfinite(cells), cells, -torch.inf).amin((0, 1)).argmin()
         return repr(self.model.names[int(worst)])

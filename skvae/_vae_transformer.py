@@ -7,42 +7,228 @@ import torch
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_array, check_is_fitted
 
-from ._base import BaseVAE, _seed
+from ._base import BaseVAE
 from ._validation import is_int
+from ._weights import random_seed
+
+CHUNK = 8192  # rows that go through a net at once
 
 
 class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE):
+    r"""Variational autoencoder of a table: embedding, way back, log-density and new rows.
+
+    The model of a row x is
+
+    .. math:: p(x) = \int p(z) \prod_j p(x_j | z)\, dz,
+
+    with a latent code z of `n_components` numbers, a decoder net that gives each column j a
+    likelihood of its own kind, and an encoder net that gives the posterior q(z | x). Both are
+    trained on the evidence lower bound
+
+    .. math:: E_{q(z|x)}[\log p(x|z)] - \beta\, KL(q(z|x) \| p(z)) \le \log p(x).
+
+    Mixed columns, missing cells, scaling and the coding of levels are handled inside, which is
+    what makes the way back exact: put ``VAETransformer`` first in a pipeline, on the raw table,
+    not after a ``ColumnTransformer``, which has no inverse.
+
+    Parameters
+    ----------
+    n_components : int or None, default=None
+        Latent dimensions. None: half the encoded features, between 1 and 16.
+    latent : {"gaussian"} or Latent, default="gaussian"
+        Family of the posterior q(z | x), a name or an object such as ``Gaussian()``.
+    prior : {"auto", "standard_normal"} or Prior, default="auto"
+        Family of p(z). "auto" is the standard normal.
+    likelihood : "auto", str, Likelihood or dict, default="auto"
+        Family of p(x_j | z): "normal", "student_t", "discretized_logistic", "bernoulli",
+        "categorical", an object such as ``Normal(scale="shared")``, or a dict from column names
+        to these. A name or object goes to the columns whose kind it describes; the others, and
+        all with "auto", get Student's t (continuous, datetime), the discretised logistic
+        (integer), Bernoulli (boolean) and Categorical (levels).
+    objective : {"elbo"} or Objective, default="elbo"
+        What training maximises; ``ELBO(beta=4.0, warmup=0.2)`` gives a β-VAE with warm-up.
+    hidden_layer_sizes : int or tuple of int, default=(128, 128)
+        Widths of the encoder's hidden layers; the decoder's are the same, reversed. () gives the
+        linear model: probabilistic PCA with ``Normal("shared")``, factor analysis with
+        ``Normal("column")``.
+    activation : {"silu", "relu", "tanh", "logistic", "gelu", "elu", "identity"}, default="silu"
+        Activation of the hidden layers.
+    init : {"pca", "random"}, default="pca"
+        "pca" starts the model at probabilistic PCA of the encoded table, in closed form.
+    categorical_features : array-like of names, indices or bool, default=None
+        Columns to treat as categorical whatever their dtype. Strings, objects and categories are
+        categorical anyway; integers, booleans and datetimes are what their dtype says.
+    handle_unknown : {"infrequent_if_exist", "error"}, default="infrequent_if_exist"
+        What to do with a level that was not there in ``fit``: count it among the rare levels, or
+        raise.
+    max_categories : int or None, default=100
+        Levels of a column that are told apart, the pool of the rarest included.
+    min_frequency : int, float or None, default=2
+        Count, or share of the seen cells, under which a level goes to the pool.
+    batch_size : int, default=256
+        Rows in a training step.
+    learning_rate_init : float, default=8e-3
+        Peak of the learning rate of Adam, which rises over 5 % of the steps and falls to 0 along
+        a cosine.
+    max_iter : int or None, default=None
+        Passes over the table. None: 12 n^0.6 steps for n rows, at most.
+    early_stopping : bool, default=True
+        Hold out rows, watch their bound, keep the best weights and stop when it does not rise.
+        Tables of which fewer than 10 rows would be held out are trained whole.
+    validation_fraction : float, default=0.1
+        Share of the rows to hold out.
+    n_iter_no_change : int, default=20
+        Evaluations of the held-out bound without progress after which training stops; there are
+        50 in a full run.
+    tol : float, default=1e-4
+        Rise of the held-out bound, in nats per row, that counts as progress.
+    warm_start : bool, default=False
+        Whether ``fit`` goes on from the weights and columns of the last call.
+    verbose : bool or int, default=False
+        Print the terms of the bound after each evaluation. scikit-learn's callbacks (1.9 and
+        later) are shown the same rounds.
+    random_state : int, RandomState instance, Generator or None, default=None
+        Seed of everything random in ``fit``. The global streams are never touched.
+    device : str, default="cpu"
+        Device of torch to train on. Fitted models answer on the CPU.
+    n_importance_samples : int, default=64
+        Draws of z for each row in ``score_samples``, rounded up to a multiple of 8.
+
+    Attributes
+    ----------
+    n_components_ : int
+        Latent dimensions.
+    history_ : dict of lists
+        "step", and after each round the mean "bound", "reconstruction" and "kl" of its steps and
+        the "validation_bound", in nats per row and in the units of the table.
+    n_iter_ : int
+        Passes over the table that were begun.
+    likelihood_ : dict
+        The likelihood of each column, but for constant ones.
+    latent_, prior_, objective_ : objects
+        The components behind the names.
+    model_ : torch.nn.Module
+        The nets, on the CPU, in float64; see ``skvae._model``.
+    schema_ : object
+        What was learned about the columns.
+    n_features_in_ : int
+        Number of columns.
+    feature_names_in_ : ndarray of str
+        Names of the columns, where all are strings.
+
+    See Also
+    --------
+    sklearn.decomposition.PCA : The linear map, for complete numeric tables.
+    sklearn.decomposition.FactorAnalysis : The linear model with noise for each column.
+    sklearn.mixture.GaussianMixture : Another density for complete numeric tables.
+
+    References
+    ----------
+    Kingma & Welling (2014), Auto-Encoding Variational Bayes, arXiv:1312.6114.
+    Rezende, Mohamed & Wierstra (2014), Stochastic Backpropagation, arXiv:1401.4082.
+    Burda, Grosse & Salakhutdinov (2016), Importance Weighted Autoencoders, arXiv:1509.00519.
+    Nazábal et al. (2020), Handling Incomplete Heterogeneous Data using VAEs, arXiv:1807.03653.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from skvae import VAETransformer
+    >>> rng = np.random.default_rng(0)
+    >>> height = rng.normal(170, 10, size=300).round()
+    >>> table = pd.DataFrame(
+    ...     {
+    ...         "height": height,
+    ...         "weight": (height - 100 + rng.normal(0, 8, size=300)).round(1),
+    ...         "shirt": np.where(height > 175, "L", "M"),
+    ...     }
+    ... )
+    >>> table.loc[3, "weight"] = None
+    >>> vae = VAETransformer(n_components=2, random_state=0).fit(table)
+    >>> vae.transform(table).shape
+    (300, 2)
+    >>> vae.inverse_transform(vae.transform(table)).dtypes.equals(table.dtypes)
+    True
+    >>> list(vae.sample(2, random_state=0).columns)
+    ['height', 'weight', 'shirt']
+    >>> odd = pd.DataFrame({"height": [171.0, 150.0], "weight": [70.0, 120.0], "shirt": ["M", "L"]})
+    >>> normal, strange = vae.score_samples(odd)
+    >>> bool(normal > strange + 5)
+    True
+    """
+
     def transform(self, X):
-        """Posterior mean of each row."""
-        model, rows = self._module(), self._rows(X)
+        """Embed rows: the mean of the posterior q(z | x).
+
+        Parameters
+        ----------
+        X : table of shape (n_samples, n_features)
+            Rows may have missing cells.
+
+        Returns
+        -------
+        Z : ndarray of shape (n_samples, n_components_)
+        """
+        rows = self._rows(X)
         with torch.no_grad():
-            parts = [model.latent.embed(model.encode(chunk)) for chunk in rows.chunks(8192)]
+            chunks = rows.chunks(CHUNK)
+            parts = [self.model_.latent.embed(self.model_.encode(chunk)) for chunk in chunks]
         return torch.cat(parts).numpy()
 
     def inverse_transform(self, Z):
-        model = self._module()
+        """The rows that the decoder expects at the given codes.
+
+        Parameters
+        ----------
+        Z : array-like of shape (n_samples, n_components_)
+
+        Returns
+        -------
+        X : table like the fitted one
+            The same container, columns and dtypes; numbers are means, levels are modes, inside
+            the bounds and with the decimals of the fitted columns.
+        """
+        check_is_fitted(self)
         Z = check_array(Z, dtype=np.float64, input_name="Z")
         if Z.shape[1] != self.n_components_:
             raise ValueError(
                 f"Z has {Z.shape[1]} columns, but this {type(self).__name__} has "
                 f"n_components_={self.n_components_}; pass what transform returns."
             )
-        with torch.no_grad():
-            parts = [model.decode(chunk) for chunk in torch.from_numpy(Z).split(8192)]
-        values, codes = (torch.cat(p).numpy() for p in zip(*parts, strict=True))
-        return self.schema_.decode(values, codes)
+        return self._decode(torch.from_numpy(Z), None)
 
     def sample(self, n_samples=1, random_state=None, *, mean=False):
+        """Draw new rows: z from the prior p(z), then x from p(x | z).
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+        random_state : int, RandomState instance, Generator or None, default=None
+            None: other rows at every call.
+        mean : bool, default=False
+            Return what the decoder expects at z, as ``inverse_transform`` does, instead of draws.
+
+        Returns
+        -------
+        X : table like the fitted one, with `n_samples` rows
+            Without missing cells, but for columns that never had a value.
+        """
         check_is_fitted(self)
         if not is_int(n_samples, least=1):
             raise ValueError(
                 f"The 'n_samples' parameter of sample must be an int in the range [1, inf). "
                 f"Got {n_samples!r} instead."
             )
-        model, seed = self._module(), _seed(random_state)
+        seed = random_seed(random_state)
         generator = torch.Generator().manual_seed(seed)
         with torch.no_grad():
-            z = model.prior.sample(int(n_samples), generator)
-            parts = [model.decode(chunk, None if mean else generator) for chunk in z.split(8192)]
-        values, codes = (torch.cat(p).numpy() for p in zip(*parts, strict=True))
-        return self.schema_.decode(values, codes, None if mean else np.random.default_rng(seed))
+            z = self.model_.prior.sample(int(n_samples), generator)
+        return self._decode(z, None if mean else generator)
+
+    def _decode(self, z, generator):
+        """A table from codes: points, or draws with a generator."""
+        with torch.no_grad():
+            parts = [self.model_.decode(chunk, generator) for chunk in z.split(CHUNK)]
+        values, codes = (torch.cat(part).numpy() for part in zip(*parts, strict=True))
+        rng = None if generator is None else np.random.default_rng(generator.initial_seed())
+        return self.schema_.decode(values, codes, rng)

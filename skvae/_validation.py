@@ -9,10 +9,11 @@ from __future__ import annotations
 import difflib
 import math
 import numbers
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
+import torch
 from sklearn.base import clone
 
 
@@ -29,9 +30,36 @@ def is_real(
         isinstance(value, numbers.Real)
         and not isinstance(value, (bool, np.bool_))
         and math.isfinite(value)
-        and least <= value <= most
-        and value > above
+        and least <= float(value) <= most
+        and float(value) > above
     )
+
+
+Constraint = tuple[str, Callable[[Any], bool]]
+
+
+def an_int(least: int) -> Constraint:
+    return f"an int in the range [{least}, inf)", lambda v: is_int(v, least=least)
+
+
+def a_real(interval: str, **bounds: float) -> Constraint:
+    return f"a number in the range {interval}", lambda v: is_real(v, **bounds)
+
+
+def a_bool(or_int: bool = False) -> Constraint:
+    def is_legal(value: Any) -> bool:
+        return isinstance(value, (bool, np.bool_)) or (or_int and is_int(value, least=0))
+
+    return "a bool" + (" or an int in the range [0, inf)" if or_int else ""), is_legal
+
+
+def one_of(*values: str) -> Constraint:
+    return f"one of {sorted(values)}", lambda v: isinstance(v, str) and v in values
+
+
+def or_none(constraint: Constraint) -> Constraint:
+    allowed, is_legal = constraint
+    return f"None or {allowed}", lambda v: v is None or is_legal(v)
 
 
 def check_parameters(component: Any) -> None:
@@ -71,27 +99,6 @@ def resolve_component(
         )
     check_parameters(component)
     return component
-
-
-def check_sample_weight(sample_weight: Any, n_rows: int) -> np.ndarray:
-    """Weights as float64 of shape (n_rows,)."""
-    if sample_weight is None:
-        return np.ones(n_rows)
-    weights = np.asarray(sample_weight, dtype=np.float64)
-    if weights.shape != (n_rows,):
-        raise ValueError(
-            f"sample_weight has shape {weights.shape}, but X has {n_rows} rows; pass one number "
-            f"a row, shape ({n_rows},)."
-        )
-    if not np.isfinite(weights).all() or (weights < 0).any():
-        bad = weights[~(np.isfinite(weights) & (weights >= 0))][0]
-        raise ValueError(
-            f"sample_weight must be finite and not negative, but holds {bad}; drop such rows or "
-            "give them weight 0."
-        )
-    if not weights.any():
-        raise ValueError("Sample weights must contain at least one non-zero number: all are zero.")
-    return weights
 
 
 def check_names(names: list, fitted: list, owner: str) -> None:
@@ -169,3 +176,43 @@ def resolve_likelihoods(spec: Any, columns: list, registry: Mapping, auto: Mappi
             likelihood = whole
         resolved[j] = likelihood if likelihood is not None else registry[auto[column.kind]]()
     return resolved
+
+
+def check_device(device: Any) -> torch.device:
+    try:
+        resolved = torch.device(device)
+        torch.empty(0, device=resolved)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(
+            f"The 'device' parameter is {str(device)!r}, which torch cannot use here ({error}). "
+            "Use device='cpu'."
+        ) from error
+    return resolved
+
+
+def check_nested(estimator: Any, params: Mapping[str, Any]) -> None:
+    """Refuse ``component__parameter`` while the component is a name, and say what to pass."""
+    examples = {"latent": "Gaussian()", "objective": "ELBO()", "likelihood": "Normal()",
+                "prior": "StandardNormal()"}  # fmt: skip
+    for key in params:
+        name, _, inner = key.partition("__")
+        value = params.get(name, getattr(estimator, name, None))
+        if inner and name in examples and not hasattr(value, "set_params"):
+            raise ValueError(
+                f"Cannot set {key!r} of {type(estimator).__name__} while {name}={value!r}: a name "
+                f"has no parameters. Pass an object, such as {name}={examples[name]}, to reach "
+                "them."
+            )
+
+
+def check_size(n_rows: int, n_columns: int, owner: str) -> None:
+    shape = f"(shape=({n_rows}, {n_columns}))"
+    if n_columns < 1:
+        raise ValueError(
+            f"Found array with 0 feature(s) {shape} while a minimum of 1 is required by {owner}."
+        )
+    if n_rows < 2:
+        raise ValueError(
+            f"Found array with {n_rows} sample(s) {shape} while a minimum of 2 is required by "
+            f"{owner}. n_samples={n_rows} does not tell how rows differ."
+        )

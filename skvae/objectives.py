@@ -12,7 +12,7 @@ from typing import ClassVar
 from sklearn.base import BaseEstimator
 from torch import Tensor
 
-from ._validation import is_int, is_real
+from ._validation import a_real, an_int
 from .latents import Draw
 
 __all__ = ["ELBO", "Objective"]
@@ -72,9 +72,9 @@ class ELBO(Objective):
     """
 
     parameter_constraints: ClassVar = {
-        "beta": ("a number in the range [0, inf)", lambda v: is_real(v, least=0)),
-        "warmup": ("a number in the range [0, 1]", lambda v: is_real(v, least=0, most=1)),
-        "n_samples": ("an int in the range [1, inf)", lambda v: is_int(v, least=1)),
+        "beta": a_real("[0, inf)", least=0),
+        "warmup": a_real("[0, 1]", least=0, most=1),
+        "n_samples": an_int(1),
     }
 
     def __init__(self, beta: float = 1.0, *, warmup: float = 0.0, n_samples: int = 1) -> None:

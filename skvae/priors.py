@@ -65,6 +65,8 @@ class StandardNormal(Prior):
 
 
 class _StandardNormalModule(PriorModule):
+    origin: Tensor
+
     def __init__(self, n_components: int) -> None:
         super().__init__()
         self.register_buffer("origin", torch.zeros(n_components))

@@ -9,7 +9,7 @@ import torch
 from sklearn.base import BaseEstimator
 from torch import Tensor, nn
 
-from ..priors import PriorModule
+from skvae.priors import PriorModule
 
 
 @dataclass
@@ -85,7 +85,5 @@ class Latent(ABC, BaseEstimator):
     """A latent family: hyper-parameters only."""
 
     @abstractmethod
-    def build(
-        self, n_components: int, n_hidden: int, generator: torch.Generator
-    ) -> LatentModule:
+    def build(self, n_components: int, n_hidden: int, generator: torch.Generator) -> LatentModule:
         """The module for an encoder that gives `n_hidden` numbers a row."""

@@ -7,8 +7,9 @@ import math
 import torch
 from torch import Tensor
 
-from .._networks import Linear
-from ..priors import PriorModule
+from skvae._networks import Linear
+from skvae.priors import PriorModule
+
 from ._base import Draw, Latent, LatentModule, LinearPosterior
 
 LOG_2PI = math.log(2 * math.pi)
@@ -33,9 +34,7 @@ class Gaussian(Latent):
     Gaussian()
     """
 
-    def build(
-        self, n_components: int, n_hidden: int, generator: torch.Generator
-    ) -> LatentModule:
+    def build(self, n_components: int, n_hidden: int, generator: torch.Generator) -> LatentModule:
         return _GaussianModule(n_components, n_hidden, generator)
 
 

@@ -1,0 +1,139 @@
+"""The contract of a likelihood, and what the families with a location and a scale share."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator
+from torch import Tensor
+from torch.nn import functional as F
+
+from skvae._validation import is_real
+
+
+class Likelihood(ABC, BaseEstimator):
+    """What a family of p(x_j | z) has to say.
+
+    Attributes
+    ----------
+    kinds : frozenset of str
+        Kinds of column it can describe.
+    target : {"value", "interval", "code"}
+        How a cell reaches ``log_prob``: as one scaled number; as lower edge and width of its
+        rounding cell (last axis of size 2); or as the code of a level.
+    is_mass : bool
+        Whether ``log_prob`` is the log of a probability (True) or of a density (False).
+    """
+
+    kinds: frozenset[str] = frozenset({"continuous", "datetime", "integer"})
+    target: str = "value"
+    is_mass: bool = False
+
+    @abstractmethod
+    def n_outputs(self, column: Any) -> int:
+        """How many functions of z the decoder learns for a column."""
+
+    def n_constants(self, column: Any) -> int:
+        """How many numbers, the same for every z, are learned for a column.
+
+        They come after the functions of z on the last axis of ``outputs``.
+        """
+        return 0
+
+    @abstractmethod
+    def log_prob(self, x: Tensor, outputs: Tensor, columns: Any) -> Tensor: ...
+
+    @abstractmethod
+    def sample(self, outputs: Tensor, columns: Any, generator: torch.Generator) -> Tensor: ...
+
+    @abstractmethod
+    def point(self, outputs: Tensor, columns: Any) -> Tensor: ...
+
+    def start(self, column: Any, noise: float) -> tuple[np.ndarray, np.ndarray]:
+        """Where the closed-form start puts the decoder: outputs = bias + gain · features.
+
+        ``features`` is the linear prediction of the column's encoded features, `noise` the
+        standard deviation that it leaves. The default leaves the outputs at zero.
+
+        Returns
+        -------
+        bias : ndarray of shape (n_outputs + n_constants,)
+        gain : ndarray of shape (n_outputs + n_constants, n_features)
+            One feature a number, one a level; columns with very many levels have none, and only
+            the bias counts.
+        """
+        n = self.n_outputs(column) + self.n_constants(column)
+        return np.zeros(n), np.zeros((n, getattr(column, "n_codes", 1)))
+
+    def start_noise(self, residual: np.ndarray) -> np.ndarray:
+        """Noise of the columns at the start, from what the linear prediction leaves."""
+        return residual
+
+
+class LocationScale(Likelihood):
+    r"""Families with a location μ_j(z) and a scale σ_j.
+
+    ``outputs`` holds the location, then the raw scale o where it is learned, then the numbers of
+    the family. A learned scale is σ = floor + softplus(o).
+    """
+
+    parameter_constraints: ClassVar = {
+        "scale": (
+            "'conditional', 'column', 'shared' or a positive number",
+            lambda v: v in ("conditional", "column", "shared") or is_real(v, above=0),
+        )
+    }
+    floor: tuple[float, float]  # share of the column's resolution, and in scaled units
+    unit_std: float = 1.0  # standard deviation of the family at scale 1, where training starts
+    scale: str | float
+
+    def n_outputs(self, column: Any) -> int:
+        return 2 if self.scale == "conditional" else 1
+
+    def n_constants(self, column: Any) -> int:
+        return int(self.scale in ("column", "shared"))
+
+    def location_scale(self, outputs: Tensor, columns: Any) -> tuple[Tensor, Tensor]:
+        """μ and σ of each cell."""
+        location = outputs[..., 0]
+        if not isinstance(self.scale, str):
+            return location, torch.full_like(columns.resolution, float(self.scale))
+        raw, floor = outputs[..., 1], self._floor(columns.resolution)
+        if self.scale == "shared":
+            return location, floor.min() + F.softplus(raw.mean(dim=-1, keepdim=True))
+        return location, floor + F.softplus(raw)
+
+    def _floor(self, resolution: Any) -> Any:
+        return self.floor[0] * resolution + self.floor[1]
+
+    def point(self, outputs: Tensor, columns: Any) -> Tensor:
+        return outputs[..., 0]
+
+    def start(self, column: Any, noise: float) -> tuple[np.ndarray, np.ndarray]:
+        n = self.n_outputs(column) + self.n_constants(column)
+        bias, gain = np.zeros(n), np.zeros((n, 1))
+        gain[0] = 1.0
+        if isinstance(self.scale, str):
+            scale = max(noise / self.unit_std - self._floor(column.scaled_resolution), 1e-3)
+            bias[1] = scale + np.log(-np.expm1(-scale))  # inverse of softplus
+        return bias, gain
+
+    def start_noise(self, residual: np.ndarray) -> np.ndarray:
+        if not isinstance(self.scale, str):
+            return np.full_like(residual, self.scale * self.unit_std)
+        if self.scale == "shared":
+            return np.full_like(residual, np.sqrt(np.mean(residual**2)))
+        return residual
+
+
+def standard_normal(like: Tensor, generator: torch.Generator) -> Tensor:
+    return torch.randn(like.shape, generator=generator, dtype=like.dtype)
+
+
+def uniform(like: Tensor, generator: torch.Generator) -> Tensor:
+    """Uniform draws, kept off 0 and 1."""
+    u = torch.rand(like.shape, generator=generator, dtype=like.dtype)
+    return u.clamp(1e-16, 1 - 1e-16)
