@@ -60,24 +60,18 @@ class BaseVAE(CallbackSupportMixin, BaseEstimator):
         "max_categories": or_none(an_int(2)),
         "min_frequency": (
             "None, an int in the range [1, inf) or a float in the range (0, 1)",
-            lambda v: v is None or is_int(v, least=1) or (is_real(v, above=0) and v < 1),
+            lambda v: v is None or is_int(v, least=1) or is_real(v, above=0, below=1),
         ),
         "batch_size": an_int(1),
         "learning_rate_init": a_real("(0, inf)", above=0),
         "max_iter": or_none(an_int(1)),
         "early_stopping": a_bool(),
-        "validation_fraction": (
-            "a number in the range (0, 1)",
-            lambda v: is_real(v, above=0) and v < 1,
-        ),
+        "validation_fraction": a_real("(0, 1)", above=0, below=1),
         "n_iter_no_change": an_int(1),
         "tol": a_real("[0, inf)", least=0),
         "warm_start": a_bool(),
         "verbose": a_bool(or_int=True),
-        "device": (
-            "'cpu', 'cuda' or another device of torch",
-            lambda v: isinstance(v, (str, torch.device)),
-        ),
+        "device": ("a name of a device of torch", lambda v: isinstance(v, (str, torch.device))),
         "n_importance_samples": an_int(1),
     }
 

@@ -227,6 +227,7 @@ def _floats(series: nw.Series) -> np.ndarray:
 
 def _narwhals_time(series: nw.Series) -> Cells:
     dtype: Any = series.dtype
+    unit: Any = "D"
     missing = series.is_null().to_numpy()
     if dtype == nw.Time:
         unit = "ns"
@@ -239,7 +240,7 @@ def _narwhals_time(series: nw.Series) -> Cells:
                   "us": "total_microseconds", "ns": "total_nanoseconds"}  # fmt: skip
         ticks = getattr(series.dt, totals[unit])().fill_null(0).to_numpy()
     else:
-        unit: Any = "D" if dtype == nw.Date else dtype.time_unit
+        unit = "D" if dtype == nw.Date else dtype.time_unit
         if unit in ("D", "s"):
             values = series.dt.timestamp("ms").fill_null(0).to_numpy()
             ticks = values // (86_400_000 if unit == "D" else 1000)

@@ -24,14 +24,18 @@ def is_int(value: Any, least: float = -math.inf) -> bool:
 
 
 def is_real(
-    value: Any, least: float = -math.inf, most: float = math.inf, above: float = -math.inf
+    value: Any,
+    least: float = -math.inf,
+    most: float = math.inf,
+    above: float = -math.inf,
+    below: float = math.inf,
 ) -> bool:
     return (
         isinstance(value, numbers.Real)
         and not isinstance(value, (bool, np.bool_))
         and math.isfinite(value)
         and least <= float(value) <= most
-        and float(value) > above
+        and above < float(value) < below
     )
 
 

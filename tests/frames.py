@@ -45,7 +45,9 @@ def pandas_frame(n: int = 60, seed: int = 0) -> pd.DataFrame:
         "object_bool": pd.Series((z > 0).tolist(), dtype=object),
         "decimal": [decimal.Decimal(f"{v:.2f}") for v in z],
         "date": [datetime.date(2021, 5, 1) + datetime.timedelta(days=int(9 * v)) for v in z],
-        "stamp": pd.Series([datetime.datetime(2021, 5, 1, int(5 * abs(v))) for v in z], dtype=object),
+        "stamp": pd.Series(
+            [datetime.datetime(2021, 5, 1, int(5 * abs(v))) for v in z], dtype=object
+        ),
         "mixed": pd.Series([1 if v > 0 else "one" for v in z], dtype=object),
         "constant": 3.5,
         "constant_word": "same",
