@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from . import latents, likelihoods, objectives, priors
 from ._callbacks import CallbackSupportMixin, RoundCallbacks, with_callbacks
-from ._inference import log_density
+from ._inference import N_SCRAMBLINGS, log_density
 from ._initialization import start
 from ._model import VAE, build, finished
 from ._networks import ACTIVATIONS
@@ -184,7 +184,7 @@ class BaseVAE(CallbackSupportMixin, BaseEstimator):
         X : table of shape (n_samples, n_features)
         return_std : bool, default=False
             Also return the Monte-Carlo standard error of each score, from the spread of eight
-            independent scramblings of the draws.
+            independent scramblings of the draws; eight times the work.
 
         Returns
         -------
@@ -194,7 +194,8 @@ class BaseVAE(CallbackSupportMixin, BaseEstimator):
             Only with `return_std`.
         """
         rows = self._rows(X)
-        score, std = log_density(self.model_, rows, self.n_importance_samples)
+        n_scramblings = N_SCRAMBLINGS if return_std else 1
+        score, std = log_density(self.model_, rows, self.n_importance_samples, n_scramblings)
         return (score, std) if return_std else score
 
     def score(self, X, y=None):
@@ -231,14 +232,12 @@ class BaseVAE(CallbackSupportMixin, BaseEstimator):
         """X as a table, checked against the fitted columns."""
         check_is_fitted(self)
         table = read_table(X)
-        if hasattr(self, "feature_names_in_") and table.layout.container != "array":
+        if hasattr(self, "feature_names_in_") and table.layout.container not in (
+            "array",
+            "sparse",
+        ):
             check_names(table.names, list(self.feature_names_in_), type(self).__name__)
-        validate_data(self, X, reset=False, skip_check_array=True)
-        if len(table.names) != self.n_features_in_:
-            raise ValueError(
-                f"X has {len(table.names)} features, but {type(self).__name__} is expecting "
-                f"{self.n_features_in_} features as input."
-            )
+        validate_data(self, table.header(), reset=False, skip_check_array=True)
         return table
 
     def _rows(self, X: Any) -> Rows:
@@ -306,25 +305,18 @@ class BaseVAE(CallbackSupportMixin, BaseEstimator):
     ) -> tuple[dict[str, Any], Table, np.ndarray]:
         """Names of the columns, the table without rows of weight 0, and the other weights."""
         table = self._read(X) if keep else read_table(X)
-        fitted = {} if keep else self._names(X, table)
+        fitted = {} if keep else self._names(table)
         weights = check_sample_weight(sample_weight, table.n_rows)
         check_size(int((weights > 0).sum()), len(table.names), type(self).__name__)
         if not weights.all():
             table, weights = table.take(np.flatnonzero(weights)), weights[weights > 0]
         return fitted, table, weights
 
-    def _names(self, X: Any, table: Table) -> dict[str, Any]:
+    def _names(self, table: Table) -> dict[str, Any]:
         """n_features_in_ and feature_names_in_, by scikit-learn's rules."""
         shell = BaseEstimator()
-        validate_data(shell, X, reset=True, skip_check_array=True)
-        fitted: dict[str, Any] = {"n_features_in_": len(table.names)}
-        if hasattr(shell, "feature_names_in_"):
-            fitted["feature_names_in_"] = shell.feature_names_in_
-        elif table.layout.container not in ("array", "sparse") and all(
-            isinstance(name, str) for name in table.names
-        ):
-            fitted["feature_names_in_"] = np.asarray(table.names, dtype=object)
-        return fitted
+        validate_data(shell, table.header(), reset=True, skip_check_array=True)
+        return vars(shell)
 
     def _components(self) -> dict[str, Any]:
         owner = type(self).__name__

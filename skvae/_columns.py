@@ -195,7 +195,7 @@ class CategoricalColumn(Column):
     handle_unknown: str = "infrequent_if_exist"
 
     def __post_init__(self) -> None:
-        self.code_of = {level: i for i, level in enumerate(self.levels)}
+        self.code_of = {_key(level): i for i, level in enumerate(self.levels)}
 
     @property
     def n_codes(self) -> int:
@@ -225,7 +225,9 @@ class CategoricalColumn(Column):
     def encode(self, cells: Cells) -> EncodedColumn:
         cells = self.coerce(cells)
         unknown = len(self.levels)
-        index = np.array([*(self.code_of.get(v, unknown) for v in cells.levels), unknown])
+        index = np.array(
+            [*(self.code_of.get(_key(level), unknown) for level in cells.levels), unknown]
+        )
         found = index[cells.values]
         new = (found == unknown) & ~cells.missing
         if new.any() and self.handle_unknown == "error":
@@ -363,3 +365,12 @@ def _convert_unit(cells: Cells, unit: str) -> Cells:
 def indicator_spread(frequencies: np.ndarray) -> np.ndarray:
     """d_l = √p_l, bounded below: the scale of a level's indicator as an encoded feature."""
     return np.sqrt(np.maximum(frequencies, 0.01))
+
+
+def _key(level: Any) -> Any:
+    """A level as a key; objects that cannot be one stand for their text."""
+    try:
+        hash(level)
+    except TypeError:
+        return repr(level)
+    return level

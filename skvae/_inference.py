@@ -5,7 +5,7 @@ r"""Importance weights: the log-density of each row.
 
 The base noise of the draws is quasi-random (scrambled Sobol points through the normal quantile)
 and the same for every row, so that a row's score does not depend on the other rows in the call.
-It consists of independent scramblings, whose spread tells the Monte-Carlo error.
+The Monte-Carlo error is told by the spread of the scores under independent scramblings.
 """
 
 from __future__ import annotations
@@ -24,40 +24,38 @@ N_SCRAMBLINGS = 8
 MAX_CHUNK = 2**22  # numbers in the widest tensor of a chunk
 
 
-def quasi_normal(n_samples: int, n_dims: int) -> Tensor:
-    """Standard normal points, (n_samples, 1, n_dims): scrambled Sobol nets one after another."""
-    size = math.ceil(n_samples / N_SCRAMBLINGS)
-    nets = [
-        SobolEngine(n_dims, scramble=True, seed=seed).draw(size, dtype=torch.float64)
-        for seed in range(N_SCRAMBLINGS)
-    ]
-    u = torch.cat(nets)
+def quasi_normal(n_samples: int, n_dims: int, scrambling: int = 0) -> Tensor:
+    """Standard normal quasi-random points, (n_samples, 1, n_dims)."""
+    engine = SobolEngine(n_dims, scramble=True, seed=scrambling)
+    u = engine.draw(n_samples, dtype=torch.float64)
     return torch.special.ndtri(u.clamp(2.0**-31, 1 - 2.0**-31)).unsqueeze(1)
 
 
 @torch.no_grad()
-def log_density(model: VAE, rows: Rows, n_samples: int) -> tuple[np.ndarray, np.ndarray]:
-    """log p(seen cells) of each row and its standard error, both of shape (n_rows,)."""
-    noise = quasi_normal(n_samples, model.latent.n_noise)
+def log_density(
+    model: VAE, rows: Rows, n_samples: int, n_scramblings: int = 1
+) -> tuple[np.ndarray, np.ndarray]:
+    """log p(seen cells) of each row under several scramblings.
+
+    Returns
+    -------
+    score : ndarray of shape (n_rows,)
+        From the first scrambling.
+    std : ndarray of shape (n_rows,)
+        Standard deviation over the scramblings: the standard error of `score`.
+    """
+    nets = [quasi_normal(n_samples, model.latent.n_noise, s) for s in range(n_scramblings)]
     widest = max(model.head.weight.shape[0], model.decoder.n_outputs)
-    size = max(1, MAX_CHUNK // (len(noise) * widest))
-    scores, errors = [np.zeros(0)], [np.zeros(0)]
+    size = max(1, MAX_CHUNK // (n_samples * widest))
+    scores = [torch.zeros(n_scramblings, 0, dtype=torch.float64)]
     for chunk in rows.chunks(size):
-        score, error = _combine(model.log_weights(chunk, noise))
+        score = torch.stack([_log_mean_weight(model, chunk, noise) for noise in nets])
         if chunk.missing is not None:  # log p of no cell at all is 0
-            empty = chunk.missing.all(1)
-            score, error = score.masked_fill(empty, 0.0), error.masked_fill(empty, 0.0)
-        scores.append((score + chunk.log_measure).numpy())
-        errors.append(error.numpy())
-    return np.concatenate(scores), np.concatenate(errors)
+            score = score.masked_fill(chunk.missing.all(1), 0.0)
+        scores.append(score + chunk.log_measure)
+    each = torch.cat(scores, dim=1).numpy()
+    return each[0], each.std(0, ddof=min(1, n_scramblings - 1))
 
 
-def _combine(log_weights: Tensor) -> tuple[Tensor, Tensor]:
-    """Log-mean-exp over all draws, and its standard error from the spread of the scramblings."""
-    n_samples = len(log_weights)
-    score = torch.logsumexp(log_weights, 0) - math.log(n_samples)
-    nets = log_weights.unflatten(0, (N_SCRAMBLINGS, -1))
-    means = torch.exp(
-        torch.logsumexp(nets, 1) - math.log(nets.shape[1]) - score
-    )  # mean over nets: 1
-    return score, means.std(0) / math.sqrt(N_SCRAMBLINGS)
+def _log_mean_weight(model: VAE, rows: Rows, noise: Tensor) -> Tensor:
+    return torch.logsumexp(model.log_weights(rows, noise), 0) - math.log(len(noise))

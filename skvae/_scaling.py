@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 HEAVY = 30.0  # robust standard deviations of the extreme value from which a column is heavy
+MAX_FLOAT = 1e300
 HEAVY_CORE, WIDE_CORE = 3.0, 1e3
 
 
@@ -33,28 +34,34 @@ class NumericMap:
     spread: float = 1.0
 
     def forward(self, x: np.ndarray) -> np.ndarray:
-        u = x / self.scale - self.center / self.scale
+        u = self._standardise(x)
         size = np.maximum(np.abs(u), self.core)
         v = np.where(np.abs(u) <= self.core, u,
                      np.sign(u) * self.core * (1 + np.log(size / self.core)))  # fmt: skip
         return (v - self.shift) / self.spread
 
+    def _standardise(self, x: np.ndarray) -> np.ndarray:
+        """u, held inside the float range."""
+        with np.errstate(over="ignore"):
+            return np.clip(x / self.scale - self.center / self.scale, -MAX_FLOAT, MAX_FLOAT)
+
     def inverse(self, y: np.ndarray) -> np.ndarray:
         v = y * self.spread + self.shift
         beyond = np.minimum(np.maximum(np.abs(v) / self.core, 1) - 1, 650.0)  # exp stays finite
         u = np.where(np.abs(v) <= self.core, v, np.sign(v) * self.core * np.exp(beyond))
-        return u * self.scale + self.center
+        with np.errstate(over="ignore"):
+            return u * self.scale + self.center
 
     def log_derivative(self, x: np.ndarray) -> np.ndarray:
         """log dy/dx at x."""
-        u = x / self.scale - self.center / self.scale
+        u = self._standardise(x)
         tail = np.log(np.maximum(np.abs(u) / self.core, 1))
         return -np.log(self.scale) - np.log(self.spread) - tail
 
 
 def moments(values: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
     """Weighted mean and standard deviation, safe from overflow."""
-    size = 2.0 ** np.frexp(np.abs(values).max())[1] if len(values) else 1.0
+    size = 2.0 ** min(np.frexp(np.abs(values).max())[1], 1000)  # a power of two loses no digit
     total = weights.sum()
     mean = (values / size * weights).sum() / total
     variance = ((values / size - mean) ** 2 * weights).sum() / total
@@ -76,7 +83,7 @@ def choose_map(values: np.ndarray, weights: np.ndarray) -> NumericMap:
         order = np.argsort(distance, kind="stable")
         order = order[distance[order] > 0]
         scale = 2 * quantile(distance[order], weights[order], 0.5)
-    extreme = max(values[-1] / scale - center / scale, center / scale - values[0] / scale)
+    extreme = np.abs(NumericMap(center, scale)._standardise(values[[0, -1]])).max()
     if extreme <= HEAVY:
         mean, spread = moments(values, weights)
         return NumericMap(mean, spread)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 import decimal
+import warnings
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -74,6 +75,12 @@ def _object_cells(values: np.ndarray, name: Any, allow_nested: bool) -> Cells:
                 "Unpack it into columns of its own, or drop it."
             )
         # An untyped array makes no promise about its cells: keep such an object as a level.
+        warnings.warn(
+            f"Column {name!r} holds nested objects, such as {cell!r}; its cells are treated as "
+            "levels of a category.",
+            UserWarning,
+            stacklevel=2,
+        )
         keys = np.array([None if m else repr(v) for v, m in zip(values, missing, strict=True)])
         cells = _labels(keys)
         first = {repr(v): v for v in values[::-1]}
@@ -103,6 +110,12 @@ class Table:
     def __getitem__(self, j: int) -> Cells:
         cells: Cells = self.read(j)
         return cells
+
+    def header(self) -> Any:
+        """The columns without rows, in a container whose names every scikit-learn can read."""
+        if self.layout.container in ("array", "sparse"):
+            return np.empty((0, len(self.names)))
+        return pd.DataFrame(columns=self.names)
 
     def take(self, rows: np.ndarray) -> Table:
         return Table(self.names, len(rows), self.layout, lambda j: self.read(j).take(rows))

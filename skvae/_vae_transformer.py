@@ -92,7 +92,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
     device : str, default="cpu"
         Device of torch to train on. Fitted models answer on the CPU.
     n_importance_samples : int, default=64
-        Draws of z for each row in ``score_samples``, rounded up to a multiple of 8.
+        Draws of z for each row in ``score_samples``.
 
     Attributes
     ----------

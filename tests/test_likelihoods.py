@@ -1,0 +1,156 @@
+"""Each likelihood is a density: it has mass one, its draws follow it, its gradients reach it."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from components import LIKELIHOODS
+from scipy import stats
+
+from skvae import Bernoulli, Categorical, DiscretizedLogistic, Normal, StudentT
+
+ids = [repr(likelihood) for likelihood in LIKELIHOODS]
+
+
+def case(likelihood, seed=0):
+    """Random outputs for two columns, and what is known of the columns."""
+    column = SimpleNamespace(
+        n_codes=3, frequencies=np.array([0.2, 0.3, 0.5]), probability=0.3, scaled_resolution=0.1
+    )
+    n = likelihood.n_outputs(column) + likelihood.n_constants(column)
+    generator = torch.Generator().manual_seed(seed)
+    outputs = torch.randn(1, 1, 2, n, generator=generator, dtype=torch.float64)
+    columns = SimpleNamespace(
+        resolution=torch.tensor([0.1, 0.02], dtype=torch.float64), level_mask=None
+    )
+    return column, outputs, columns
+
+
+def support(likelihood):
+    """A grid of cells that covers the support, and the weight of each."""
+    if likelihood.target == "code":
+        return torch.arange(3), np.ones(3)
+    if isinstance(likelihood, Bernoulli):
+        return torch.tensor([-1.0, 1.0], dtype=torch.float64), np.ones(2)
+    if likelihood.target == "interval":
+        edges = torch.arange(-400, 400, 0.1, dtype=torch.float64)
+        return torch.stack([edges, torch.full_like(edges, 0.1)], -1), np.ones(len(edges))
+    u = np.linspace(-16, 16, 200_001)  # x = sinh(u) covers heavy tails
+    return torch.from_numpy(np.sinh(u)), np.cosh(u) * (u[1] - u[0])
+
+
+@pytest.mark.parametrize("likelihood", LIKELIHOODS, ids=ids)
+def test_mass_is_one(likelihood):
+    _, outputs, columns = case(likelihood)
+    cells, weight = support(likelihood)
+    x = cells.unsqueeze(1).expand(len(cells), 2, *cells.shape[1:]).unsqueeze(0)
+    with torch.no_grad():
+        log_prob = likelihood.log_prob(x, outputs.expand(1, len(cells), -1, -1), columns)[0]
+    np.testing.assert_allclose(weight @ log_prob.exp().numpy(), 1.0, rtol=1e-6)
+
+
+@pytest.mark.parametrize("likelihood", LIKELIHOODS, ids=ids)
+def test_draws_follow_the_density(likelihood):
+    _, outputs, columns = case(likelihood)
+    n = 40_000
+    generator = torch.Generator().manual_seed(3)
+    o = outputs[0].expand(n, -1, -1)
+    draws = likelihood.sample(o, columns, generator).numpy()
+    assert draws.shape == (n, 2)
+    cells, weight = support(likelihood)
+    x = cells.unsqueeze(1).expand(len(cells), 2, *cells.shape[1:]).unsqueeze(0)
+    log_prob = likelihood.log_prob(x, outputs.expand(1, len(cells), -1, -1), columns)[0]
+    mass = log_prob.exp().numpy() * weight[:, None]
+    edges = cells[:, 0] if likelihood.target == "interval" else cells
+    edges = edges.numpy()
+    if isinstance(likelihood, Bernoulli):
+        draws = np.sign(draws)
+    for j in range(2):
+        if len(edges) <= 3:  # levels: compare shares
+            shares = [(draws[:, j] == level).mean() for level in edges]
+            np.testing.assert_allclose(shares, mass[:, j], atol=0.01)
+        else:  # numbers: Kolmogorov–Smirnov against the summed density
+            cdf = np.cumsum(mass[:, j])
+            shift = 0.1 if likelihood.target == "interval" else 0.0
+            test = stats.kstest(draws[:, j], lambda v, c=cdf, s=shift: np.interp(v, edges + s, c))
+            assert test.pvalue > 1e-3
+
+
+@pytest.mark.parametrize("likelihood", LIKELIHOODS, ids=ids)
+def test_gradients_are_finite_and_reach_every_output(likelihood):
+    _, outputs, columns = case(likelihood)
+    cells, _ = support(likelihood)
+    cells = cells[:: max(1, len(cells) // 500)]
+    x = cells.unsqueeze(1).expand(len(cells), 2, *cells.shape[1:]).unsqueeze(0)
+    outputs = outputs.clone().requires_grad_(True)
+    log_prob = likelihood.log_prob(x, outputs.expand(1, len(cells), -1, -1), columns)
+    assert torch.isfinite(log_prob).all()
+    # A smooth weight, so that no output's gradients cancel
+    (log_prob * torch.linspace(0.1, 1, len(cells)).view(1, -1, 1)).sum().backward()
+    assert torch.isfinite(outputs.grad).all()
+    assert (outputs.grad.abs().sum((0, 1, 2)) > 0).all()
+
+
+@pytest.mark.parametrize("likelihood", LIKELIHOODS, ids=ids)
+def test_points_are_inside_the_support(likelihood):
+    _, outputs, columns = case(likelihood)
+    point = likelihood.point(outputs[0], columns)
+    assert point.shape == (1, 2)
+    assert torch.isfinite(point.double()).all()
+
+
+@pytest.mark.parametrize("likelihood", LIKELIHOODS, ids=ids)
+def test_start_has_the_right_shape(likelihood):
+    column, _, _ = case(likelihood)
+    bias, gain = likelihood.start(column, 0.5)
+    assert bias.shape == (likelihood.n_outputs(column) + likelihood.n_constants(column),)
+    assert gain.shape == (len(bias), 3 if likelihood.target == "code" else 1)
+
+
+def test_normal_with_fixed_scale_is_half_the_squared_error():
+    _, outputs, columns = case(Normal(scale=1.0))
+    x = torch.tensor([[0.3, -2.0]], dtype=torch.float64)
+    log_prob = Normal(scale=1.0).log_prob(x, outputs, columns)
+    squared = (x - outputs[..., 0]) ** 2
+    torch.testing.assert_close(-log_prob - 0.5 * np.log(2 * np.pi), 0.5 * squared)
+
+
+def test_student_t_is_scipys():
+    _, outputs, columns = case(StudentT())
+    x = torch.tensor([[[0.3, -2.0]]], dtype=torch.float64)
+    location, scale = StudentT().location_scale(outputs, columns)
+    nu = StudentT().degrees_of_freedom(outputs)
+    expected = stats.t.logpdf(x.numpy(), nu.numpy(), location.numpy(), scale.numpy())
+    np.testing.assert_allclose(StudentT().log_prob(x, outputs, columns).numpy(), expected)
+
+
+def test_discretized_logistic_does_not_cancel():
+    """A cell of width 1e-9 at the far tail still has the mass of density times width."""
+    likelihood = DiscretizedLogistic(scale=1.0)
+    columns = SimpleNamespace(resolution=torch.zeros(1), level_mask=None)
+    x = torch.tensor([[[[30.0, 1e-9]]]])
+    log_mass = float(likelihood.log_prob(x, torch.zeros(1, 1, 1, 1), columns))
+    assert log_mass == pytest.approx(stats.logistic.logpdf(30.0) + np.log(1e-9), abs=1e-4)
+
+
+def test_padded_levels_have_no_mass():
+    mask = torch.tensor([[True, True, False], [True, True, True]])
+    columns = SimpleNamespace(level_mask=mask, resolution=None)
+    outputs = torch.full((1, 5000, 2, 3), 0.0)
+    outputs[..., 2] = 50.0
+    draws = Categorical().sample(outputs[0], columns, torch.Generator().manual_seed(0))
+    assert set(draws[:, 0].tolist()) == {0, 1}
+    assert set(draws[:, 1].tolist()) == {2}
+    assert Categorical().point(outputs, columns)[0, 0].tolist() == [0, 2]
+    log_prob = Categorical().log_prob(torch.tensor([[0, 2]]), outputs, columns)
+    assert log_prob[0, 0].tolist() == pytest.approx([np.log(0.5), 0.0], abs=1e-6)
+
+
+def test_scale_does_not_fall_below_the_resolution():
+    columns = SimpleNamespace(resolution=torch.tensor([0.5, 0.0]), level_mask=None)
+    outputs = torch.full((1, 1, 2, 2), -40.0)
+    _, scale = Normal().location_scale(outputs, columns)
+    np.testing.assert_allclose(scale[0, 0], [0.151, 0.001], rtol=1e-5)
