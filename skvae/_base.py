@@ -31,6 +31,7 @@ from ._validation import (
     check_nested,
     check_parameters,
     check_size,
+    fitted_names,
     is_int,
     is_real,
     one_of,
@@ -40,6 +41,7 @@ from ._validation import (
 )
 from ._weights import check_sample_weight, drawn, random_seed, split_rows
 
+PARTIAL_FIT_RATE = 0.25  # of the peak: a constant rate must be one that settles
 MAX_COMPONENTS = 16  # of n_components=None
 
 
@@ -154,8 +156,9 @@ class BaseVAE(CallbackSupportMixin, BaseEstimator):
     def partial_fit(self, X, y=None, sample_weight=None):
         """Go on training with one pass over a table.
 
-        The first call fixes the columns: their names, levels and scaling. The learning rate is
-        constant and no rows are held out.
+        The first call fixes the columns: their names, levels and scaling. No rows are held out;
+        the learning rate is constant, a quarter of `learning_rate_init`, and the moments of Adam
+        go on from call to call.
 
         Parameters
         ----------
@@ -257,7 +260,10 @@ class BaseVAE(CallbackSupportMixin, BaseEstimator):
         device = check_device(self.device)
         keep = keep and hasattr(self, "model_")
         components = self._components()
-        generator = torch.Generator().manual_seed(random_seed(self.random_state))
+        seed = random_seed(self.random_state)
+        if keep:  # other noise than in the steps before, which the weights would fit to
+            seed += int(self.history_["step"][-1])
+        generator = torch.Generator().manual_seed(seed)
         fitted, table, weights = self._take_in(X, sample_weight, keep)
 
         schema = self.schema_ if keep else self._schema(table, weights)
@@ -284,14 +290,16 @@ class BaseVAE(CallbackSupportMixin, BaseEstimator):
             generator = torch.Generator(device).manual_seed(generator.initial_seed())
         objective = components["objective"]
         model, data, split = model.to(device), data.to(device), split.to(device)
-        result = train(model, data, split, objective, budget, generator, on_round)
+        state = getattr(self, "_optimizer_state", None) if keep and one_pass else None
+        result = train(model, data, split, objective, budget, generator, on_round, state)
 
-        n_iter = max(1, math.ceil(result.n_steps * self.batch_size / len(split.train)))
+        n_iter = max(1, math.ceil(result.n_steps / math.ceil(len(split.train) / self.batch_size)))
         fitted.update(
             model_=finished(model),
             objective_=objective,
             n_iter_=n_iter + (self.n_iter_ if keep else 0),
             history_=continued(self.history_, result.history) if keep else result.history,
+            _optimizer_state=result.optimizer_state if one_pass else None,
         )
         callbacks.close(fitted)
         if not keep:
@@ -305,18 +313,12 @@ class BaseVAE(CallbackSupportMixin, BaseEstimator):
     ) -> tuple[dict[str, Any], Table, np.ndarray]:
         """Names of the columns, the table without rows of weight 0, and the other weights."""
         table = self._read(X) if keep else read_table(X)
-        fitted = {} if keep else self._names(table)
+        fitted = {} if keep else fitted_names(table.header())
         weights = check_sample_weight(sample_weight, table.n_rows)
         check_size(int((weights > 0).sum()), len(table.names), type(self).__name__)
         if not weights.all():
             table, weights = table.take(np.flatnonzero(weights)), weights[weights > 0]
         return fitted, table, weights
-
-    def _names(self, table: Table) -> dict[str, Any]:
-        """n_features_in_ and feature_names_in_, by scikit-learn's rules."""
-        shell = BaseEstimator()
-        validate_data(shell, table.header(), reset=True, skip_check_array=True)
-        return vars(shell)
 
     def _components(self) -> dict[str, Any]:
         owner = type(self).__name__
@@ -392,7 +394,7 @@ class BaseVAE(CallbackSupportMixin, BaseEstimator):
         return Budget(
             n_steps=per_epoch if one_pass else n_steps,
             batch_size=self.batch_size,
-            learning_rate=self.learning_rate_init,
+            learning_rate=self.learning_rate_init * (PARTIAL_FIT_RATE if one_pass else 1),
             schedule=not one_pass,
             patience=self.n_iter_no_change if self.early_stopping else None,
             tol=self.tol,

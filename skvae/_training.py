@@ -74,6 +74,7 @@ class Result:
     history: dict[str, list[float]] = field(default_factory=dict)
     n_steps: int = 0
     best_bound: float | None = None
+    optimizer_state: dict = field(default_factory=dict)  # Adam's moments, to go on from
 
 
 class FlatParameters:
@@ -124,6 +125,7 @@ def train(
     budget: Budget,
     generator: torch.Generator,
     on_round: Callable[[dict[str, list[float]]], bool],
+    optimizer_state: dict | None = None,
 ) -> Result:
     """Train in place and leave the best weights.
 
@@ -134,9 +136,13 @@ def train(
     split : Split
     on_round : callable
         Is shown the history after every round; True asks to stop.
+    optimizer_state : dict or None
+        Adam's moments from the run that this one goes on from.
     """
     flat = FlatParameters(model)
     run = _Run(model, data, objective, budget, generator, flat)
+    if optimizer_state:
+        run.optimizer.load_state_dict(optimizer_state)
     held_out = split.held_out[:MAX_HELD_OUT]
     noise_state = generator.get_state()  # the same draws at every evaluation
     round_length = max(1, math.ceil(budget.n_steps / ROUNDS))
@@ -178,7 +184,7 @@ def train(
             stacklevel=4,
         )
         flat.values.copy_(good)
-    result.best_bound = best_bound
+    result.best_bound, result.optimizer_state = best_bound, run.optimizer.state_dict()
     if best_bound is not None:
         flat.values.copy_(best)
     return result

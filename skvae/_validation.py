@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
+from sklearn.utils.validation import validate_data
 
 
 def is_int(value: Any, least: float = -math.inf) -> bool:
@@ -103,6 +104,13 @@ def resolve_component(
         )
     check_parameters(component)
     return component
+
+
+def fitted_names(header: Any) -> dict[str, Any]:
+    """n_features_in_ and feature_names_in_ for a container with these columns."""
+    shell = BaseEstimator()
+    validate_data(shell, header, reset=True, skip_check_array=True)
+    return vars(shell)
 
 
 def check_names(names: list, fitted: list, owner: str) -> None:

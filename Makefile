@@ -1,0 +1,35 @@
+# `make demo` and `make test` work from a fresh clone with Python 3.11 or later and nothing else.
+
+PYTHON ?= python3
+BIN := .venv/bin
+# One thread a test process: two processes that spin on the same cores wait for each other.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2
+
+.PHONY: demo test lint test-oldest clean
+
+demo: .venv/installed
+	$(BIN)/python examples/quickstart.py out
+
+test: .venv/installed
+	$(PYTEST) --cov --cov-report=term:skip-covered --cov-fail-under=95
+
+lint: .venv/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[test]"
+	touch $@
+
+test-oldest: .venv-oldest/installed
+	OMP_NUM_THREADS=1 .venv-oldest/bin/python -m pytest -q -n 2 tests
+
+.venv-oldest/installed: pyproject.toml constraints-oldest.txt
+	$(PYTHON) -m venv .venv-oldest
+	.venv-oldest/bin/python -m pip install --quiet -c constraints-oldest.txt -e ".[test]"
+	touch $@
+
+clean:
+	rm -rf .venv .venv-oldest out

@@ -1,0 +1,94 @@
+"""Docs say what the code does: defaults, parameters, examples, formulas, the README."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import skvae
+from skvae import plots
+
+ROOT = Path(__file__).parent.parent
+PUBLIC = [getattr(skvae, name) for name in skvae.__all__ if name != "__version__"]
+PUBLIC += [getattr(plots, name) for name in plots.__all__]
+
+
+def described(doc, section):
+    """Names and type lines of a numpydoc section."""
+    match = re.search(rf"{section}\n-+\n(.*?)(?=\n\w[\w ]*\n-+\n|\Z)", doc, re.S)
+    if match is None:
+        return {}
+    lines = re.findall(r"^(\w[\w, ]*) : (.*)$", match[1], re.M)
+    return {name.strip(): kind for names, kind in lines for name in names.split(",")}
+
+
+@pytest.mark.parametrize("cls", PUBLIC, ids=lambda c: c.__name__)
+def test_documented_parameters_are_those_of_the_signature(cls):
+    doc = inspect.getdoc(cls)
+    signature = inspect.signature(cls)
+    described_here = described(doc, "Parameters")
+    assert set(described_here) == set(signature.parameters)
+    for name, parameter in signature.parameters.items():
+        stated = re.search(r"default=(.*)$", described_here[name])
+        if parameter.default is inspect.Parameter.empty:
+            assert stated is None, name
+        else:
+            assert stated, f"{cls.__name__}: {name} states no default"
+            assert eval(stated[1]) == parameter.default, name
+
+
+@pytest.mark.parametrize("cls", PUBLIC, ids=lambda c: c.__name__)
+def test_public_classes_have_an_example(cls):
+    assert ">>>" in inspect.getdoc(cls)
+
+
+def methods():
+    for cls in PUBLIC:
+        for name, method in inspect.getmembers(cls, inspect.isfunction):
+            mine = method.__module__.startswith("skvae") and not name.startswith("_")
+            if mine and name in vars(cls) and "Estimator" not in name:
+                yield pytest.param(method, id=f"{cls.__name__}.{name}")
+
+
+@pytest.mark.parametrize("method", list(methods()))
+def test_public_methods_are_documented(method):
+    assert inspect.getdoc(method) or method.__name__ in (
+        # the contract of a component is documented once, in its base class
+        "log_prob", "sample", "point", "start", "start_noise", "n_outputs", "n_constants",
+        "bound", "build", "draw", "embed", "kl", "location_scale",
+    )  # fmt: skip
+
+
+def test_fitted_attributes_are_documented():
+    vae = skvae.VAETransformer(max_iter=1).fit([[1.0, 2.0], [2.0, 1.0], [3.0, 4.0]])
+    fitted = {n for n in vars(vae) if n.endswith("_") and not n.startswith("_")}
+    stated = set(described(inspect.getdoc(skvae.VAETransformer), "Attributes"))
+    assert fitted <= stated
+    assert stated - fitted <= {"feature_names_in_"}
+
+
+def test_readme_code_runs(tmp_path):
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    assert blocks
+    script = tmp_path / "readme.py"
+    script.write_text("import matplotlib; matplotlib.use('Agg')\n" + "\n".join(blocks))
+    run = subprocess.run(
+        [sys.executable, script], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr
+
+
+def test_every_file_says_what_room_it_is():
+    for path in sorted((ROOT / "skvae").rglob("*.py")):
+        if path.name != "_version.py":
+            assert path.read_text().lstrip("r").startswith('"""'), path.name
+
+
+def test_files_stay_small():
+    for path in sorted((ROOT / "skvae").rglob("*.py")):
+        assert len(path.read_text().splitlines()) <= 400, path.name

@@ -1,0 +1,81 @@
+"""Displays draw what they say, on given axes or their own."""
+
+from __future__ import annotations
+
+import builtins
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+from frames import pandas_frame
+
+from skvae import VAETransformer
+from skvae.plots import LatentPlaneDisplay, TrainingDisplay
+
+mpl.use("Agg")
+import matplotlib.pyplot as plt
+
+TABLE = pandas_frame(80)[["float64", "object", "int64"]]
+
+
+@pytest.fixture(scope="module")
+def vae():
+    return VAETransformer(2, max_iter=3, random_state=0, hidden_layer_sizes=(8,)).fit(TABLE)
+
+
+@pytest.fixture(autouse=True)
+def closed():
+    yield
+    plt.close("all")
+
+
+def test_training(vae):
+    display = TrainingDisplay.from_estimator(vae)
+    line = display.ax_.get_lines()[0]
+    np.testing.assert_array_equal(line.get_xdata(), vae.history_["step"])
+    np.testing.assert_array_equal(line.get_ydata(), vae.history_["bound"])
+    _, ax = plt.subplots()
+    assert TrainingDisplay(vae.history_).plot(ax=ax).ax_ is ax
+
+
+def test_latent_plane_by_groups(vae):
+    display = LatentPlaneDisplay.from_estimator(vae, TABLE, color=TABLE["object"])
+    assert display.label == "object"
+    groups = {text.get_text() for text in display.ax_.get_legend().get_texts()}
+    assert groups == set(TABLE["object"])
+    assert sum(len(c.get_offsets()) for c in display.ax_.collections) == len(TABLE)
+
+
+def test_latent_plane_by_number_and_plain(vae):
+    colored = LatentPlaneDisplay.from_estimator(vae, TABLE, color=TABLE["float64"])
+    assert len(colored.figure_.axes) == 2
+    plain = LatentPlaneDisplay.from_estimator(vae, TABLE, components=(1, 0))
+    np.testing.assert_array_equal(plain.Z, vae.transform(TABLE)[:, ::-1])
+    assert plain.ax_.get_xlabel() == "z1"
+
+
+def test_many_groups_are_pooled(vae):
+    color = pd.Series([f"g{i % 20}" for i in range(len(TABLE))])
+    display = LatentPlaneDisplay.from_estimator(vae, TABLE, color=color)
+    labels = [text.get_text() for text in display.ax_.get_legend().get_texts()]
+    assert len(labels) == 8
+    assert labels[-1] == "other"
+
+
+def test_one_component(vae):
+    narrow = VAETransformer(1, max_iter=1, random_state=0).fit(TABLE)
+    assert LatentPlaneDisplay.from_estimator(narrow, TABLE).Z.shape == (80, 2)
+
+
+def test_without_matplotlib(vae, monkeypatch):
+    true_import = builtins.__import__
+
+    def no_matplotlib(name, *args, **kwargs):
+        if name.startswith("matplotlib"):
+            raise ImportError(name)
+        return true_import(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", no_matplotlib)
+    with pytest.raises(ImportError, match=r"pip install 'skvae\[plot\]'"):
+        TrainingDisplay.from_estimator(vae)

@@ -1,0 +1,32 @@
+"""Large tables: memory stays bounded, many levels never become a dense table."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+SCRIPT = """
+import resource
+import numpy as np
+import pandas as pd
+from skvae import VAETransformer
+
+rng = np.random.default_rng(0)
+n = 100_000
+level = rng.zipf(1.3, size=n) % 50_000
+level[:50_000] = np.arange(50_000)
+X = pd.DataFrame({"level": [f"level {v}" for v in level], "x": level % 7 + rng.normal(size=n)})
+vae = VAETransformer(max_iter=1, random_state=0, max_categories=MAX).fit(X)
+assert np.isfinite(vae.score_samples(X[:1000])).all()
+assert set(vae.sample(1000, random_state=0)["level"]) <= set(X["level"])
+assert len(vae.schema_.columns[0].levels) == 50_000
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6)
+"""
+
+
+def test_fifty_thousand_levels_fit_in_two_gigabytes():
+    run = subprocess.run(
+        [sys.executable, "-c", SCRIPT.replace("MAX", "100")],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert float(run.stdout) < 2.0
