@@ -1,4 +1,25 @@
-"""skvae."""
+"""skvae: variational autoencoders of tables, inside scikit-learn.
+
+A map of the package, in the order in which a table travels:
+
+=====================  ===========================================================================
+``_tables.py``         any container → the cells of each column; ``_layouts.py`` writes them back
+``_columns.py``        what is learned of a column; ``_scaling.py`` its monotone map
+``_schema.py``         the fitted table, and its rows as tensors
+``_networks.py``       the encoder's inputs, the trunks of encoder and decoder
+``latents/``           q(z | x), one file per family
+``priors.py``          p(z)
+``likelihoods/``       p(x_j | z), one file per family
+``_model.py``          the variational autoencoder: the equations
+``objectives.py``      log-densities → a bound for each row
+``_initialization.py`` the closed-form start
+``_training.py``       the one loop; ``_weights.py`` which rows it sees, and how often
+``_inference.py``      importance weights: the log-density
+``_base.py``           fit and score, shared by the estimators; ``_validation.py`` legal values
+``_vae_transformer.py``  the estimator
+``plots.py``           pictures
+=====================  ===========================================================================
+"""
 
 from ._vae_transformer import VAETransformer
 from ._version import __version__
@@ -18,4 +39,4 @@ __all__ = [
     "StudentT",
     "VAETransformer",
     "__version__",
-]  # fmt: skip
+]
