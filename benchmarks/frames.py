@@ -78,7 +78,7 @@ def without_infinities(table: pd.DataFrame) -> pd.DataFrame:
     numbers = table.select_dtypes("number")
     if not np.isinf(numbers.to_numpy(dtype=float, na_value=np.nan)).any():
         return table
-    with pytest.raises(ValueError, match="infinity .* in column"):
+    with pytest.raises(ValueError, match=r"infinity .* in column"):
         VAETransformer(max_iter=1).fit(table)
     return table.replace([np.inf, -np.inf], np.nan)
 
