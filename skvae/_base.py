@@ -34,6 +34,7 @@ from ._validation import (
     fitted_names,
     is_int,
     is_real,
+    layers,
     one_of,
     or_none,
     resolve_component,
@@ -45,17 +46,12 @@ PARTIAL_FIT_RATE = 0.25  # of the peak: a constant rate must be one that settles
 MAX_COMPONENTS = 16  # of n_components=None
 
 
-def _is_layers(value: Any) -> bool:
-    sizes = (value,) if is_int(value) else value
-    return isinstance(sizes, (tuple, list)) and all(is_int(s, least=1) for s in sizes)
-
-
 class BaseVAE(CallbackSupportMixin, BaseEstimator):
     """Fit and log-density of a variational autoencoder of a table."""
 
     parameter_constraints: ClassVar[dict[str, Constraint]] = {
         "n_components": or_none(an_int(1)),
-        "hidden_layer_sizes": ("an int or a tuple of ints in the range [1, inf)", _is_layers),
+        "hidden_layer_sizes": layers(),
         "activation": one_of(*ACTIVATIONS),
         "init": one_of("pca", "random"),
         "handle_unknown": one_of("infrequent_if_exist", "error"),
@@ -153,6 +149,7 @@ class BaseVAE(CallbackSupportMixin, BaseEstimator):
         """
         return self._fit(X, sample_weight, keep=self.warm_start, one_pass=False)
 
+    @with_callbacks
     def partial_fit(self, X, y=None, sample_weight=None):
         """Go on training with one pass over a table.
 

@@ -134,7 +134,7 @@ class PandasLayout:
     container = "pandas"
 
     def __init__(self, X: pd.DataFrame) -> None:
-        self.empty = X.iloc[:0].copy()
+        self.empty = X.iloc[:0].reset_index(drop=True)  # the index could hold on to all rows
 
     def write(self, columns: list[Cells]) -> Any:
         series = [self._series(j, cells) for j, cells in enumerate(columns)]
@@ -173,7 +173,8 @@ class FrameLayout:
 
     def __init__(self, X: nw.DataFrame) -> None:
         self.container = "polars" if X.implementation.is_polars() else "pyarrow"
-        self.empty = X.head(0).to_native()
+        native = X.to_native()  # a slice of an Arrow table would hold on to all rows
+        self.empty = native.clear() if X.implementation.is_polars() else native.schema.empty_table()
 
     def write(self, columns: list[Cells]) -> Any:
         values = [self._values(cells) for cells in columns]

@@ -58,6 +58,14 @@ def a_bool(or_int: bool = False) -> Constraint:
     return "a bool" + (" or an int in the range [0, inf)" if or_int else ""), is_legal
 
 
+def layers() -> Constraint:
+    def is_legal(value: Any) -> bool:
+        sizes = (value,) if is_int(value) else value
+        return isinstance(sizes, (tuple, list)) and all(is_int(s, least=1) for s in sizes)
+
+    return "an int or a tuple of ints in the range [1, inf)", is_legal
+
+
 def one_of(*values: str) -> Constraint:
     return f"one of {sorted(values)}", lambda v: isinstance(v, str) and v in values
 
