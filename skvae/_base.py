@@ -31,6 +31,7 @@ from ._validation import (
     check_nested,
     check_parameters,
     check_size,
+    check_unchanged,
     fitted_names,
     is_int,
     is_real,
@@ -42,6 +43,10 @@ from ._validation import (
 )
 from ._weights import check_sample_weight, drawn, random_seed, split_rows
 
+SHAPING = (  # parameters that a model which goes on must not have changed
+    "n_components", "latent", "prior", "likelihood", "hidden_layer_sizes", "activation",
+    "categorical_features", "handle_unknown", "max_categories", "min_frequency",
+)  # fmt: skip
 PARTIAL_FIT_RATE = 0.25  # of the peak: a constant rate must be one that settles
 MAX_COMPONENTS = 16  # of n_components=None
 
@@ -254,6 +259,7 @@ class BaseVAE(CallbackSupportMixin, BaseEstimator):
     def _fit(self, X: Any, sample_weight: Any, keep: bool, one_pass: bool) -> Any:
         """Work on local objects, so that an error leaves the estimator as it was."""
         check_parameters(self)
+        least = 1 if keep and one_pass and hasattr(self, "model_") else 2
         device = check_device(self.device)
         keep = keep and hasattr(self, "model_")
         components = self._components()
@@ -261,14 +267,17 @@ class BaseVAE(CallbackSupportMixin, BaseEstimator):
         if keep:  # other noise than in the steps before, which the weights would fit to
             seed += int(self.history_["step"][-1])
         generator = torch.Generator().manual_seed(seed)
-        fitted, table, weights = self._take_in(X, sample_weight, keep)
+        shape = {name: repr(getattr(self, name)) for name in SHAPING}
+        if keep:
+            check_unchanged(shape, self._shape, type(self).__name__)
+        fitted, table, weights = self._take_in(X, sample_weight, keep, least)
 
         schema = self.schema_ if keep else self._schema(table, weights)
         data = schema.encode(table, torch.float32)
-        order, distinct = canonical_order(data)
+        order = canonical_order(data)
         data, weights = data.take(torch.from_numpy(order)), weights[order]
         fraction = self.validation_fraction if self.early_stopping and not one_pass else 0.0
-        split = split_rows(weights, distinct, fraction, generator)
+        split = split_rows(weights, fraction, generator)
 
         if keep:
             model = copy.deepcopy(self.model_).float().requires_grad_(True)
@@ -296,6 +305,7 @@ class BaseVAE(CallbackSupportMixin, BaseEstimator):
             objective_=objective,
             n_iter_=n_iter + (self.n_iter_ if keep else 0),
             history_=continued(self.history_, result.history) if keep else result.history,
+            _shape=shape,
             _optimizer_state=result.optimizer_state if one_pass else None,
         )
         callbacks.close(fitted)
@@ -306,13 +316,13 @@ class BaseVAE(CallbackSupportMixin, BaseEstimator):
         return self
 
     def _take_in(
-        self, X: Any, sample_weight: Any, keep: bool
+        self, X: Any, sample_weight: Any, keep: bool, least: int
     ) -> tuple[dict[str, Any], Table, np.ndarray]:
         """Names of the columns, the table without rows of weight 0, and the other weights."""
         table = self._read(X) if keep else read_table(X)
         fitted = {} if keep else fitted_names(table.header())
         weights = check_sample_weight(sample_weight, table.n_rows)
-        check_size(int((weights > 0).sum()), len(table.names), type(self).__name__)
+        check_size(int((weights > 0).sum()), len(table.names), least, type(self).__name__)
         if not weights.all():
             table, weights = table.take(np.flatnonzero(weights)), weights[weights > 0]
         return fitted, table, weights

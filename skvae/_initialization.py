@@ -1,17 +1,20 @@
-r"""The closed-form start: probabilistic PCA of the encoded table.
+r"""The closed-form start: probabilistic PCA, or factor analysis, of the encoded table.
 
 Both nets have a linear skip path. It is set so that the untrained model *is*
 
 .. math:: x = W z + \text{mean} + \epsilon, \quad z \sim N(0, I), \quad
     \epsilon \sim N(0, \Psi),
 
-with W from the principal components (Tipping & Bishop 1999), and the encoder is its exact
-posterior; the last layers of the nets start at zero. Training can only add. Levels enter as
+with W and Ψ from the principal components (Tipping & Bishop 1999) and, where the noise is not
+shared, some steps of EM towards factor analysis. The encoder is the exact posterior; the last
+layers of the nets start at zero. Training can only add. Levels enter as
 indicators, for which the principal components are those of multiple correspondence analysis, and
 leave through the linearised softmax.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -24,7 +27,8 @@ from .latents import LinearPosterior
 
 MAX_EXACT = 1024  # features up to which the covariance matrix is decomposed whole
 MAX_CELLS = 20_000_000  # rows × features that the start looks at: more do not move it
-MIN_NOISE = 1e-3  # standard deviation, in scaled units
+EM_STEPS = 50
+MIN_NOISE = 0.1  # standard deviation, in scaled units: a start with less is stuck
 
 
 def covariance(rows: Rows, model: VAE) -> tuple[np.ndarray, np.ndarray]:
@@ -62,6 +66,28 @@ def probabilistic_pca(S: np.ndarray, k: int, seed: int) -> np.ndarray:
     return np.asarray(vectors[:, :k] * np.sqrt(np.maximum(top - max(noise, 0), 0)))
 
 
+def factor_analysis(
+    S: np.ndarray, W: np.ndarray, tie: Callable[[np.ndarray], np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Some steps of EM from the loadings W (Rubin & Thayer 1982): loadings and noise.
+
+    `tie` makes of each feature's residual deviation the noise that the likelihoods allow: with one
+    noise for all features nothing moves, for probabilistic PCA is the maximum.
+    """
+
+    def noise_of(residual_variance: np.ndarray) -> np.ndarray:
+        return tie(np.sqrt(np.maximum(residual_variance, MIN_NOISE**2)))
+
+    noise = noise_of(np.diag(S) - (W**2).sum(1))
+    for _ in range(EM_STEPS):
+        scaled = W / noise[:, None] ** 2
+        B = np.linalg.solve(np.eye(W.shape[1]) + W.T @ scaled, scaled.T)  # E[z | x] = B x
+        SB = S @ B.T
+        W = np.linalg.solve(B @ SB + np.eye(W.shape[1]) - B @ W, SB.T).T
+        noise = noise_of(np.diag(S) - (W * SB).sum(1))
+    return W, noise
+
+
 @torch.no_grad()
 def start(model: VAE, schema: Schema, rows: Rows, k: int, seed: int) -> None:
     """Set the skip paths of an untrained model to probabilistic PCA of some rows."""
@@ -69,7 +95,7 @@ def start(model: VAE, schema: Schema, rows: Rows, k: int, seed: int) -> None:
     mean, S = covariance(rows, model)
     W = probabilistic_pca(S, min(k, len(S)), seed) if len(S) else np.zeros((0, 0))
     W = np.pad(W, ((0, 0), (0, k - W.shape[1])))
-    noise = _noise(model, np.sqrt(np.maximum(np.diag(S) - (W**2).sum(1), MIN_NOISE**2)))
+    W, noise = factor_analysis(S, W, lambda residual: _noise(model, residual))
     psi = noise**2
     # Turn z so that the exact posterior N(A(x − mean), diag(1/(1 + g))) is diagonal.
     g, rotation = np.linalg.eigh(W.T @ (W / psi[:, None]))

@@ -142,6 +142,7 @@ class PandasLayout:
 
     def _series(self, j: int, cells: Cells) -> pd.Series:
         dtype = self.empty.dtypes.iloc[j]
+        base = getattr(dtype, "subtype", dtype) if isinstance(dtype, pd.SparseDtype) else dtype
         if cells.type == "label":
             if isinstance(dtype, pd.CategoricalDtype):
                 values: Any = pd.Categorical(_label_array(cells), dtype=dtype)
@@ -159,7 +160,7 @@ class PandasLayout:
             return times.astype(dtype)
         if dtype.kind in "iu":
             whole = _as_integers(np.where(cells.missing, 0, cells.values),
-                                 np.dtype(f"{dtype.kind}{dtype.itemsize}"))  # fmt: skip
+                                 np.dtype(f"{base.kind}{base.itemsize}"))  # fmt: skip
             return pd.Series(whole).astype(dtype).mask(cells.missing)
         if dtype.kind == "b":
             return pd.Series(cells.values > 0.5).astype(dtype).mask(cells.missing)

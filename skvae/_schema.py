@@ -178,17 +178,11 @@ def fit_columns(
     ]
 
 
-def canonical_order(rows: Rows) -> tuple[np.ndarray, np.ndarray]:
+def canonical_order(rows: Rows) -> np.ndarray:
     """An order of the rows that depends on what they hold, not on how they came.
 
     Rows are sorted by a hash of their float32 contents, so that a shuffled table trains the same
     model and equal rows are neighbours.
-
-    Returns
-    -------
-    order : ndarray of shape (n_rows,)
-    distinct : ndarray of shape (n_rows,)
-        For each row in that order, the number of its set of equal rows, counted from 0.
     """
     hashed = np.zeros(len(rows), dtype=np.uint64)
     numbers = [rows.values, rows.codes]
@@ -200,5 +194,4 @@ def canonical_order(rows: Rows) -> tuple[np.ndarray, np.ndarray]:
                 bits = (column + 0.0).view(np.uint32).astype(np.uint64)  # −0.0 is 0.0
                 hashed = (hashed ^ bits) * np.uint64(0x9E3779B97F4A7C15)
                 hashed ^= hashed >> np.uint64(29)
-    order = np.argsort(hashed, kind="stable")
-    return order, np.cumsum(np.diff(hashed[order], prepend=hashed[order][:1]) != 0)
+    return np.argsort(hashed, kind="stable")

@@ -20,6 +20,7 @@ from sklearn.utils.validation import check_array
 
 from ._layouts import TICKS_PER_DAY, ArrayLayout, Cells, FrameLayout, PandasLayout, SparseLayout
 
+MAX_DECIMALS = 12  # of decimal.Decimal: what a float can tell apart
 _NESTED = (list, dict, set, tuple, frozenset, np.ndarray, pd.Series, pd.DataFrame)
 
 
@@ -71,8 +72,8 @@ def _object_cells(values: np.ndarray, name: Any, allow_nested: bool) -> Cells:
         if not allow_nested:
             raise TypeError(
                 f"Column {name!r} holds nested objects, such as {cell!r} of type "
-                f"{type(cell).__name__}; a cell must be a string, a number, a date or missing. "
-                "Unpack it into columns of its own, or drop it."
+                f"{type(cell).__name__}; a cell must be a string, a number, a boolean, a "
+                "date or missing. Unpack it into columns of its own, or drop it."
             )
         # An untyped array makes no promise about its cells: keep such an object as a level.
         warnings.warn(
@@ -90,7 +91,8 @@ def _object_cells(values: np.ndarray, name: Any, allow_nested: bool) -> Cells:
 
 def _prototype(kind: str, values: np.ndarray) -> Any:
     if kind == "decimal":
-        return decimal.Decimal(0).scaleb(min(v.as_tuple().exponent for v in values))
+        places = min(v.as_tuple().exponent for v in values)
+        return decimal.Decimal(0).scaleb(max(places, -MAX_DECIMALS))
     if kind == "date":
         return datetime.date.min
     if kind.startswith("datetime"):
@@ -227,7 +229,8 @@ def _read_narwhals(X: nw.DataFrame) -> Table:
         if dtype.is_nested():
             raise TypeError(
                 f"Column {name!r} holds nested objects of type {dtype}; a cell must be a string, "
-                "a number, a date or missing. Unpack it into columns of its own, or drop it."
+                "a number, a boolean, a date or missing. Unpack it into columns of its own, or drop "
+                "it."
             )
         values = np.empty(len(series), dtype=object)
         values[:] = series.to_list()

@@ -42,9 +42,9 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
     likelihood : "auto", str, Likelihood or dict, default="auto"
         Family of p(x_j | z): "normal", "student_t", "discretized_logistic", "bernoulli",
         "categorical", an object such as ``Normal(scale="shared")``, or a dict from column names
-        to these. A name or object goes to the columns whose kind it describes; the others, and
-        all with "auto", get Student's t (continuous, datetime), the discretised logistic
-        (integer), Bernoulli (boolean) and Categorical (levels).
+        (of arrays: "x0", "x1", …) to these. A name or object goes to the columns whose kind it
+        describes; the others, and all with "auto", get Student's t (continuous, datetime), the
+        discretised logistic (integer), Bernoulli (boolean) and Categorical (levels).
     objective : {"elbo"} or Objective, default="elbo"
         What training maximises; ``ELBO(beta=4.0, warmup=0.2)`` gives a β-VAE with warm-up.
     hidden_layer_sizes : int or tuple of int, default=(128, 128)
@@ -64,14 +64,15 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
     max_categories : int or None, default=100
         Levels of a column that are told apart, the pool of the rarest included.
     min_frequency : int, float or None, default=2
-        Count, or share of the seen cells, under which a level goes to the pool.
+        Count, or share of the seen cells, under which a level goes to the pool. With the default
+        a column in which every value is different is one pool, and tells the model nothing.
     batch_size : int, default=256
         Rows in a training step.
     learning_rate_init : float, default=8e-3
         Peak of the learning rate of Adam, which rises over 5 % of the steps and falls to 0 along
         a cosine.
     max_iter : int or None, default=None
-        Passes over the table. None: 12 n^0.6 steps for n rows, at most.
+        Passes over the table. None: a budget of 12 n^0.6 steps (batches) for n rows.
     early_stopping : bool, default=True
         Hold out rows, watch their bound, keep the best weights and stop when it does not rise.
         Tables of which fewer than 10 rows would be held out are trained whole.
@@ -83,7 +84,8 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
     tol : float, default=1e-4
         Rise of the held-out bound, in nats per row, that counts as progress.
     warm_start : bool, default=False
-        Whether ``fit`` goes on from the weights and columns of the last call.
+        Whether ``fit`` goes on from the weights and columns of the last call. Parameters that
+        shape the model must not have changed since.
     verbose : bool or int, default=False
         Print the terms of the bound after each evaluation. scikit-learn's callbacks (1.9 and
         later) are shown the same rounds.
@@ -92,7 +94,8 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
     device : str, default="cpu"
         Device of torch to train on. Fitted models answer on the CPU.
     n_importance_samples : int, default=64
-        Draws of z for each row in ``score_samples``.
+        Draws of z for each row in ``score_samples``: the work grows with it, and the bound
+        tightens. 8 may do for model selection on a large table.
 
     Attributes
     ----------
@@ -186,16 +189,20 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
         -------
         X : table like the fitted one
             The same container, columns and dtypes; numbers are means, levels are modes, inside
-            the bounds and with the decimals of the fitted columns.
+            the bounds and with the decimals of the fitted columns. A pandas frame of codes
+            hands its index on.
         """
         check_is_fitted(self)
-        Z = check_array(Z, dtype=np.float64, input_name="Z")
+        index = getattr(Z, "index", None)
+        Z = check_array(Z, dtype=np.float64, input_name="Z", copy=True)
         if Z.shape[1] != self.n_components_:
             raise ValueError(
                 f"Z has {Z.shape[1]} columns, but this {type(self).__name__} has "
                 f"n_components_={self.n_components_}; pass what transform returns."
             )
-        return self._decode(torch.from_numpy(Z), None)
+        X = self._decode(torch.from_numpy(Z), None)
+        both_pandas = index is not None and self.schema_.layout.container == "pandas"
+        return X.set_axis(index, axis=0) if both_pandas else X
 
     def sample(self, n_samples=1, random_state=None, *, mean=False):
         """Draw new rows: z from the prior p(z), then x from p(x | z).

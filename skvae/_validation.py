@@ -102,13 +102,15 @@ def resolve_component(
         component = registry[value]()
     else:
         hint = ""
+        auto = ["auto"] if parameter in ("prior", "likelihood") else []
+        allowed = f"one of {sorted([*registry, *auto])}"
         if isinstance(value, str):
             hint = did_you_mean(value, registry)
         elif isinstance(value, type) and issubclass(value, base):
             hint = f" Pass an instance, {parameter}={value.__name__}(), not the class."
         raise ValueError(
-            f"The {parameter!r} parameter of {owner} must be one of {sorted(registry)} or a "
-            f"{base.__name__} object. Got {value!r} instead.{hint}"
+            f"The {parameter!r} parameter of {owner} must be {allowed} or an object of class "
+            f"{base.__name__}. Got {value!r} instead.{hint}"
         )
     check_parameters(component)
     return component
@@ -225,14 +227,24 @@ def check_nested(estimator: Any, params: Mapping[str, Any]) -> None:
             )
 
 
-def check_size(n_rows: int, n_columns: int, owner: str) -> None:
+def check_unchanged(now: Mapping[str, str], before: Mapping[str, str], owner: str) -> None:
+    """Refuse to go on with a model that was built with other parameters."""
+    for name, value in now.items():
+        if value != before[name]:
+            raise ValueError(
+                f"{owner} goes on with the model it has, but {name!r} changed from "
+                f"{before[name]} to {value}. Set it back, or call fit with warm_start=False."
+            )
+
+
+def check_size(n_rows: int, n_columns: int, least: int, owner: str) -> None:
     shape = f"(shape=({n_rows}, {n_columns}))"
     if n_columns < 1:
         raise ValueError(
             f"Found array with 0 feature(s) {shape} while a minimum of 1 is required by {owner}."
         )
-    if n_rows < 2:
+    if n_rows < least:
         raise ValueError(
-            f"Found array with {n_rows} sample(s) {shape} while a minimum of 2 is required by "
-            f"{owner}. n_samples={n_rows} does not tell how rows differ."
+            f"Found array with {n_rows} sample(s) {shape} while a minimum of {least} is required "
+            f"by {owner}. n_samples={n_rows} does not tell how rows differ."
         )

@@ -34,31 +34,25 @@ def check_sample_weight(sample_weight: Any, n_rows: int) -> np.ndarray:
     return weights
 
 
-def split_rows(
-    weights: np.ndarray, distinct: np.ndarray, fraction: float, generator: torch.Generator
-) -> Split:
-    """Rows to train on with their weights, and rows to hold out; equal rows stay together.
+def split_rows(weights: np.ndarray, fraction: float, generator: torch.Generator) -> Split:
+    """Rows to train on with their weights, and rows to hold out.
 
-    Integer weights become repetitions; with others the held-out rows are drawn in proportion.
+    Integer weights become repetitions, which are split as rows of their own; with other weights
+    the held-out rows are drawn in proportion.
     """
     whole = bool((weights == np.round(weights)).all()) and weights.sum() <= MAX_REPETITIONS
-    held = np.zeros(len(weights), dtype=bool)
-    total = weights.sum() if whole else len(weights)
-    if total * fraction >= MIN_HELD_OUT:
-        order = torch.randperm(int(distinct[-1]) + 1, generator=generator).numpy()
-        mass = np.bincount(distinct, weights=weights)[order]
-        chosen = order[np.cumsum(mass) <= fraction * weights.sum()]
-        held = np.isin(distinct, chosen)
-    rows = torch.arange(len(weights))
+    rows, real = torch.arange(len(weights)), torch.from_numpy(weights)
     if whole:
-        times = torch.from_numpy(weights.astype(np.int64))
-        repeated = torch.repeat_interleave(rows, times)
-        in_train = torch.from_numpy(~held)[repeated]
-        return Split(repeated[in_train], None, repeated[~in_train])
-    weights_of = torch.from_numpy(weights)
-    held_out = rows[held]
-    held_out = drawn(held_out, weights_of[held], generator) if len(held_out) else held_out
-    return Split(rows[~held], weights_of[~held], held_out)
+        rows = torch.repeat_interleave(rows, real.long())
+    n_held = int(fraction * len(rows))
+    if n_held < MIN_HELD_OUT:
+        return Split(rows, None if whole else real, rows[:0])
+    order = torch.randperm(len(rows), generator=generator)
+    held = torch.zeros(len(rows), dtype=torch.bool)
+    held[order[:n_held]] = True
+    if whole:
+        return Split(rows[~held], None, rows[held])
+    return Split(rows[~held], real[~held], drawn(rows[held], real[held], generator))
 
 
 def drawn(

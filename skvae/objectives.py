@@ -9,16 +9,16 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
-from sklearn.base import BaseEstimator
 from torch import Tensor
 
+from ._component import Component
 from ._validation import a_real, an_int
 from .latents import Draw
 
 __all__ = ["ELBO", "Objective"]
 
 
-class Objective(ABC, BaseEstimator):
+class Objective(ABC, Component):
     """What training maximises."""
 
     n_samples: int  # draws of z for each row and step

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from sklearn.utils.validation import check_is_fitted
 
 __all__ = ["LatentPlaneDisplay", "TrainingDisplay"]
 
@@ -67,6 +68,7 @@ class TrainingDisplay:
         -------
         TrainingDisplay
         """
+        check_is_fitted(estimator)
         return cls(estimator.history_).plot(ax=ax)
 
     def plot(self, *, ax: Any = None) -> TrainingDisplay:
@@ -147,8 +149,8 @@ class LatentPlaneDisplay:
         estimator : VAETransformer
             Fitted.
         X : table of shape (n_samples, n_features)
-        color : array-like of shape (n_samples,), default=None
-            Group or number of each row.
+        color : array-like of shape (n_samples,) or str, default=None
+            Group or number of each row, or the name of a column of X.
         components : tuple of two int, default=None
             The dimensions to draw. None: the two that vary most over the rows.
         label : str, default=None
@@ -160,6 +162,16 @@ class LatentPlaneDisplay:
         LatentPlaneDisplay
         """
         Z = np.asarray(estimator.transform(X), dtype=np.float64)
+        if isinstance(color, str):
+            label, color = label or color, X[color]
+        if color is not None and len(color) != len(Z):
+            raise ValueError(f"color has {len(color)} values, but X has {len(Z)} rows.")
+        k = Z.shape[1]
+        if components is not None and not (len(components) == 2 and max(components) < k):
+            raise ValueError(
+                f"components must be two numbers below {k}, the latent dimensions. "
+                f"Got {components!r} instead."
+            )
         if components is None:
             first, *others = np.argsort(-Z.var(0), kind="stable")
             components = (int(first), int(others[0]) if others else int(first))
@@ -181,9 +193,10 @@ class LatentPlaneDisplay:
             points = ax.scatter(x, y, c=color, cmap="viridis", **dots)
             self.figure_.colorbar(points, ax=ax, label=self.label)
         else:
-            top = color.value_counts().index[: len(COLORS) - 1]
-            rest = color.where(color.isin(top), "other")
-            for shade, group in zip(COLORS, [*top, "other"], strict=False):
+            top = color.value_counts().index[: len(COLORS) - 2]
+            rest = color.astype(object).where(color.isin(top), "other")
+            rest = rest.where(color.notna(), "missing")
+            for shade, group in zip(COLORS, [*top, "other", "missing"], strict=False):
                 chosen = (rest == group).to_numpy()
                 if chosen.any():
                     ax.scatter(x[chosen], y[chosen], color=shade, label=str(group), **dots)

@@ -10,8 +10,9 @@ import math
 from abc import ABC, abstractmethod
 
 import torch
-from sklearn.base import BaseEstimator
 from torch import Tensor, nn
+
+from ._component import Component
 
 __all__ = ["Prior", "StandardNormal"]
 
@@ -34,7 +35,7 @@ class PriorModule(nn.Module, ABC):
         return None
 
 
-class Prior(ABC, BaseEstimator):
+class Prior(ABC, Component):
     """A family of priors."""
 
     @abstractmethod

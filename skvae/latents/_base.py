@@ -6,9 +6,9 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import torch
-from sklearn.base import BaseEstimator
 from torch import Tensor, nn
 
+from skvae._component import Component
 from skvae.priors import PriorModule
 
 
@@ -81,7 +81,7 @@ class LatentModule(nn.Module, ABC):
         """Set the parameters so that q(z | x) is the given linear posterior."""
 
 
-class Latent(ABC, BaseEstimator):
+class Latent(ABC, Component):
     """A latent family: hyper-parameters only."""
 
     @abstractmethod

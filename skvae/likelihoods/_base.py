@@ -7,14 +7,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator
 from torch import Tensor
 from torch.nn import functional as F
 
+from skvae._component import Component
 from skvae._validation import is_real
 
 
-class Likelihood(ABC, BaseEstimator):
+class Likelihood(ABC, Component):
     """What a family of p(x_j | z) has to say.
 
     Attributes
