@@ -48,7 +48,6 @@ SHAPING = (  # parameters that a model which goes on must not have changed
     "categorical_features", "handle_unknown", "max_categories", "min_frequency",
 )  # fmt: skip
 PARTIAL_FIT_RATE = 0.25  # of the peak: a constant rate must be one that settles
-MAX_COMPONENTS = 16  # of n_components=None
 
 
 class BaseVAE(CallbackSupportMixin, BaseEstimator):
@@ -179,10 +178,11 @@ class BaseVAE(CallbackSupportMixin, BaseEstimator):
         .. math:: \log p(x) \approx \log \tfrac1K \sum_k p(x|z_k)\, p(z_k) / q(z_k|x)
 
         with K = `n_importance_samples` quasi-random draws, the same for every row. Integers,
-        booleans and levels are counted, continuous columns have densities (datetimes in days). A
-        row with holes gets log p(seen cells); a row without any seen cell gets 0. A level or a
-        constant never seen in n seen cells scores −log(n + 1), or −log(C + 1) beside the pooled
-        rare levels, which stand for C cells.
+        booleans and levels are counted, continuous columns have densities (datetimes in days); a
+        density that is put on integers by hand counts as its value at the integer. A row with
+        holes gets log p(seen cells); a row without any seen cell gets 0. A level or a constant
+        never seen in n seen cells scores −log(n + 1), or −log(C + 1) beside the pooled rare
+        levels, which stand for C cells.
 
         Parameters
         ----------
@@ -198,6 +198,7 @@ class BaseVAE(CallbackSupportMixin, BaseEstimator):
         std : ndarray of shape (n_samples,)
             Only with `return_std`.
         """
+        check_parameters(self)
         rows = self._rows(X)
         n_scramblings = N_SCRAMBLINGS if return_std else 1
         score, std = log_density(self.model_, rows, self.n_importance_samples, n_scramblings)
@@ -265,7 +266,7 @@ class BaseVAE(CallbackSupportMixin, BaseEstimator):
         components = self._components()
         seed = random_seed(self.random_state)
         if keep:  # other noise than in the steps before, which the weights would fit to
-            seed += int(self.history_["step"][-1])
+            seed += int(sum(self.history_["step"][-1:]))
         generator = torch.Generator().manual_seed(seed)
         shape = {name: repr(getattr(self, name)) for name in SHAPING}
         if keep:
@@ -355,21 +356,9 @@ class BaseVAE(CallbackSupportMixin, BaseEstimator):
         )  # fmt: skip
         return Schema(table, columns, chosen)
 
-    def _n_components(self, schema: Schema) -> int:
-        n_features = max(1, schema.n_features)
-        if self.n_components is None:
-            return min(max(1, n_features // 2), MAX_COMPONENTS)
-        if self.n_components > n_features:
-            raise ValueError(
-                f"n_components={self.n_components} is larger than the {n_features} encoded "
-                "features of X (one a numeric column, one fewer than its levels a categorical "
-                f"one, none a constant one). Choose n_components <= {n_features}."
-            )
-        return int(self.n_components)
-
     def _describe(self, schema: Schema, components: dict[str, Any]) -> dict[str, Any]:
         """What fit learned about the table, before training."""
-        k = self._n_components(schema)
+        k = schema.n_components(self.n_components)
         return {
             "schema_": schema,
             "n_components_": k,
@@ -392,7 +381,7 @@ class BaseVAE(CallbackSupportMixin, BaseEstimator):
         model = build(schema, k, latent, prior, sizes, self.activation, generator)
         if self.init == "pca":
             seen = data.take(drawn(split.train, split.weights, generator))
-            start(model, schema, seen, k, generator.initial_seed())
+            start(model, schema, seen, k, generator.initial_seed() % 2**32)
         return model
 
     def _budget(self, n_rows: int, one_pass: bool) -> Budget:

@@ -64,8 +64,11 @@ class Column:
 
     def coerce(self, cells: Cells) -> Cells:
         """Cells read at use time as the type that was fitted."""
-        if cells.type == self.type or (self.type != "label" and cells.missing.all()):
+        if cells.type == self.type:
             return cells
+        if cells.missing.all():  # whatever a column of holes was read as
+            empty = np.nan if self.type in ("float", "integer", "boolean") else -1
+            return Cells(self.type, np.full(len(cells.missing), empty), cells.missing)
         if self.type == "label":
             seen = ~cells.missing
             levels, codes = np.unique(cells.values[seen], return_inverse=True)
@@ -95,9 +98,12 @@ class ConstantColumn(Column):
     def encode(self, cells: Cells) -> EncodedColumn:
         cells = self.coerce(cells)
         if cells.type == "label":
-            same = np.array([*(level == self.value for level in cells.levels), False])[cells.values]
+            levels = [_key(level) == _key(self.value) for level in cells.levels]
+            same = np.array([*levels, False])[cells.values]
+        elif cells.type == "time":
+            same = cells.days_since(self.value or 0, self.unit) == 0
         else:
-            same = cells.values == self.value
+            same = cells.exact_values == self.value
         n = self.weight
         if n == 0:
             surprise = np.zeros(len(same))
@@ -121,11 +127,12 @@ class NumericColumn(Column):
     """Continuous, integer, boolean or datetime: one number, scaled by a monotone map."""
 
     map: NumericMap = field(default_factory=lambda: NumericMap(0.0, 1.0))
-    origin: int = 0  # datetimes: tick of the first one
+    origin: int = 0  # datetimes: tick of the first; integers that float64 cannot hold: the least
     minimum: float = 0.0
     maximum: float = 0.0
     resolution: float = 0.0  # smallest step between two values
-    decimals: int | None = None
+    decimals: int | None = None  # None: as many as there are
+    step: int = 1  # all values are whole steps apart, in units of the last decimal (or of a tick)
     is_interval: bool = False  # set when the likelihood is chosen: it wants the cell's edges
     probability: float = 0.5  # booleans: share of True
 
@@ -138,10 +145,10 @@ class NumericColumn(Column):
         """Float64 with NaN; datetimes in days since the first."""
         cells = self.coerce(cells)
         if cells.type != "time":
-            return np.asarray(cells.values, dtype=np.float64)
-        if self.unit != cells.unit and cells.unit:  # another unit at use time
-            cells = _convert_unit(cells, self.unit)
-        days = (cells.values - self.origin) / TICKS_PER_DAY[self.unit]
+            if self.origin and cells.exact is not None:
+                return np.array([int(v) - self.origin for v in cells.exact], dtype=np.float64)
+            return np.asarray(cells.values - float(self.origin), dtype=np.float64)
+        days = cells.days_since(self.origin, self.unit)
         return np.where(cells.missing, np.nan, days)
 
     def encode(self, cells: Cells) -> EncodedColumn:
@@ -165,6 +172,7 @@ class NumericColumn(Column):
             # Where the difference would cancel, the cell is so narrow that its slope is exact.
             narrow = width < 1e-6
             width[narrow] = 2 * half * np.exp(self.map.log_derivative(x[narrow]))
+            width = np.maximum(width, 1e-30)  # of float32
             interval = np.stack([lower, width], axis=-1)
         return EncodedColumn(y, missing, measure, interval)
 
@@ -175,11 +183,15 @@ class NumericColumn(Column):
         low, high = self.map.forward(np.array([self.minimum, self.maximum]))
         x = np.clip(self.map.inverse(np.clip(y, low, high)), self.minimum, self.maximum)
         if self.decimals is not None:
-            x = np.round(x, self.decimals)
+            step = self.step / 10.0**self.decimals
+            x = self.minimum + np.round((x - self.minimum) / step) * step
+            x = np.clip(np.round(x, self.decimals), self.minimum, self.maximum)
         if self.type == "time":
-            step = max(round(self.resolution * TICKS_PER_DAY[self.unit]), 1)
-            ticks = np.round(x * (TICKS_PER_DAY[self.unit] / step)).astype(np.int64) * step
-            return self.cells(ticks + self.origin)
+            steps = np.round(x * (TICKS_PER_DAY[self.unit] / self.step)).astype(np.uint64)
+            return self.cells((steps * np.uint64(self.step)).view(np.int64) + self.origin)
+        if self.origin:
+            whole = np.uint64 if self.origin > 0 else np.int64
+            return self.cells(x.astype(whole) + whole(self.origin))
         return self.cells(x)
 
 
@@ -268,7 +280,7 @@ def fit_column(
     """The fitted column of some cells; `weights` has one positive number a row."""
     base = {"name": name, "type": cells.type, "unit": cells.unit, "prototype": cells.prototype}
     seen = ~cells.missing
-    values, index = np.unique(cells.values[seen], return_inverse=True)
+    values, index = np.unique(cells.exact_values[seen], return_inverse=True)
     counts = np.bincount(index, weights=weights[seen], minlength=len(values))
     base["weight"] = float(counts.sum())
     if len(values) <= 1:
@@ -278,22 +290,29 @@ def fit_column(
         return ConstantColumn(**base, value=value)
     if cells.type == "label" or (categorical and cells.type != "time"):
         if cells.type == "label":
-            levels, typed = [cells.levels[v] for v in values], cells
+            levels = [cells.levels[v] for v in values]
         else:
-            levels, typed = values.tolist(), Cells("label", values, np.zeros(0, bool))
-        return _fit_categorical({**base, "type": typed.type}, levels, counts, cells, **pooling)
-    return _fit_numeric(base, values, counts)
+            python_type = {"integer": int, "boolean": bool}.get(cells.type, float)
+            levels = [python_type(v) for v in values.tolist()]
+        return _fit_categorical({**base, "type": "label"}, levels, counts, cells, **pooling)
+    return _fit_numeric(base, values, counts, cells.single)
 
 
-def _fit_numeric(base: dict, values: np.ndarray, counts: np.ndarray) -> NumericColumn:
+def _fit_numeric(base: dict, values: np.ndarray, counts: np.ndarray, single: bool) -> NumericColumn:
     origin, kind = 0, {"float": "continuous", "time": "datetime"}.get(base["type"], base["type"])
     if kind == "datetime":
-        origin = int(values[0])
-        step = int(np.gcd.reduce(np.diff(values)))
-        values = (values - origin) / TICKS_PER_DAY[base["unit"]]
+        origin, decimals = int(values[0]), None
+        step = int(np.gcd.reduce(np.diff(values).view(np.uint64)))  # spans may exceed int64
+        values = (values - origin).view(np.uint64) / TICKS_PER_DAY[base["unit"]]
         resolution = step / TICKS_PER_DAY[base["unit"]]
     else:
+        if kind == "integer" and values.dtype.kind in "iu":
+            origin = int(values[0])
+            values = (values - values[0]).astype(np.uint64)
+        values = values.astype(np.float64)
         resolution = float(np.diff(values).min())
+        decimals = _decimals(values, single) if kind == "continuous" else 0
+        step = _step(values, decimals)
     column = NumericColumn(
         **base,
         kind=kind,
@@ -302,19 +321,29 @@ def _fit_numeric(base: dict, values: np.ndarray, counts: np.ndarray) -> NumericC
         minimum=float(values[0]),
         maximum=float(values[-1]),
         resolution=resolution,
-        decimals=0 if kind == "integer" else _decimals(values) if kind == "continuous" else None,
+        decimals=decimals,
+        step=step,
     )
     if kind == "boolean":
         column.probability = float(counts[-1] / counts.sum())
     return column
 
 
-def _decimals(values: np.ndarray) -> int | None:
+def _step(values: np.ndarray, decimals: int | None) -> int:
+    """The largest step, in units of the last decimal, of which all values are multiples apart."""
+    if decimals is None or (values[-1] - values[0]) * 10.0**decimals >= 2**53:
+        return 1
+    return int(np.gcd.reduce(np.round((values - values[0]) * 10.0**decimals).astype(np.int64)))
+
+
+def _decimals(values: np.ndarray, single: bool) -> int | None:
     """The fewest decimals that write all values, None if more than a user would type."""
+    precision = np.float32 if single else np.float64
+    values = values.astype(precision)
     if np.abs(values).max() >= 1e15:
         return None
-    for decimals in range(MAX_DECIMALS + 1):
-        if np.array_equal(np.round(values, decimals), values):
+    for decimals in range((MAX_DECIMALS if not single else 5) + 1):
+        if np.array_equal(np.round(values.astype(np.float64), decimals).astype(precision), values):
             return decimals
     return None
 
@@ -357,18 +386,15 @@ def _fit_categorical(
     )
 
 
-def _convert_unit(cells: Cells, unit: str) -> Cells:
-    values = cells.values.astype(f"m8[{cells.unit}]").astype(f"m8[{unit}]").astype(np.int64)
-    return Cells("time", values, cells.missing, unit=unit)
-
-
 def indicator_spread(frequencies: np.ndarray) -> np.ndarray:
     """d_l = √p_l, bounded below: the scale of a level's indicator as an encoded feature."""
     return np.sqrt(np.maximum(frequencies, 0.01))
 
 
 def _key(level: Any) -> Any:
-    """A level as a key; objects that cannot be one stand for their text."""
+    """A level as a key: True is not 1, and an object that cannot be a key stands for its text."""
+    if isinstance(level, (bool, np.bool_)):
+        return "bool", bool(level)
     try:
         hash(level)
     except TypeError:

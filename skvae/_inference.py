@@ -21,7 +21,6 @@ from ._model import VAE
 from ._schema import Rows
 
 N_SCRAMBLINGS = 8
-MAX_CHUNK = 2**22  # numbers in the widest tensor of a chunk
 
 
 def quasi_normal(n_samples: int, n_dims: int, scrambling: int = 0) -> Tensor:
@@ -45,8 +44,7 @@ def log_density(
         Standard deviation over the scramblings: the standard error of `score`.
     """
     nets = [quasi_normal(n_samples, model.latent.n_noise, s) for s in range(n_scramblings)]
-    widest = max(model.head.weight.shape[0], model.decoder.n_outputs)
-    size = max(1, MAX_CHUNK // (n_samples * widest))
+    size = model.chunk_size(n_samples, most=len(rows))
     scores = [torch.zeros(n_scramblings, 0, dtype=torch.float64)]
     for chunk in rows.chunks(size):
         score = torch.stack([_log_mean_weight(model, chunk, noise) for noise in nets])

@@ -14,6 +14,7 @@ import narwhals.stable.v2 as nw
 import numpy as np
 import pandas as pd
 
+WIDE = decimal.Context(prec=76)  # digits of the widest decimal of Arrow
 TICKS_PER_DAY = {
     "D": 1,
     "h": 24,
@@ -40,14 +41,31 @@ class Cells:
     levels: tuple = ()
     unit: str = ""
     ordered: bool = False
+    exact: np.ndarray | None = None  # integers that float64 cannot hold
+    single: bool = False  # whether the numbers were stored in float32
     prototype: Any = None  # a neutral value of the Python type of an untyped column's cells
 
     def take(self, rows: np.ndarray) -> Cells:
-        return replace(self, values=self.values[rows], missing=self.missing[rows])
+        exact = None if self.exact is None else self.exact[rows]
+        return replace(self, values=self.values[rows], missing=self.missing[rows], exact=exact)
+
+    def days_since(self, origin: int, unit: str) -> np.ndarray:
+        """Days from `origin`, a tick of `unit`, to each cell; no span is too long for it."""
+        per_day, origin_per_day = TICKS_PER_DAY[self.unit or unit], TICKS_PER_DAY[unit]
+        whole, rest = np.divmod(self.values.astype(np.int64), per_day)
+        origin_whole, origin_rest = divmod(int(origin), origin_per_day)
+        days: np.ndarray = (whole - origin_whole) + (rest / per_day - origin_rest / origin_per_day)
+        return days
+
+    @property
+    def exact_values(self) -> np.ndarray:
+        return self.values if self.exact is None else self.exact
 
 
 def _as_integers(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """Round and keep inside the type; float(2**63 - 1) rounds up, so compare as integers."""
+    if values.dtype.kind in "iu":
+        return values.astype(dtype)
     info = np.iinfo(dtype)
     rounded = np.clip(np.round(values), float(info.min), float(info.max))
     top = rounded >= float(info.max)
@@ -62,10 +80,9 @@ def _as_python(values: np.ndarray, cell: Any) -> np.ndarray:
         if missing[i]:
             out[i] = None
         elif isinstance(cell, decimal.Decimal):
-            out[i] = decimal.Decimal(repr(float(value))).quantize(cell)
+            out[i] = decimal.Decimal(repr(float(value))).quantize(cell, context=WIDE)
         elif isinstance(cell, datetime.date):
-            stamp = pd.Timestamp(value)
-            out[i] = stamp.to_pydatetime() if isinstance(cell, datetime.datetime) else stamp.date()
+            out[i] = _as_date(value, cell)
         elif isinstance(cell, datetime.timedelta):
             out[i] = pd.Timedelta(value).to_pytimedelta()
         elif isinstance(cell, (bool, int, float, np.number, np.bool_)):
@@ -73,6 +90,16 @@ def _as_python(values: np.ndarray, cell: Any) -> np.ndarray:
         else:
             out[i] = value
     return out
+
+
+def _as_date(value: np.datetime64, cell: datetime.date) -> datetime.date:
+    """A date, a datetime in the zone of `cell`, or a pandas Timestamp."""
+    date: datetime.datetime = value.astype("M8[us]").item()
+    if not isinstance(cell, datetime.datetime):
+        return date.date()
+    if cell.tzinfo is not None:
+        date = date.replace(tzinfo=datetime.UTC).astimezone(cell.tzinfo)
+    return pd.Timestamp(date) if isinstance(cell, pd.Timestamp) else date
 
 
 def _time_array(cells: Cells, kind: str) -> np.ndarray:
@@ -153,11 +180,16 @@ class PandasLayout:
             if isinstance(cells.prototype, datetime.timedelta):
                 kind = "m"
             times = pd.Series(_time_array(cells, kind))
-            if isinstance(dtype, pd.DatetimeTZDtype):
-                return times.dt.tz_localize("UTC").dt.tz_convert(dtype.tz).astype(dtype)
+            zone = dtype.tz if isinstance(dtype, pd.DatetimeTZDtype) else None
+            if isinstance(dtype, pd.ArrowDtype):
+                zone = getattr(dtype.pyarrow_dtype, "tz", None)
+            if zone is not None:
+                return times.dt.tz_localize("UTC").dt.tz_convert(zone).astype(dtype)
             if dtype.kind == "O" and not isinstance(dtype, pd.api.extensions.ExtensionDtype):
                 return pd.Series(_as_python(times.to_numpy(), cells.prototype), dtype=object)
             return times.astype(dtype)
+        if cells.missing.all():
+            return pd.Series([None] * len(cells.missing), dtype=dtype)
         if dtype.kind in "iu":
             whole = _as_integers(np.where(cells.missing, 0, cells.values),
                                  np.dtype(f"{base.kind}{base.itemsize}"))  # fmt: skip
@@ -178,19 +210,21 @@ class FrameLayout:
         self.empty = native.clear() if X.implementation.is_polars() else native.schema.empty_table()
 
     def write(self, columns: list[Cells]) -> Any:
-        values = [self._values(cells) for cells in columns]
+        pairs = list(zip(columns, [self._values(cells) for cells in columns], strict=True))
         if self.container == "polars":
             import polars as pl
 
+            schema = self.empty.schema.items()
             return pl.DataFrame([
-                self._polars(name, column, dtype)
-                for (name, dtype), column in zip(self.empty.schema.items(), values, strict=True)
+                self._polars(name, values, dtype)
+                for (name, dtype), (_, values) in zip(schema, pairs, strict=True)
             ])  # fmt: skip
         import pyarrow as pa
 
+        fields = self.empty.schema
         return pa.Table.from_arrays(
-            [self._arrow(f.type, v) for f, v in zip(self.empty.schema, values, strict=True)],
-            schema=self.empty.schema,
+            [self._arrow(f.type, v, c.unit) for f, (c, v) in zip(fields, pairs, strict=True)],
+            schema=fields,
         )
 
     @staticmethod
@@ -202,7 +236,10 @@ class FrameLayout:
         if cells.type == "boolean":
             values = values > 0.5
         if cells.type == "integer":
-            values = _as_integers(np.where(cells.missing, 0, values), np.dtype(np.int64))
+            if values.dtype.kind == "f":
+                values = np.where(cells.missing, 0, values)
+            unsigned = values.size and values.max() >= 2**63
+            values = _as_integers(values, np.dtype(np.uint64 if unsigned else np.int64))
         return [None if m else v for v, m in zip(values.tolist(), cells.missing, strict=True)]
 
     @staticmethod
@@ -216,19 +253,24 @@ class FrameLayout:
         return pl.Series(name, values, strict=False).cast(dtype)
 
     @staticmethod
-    def _arrow(type: Any, values: list) -> Any:
+    def _arrow(type: Any, values: list, unit: str) -> Any:
         import pyarrow as pa
 
         if pa.types.is_dictionary(type):
             return pa.array(values, type=type.value_type).dictionary_encode().cast(type)
-        if pa.types.is_date(type):
-            return pa.array(values, type=pa.int32()).cast(pa.date32()).cast(type)
-        if pa.types.is_temporal(type):
+        if pa.types.is_temporal(type):  # ticks of `unit` to those of the type
+            own = (
+                "D" if pa.types.is_date32(type) else "ms" if pa.types.is_date64(type) else type.unit
+            )
+            here, there = TICKS_PER_DAY[unit or own], TICKS_PER_DAY[own]
+            ticks = [None if v is None else v * there // here for v in values]
             width = pa.int32() if type.bit_width == 32 else pa.int64()
-            return pa.array(values, type=width).cast(type)
+            return pa.array(ticks, type=width).cast(type)
         if pa.types.is_decimal(type):
             places = decimal.Decimal(1).scaleb(-type.scale)
-            exact = [None if v is None else decimal.Decimal(repr(v)).quantize(places)
-                     for v in values]  # fmt: skip
+            exact = [
+                None if v is None else decimal.Decimal(repr(v)).quantize(places, context=WIDE)
+                for v in values
+            ]
             return pa.array(exact, type=type)
         return pa.array(values, type=type)

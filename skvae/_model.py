@@ -26,6 +26,8 @@ from ._schema import Group, Rows, Schema
 from .latents import Draw, Latent, LatentModule
 from .priors import Prior, PriorModule
 
+MAX_CHUNK = 2**22  # numbers in the widest tensor of a chunk of rows
+
 
 class ColumnGroup(nn.Module):
     """Columns that share a likelihood, evaluated as one tensor.
@@ -111,6 +113,11 @@ class VAE(nn.Module):
     @property
     def groups(self) -> list[ColumnGroup]:
         return [group for group in self._groups if isinstance(group, ColumnGroup)]
+
+    def chunk_size(self, n_draws: int, most: int) -> int:
+        """Rows that go through the decoder at once, so that no tensor is much over 32 MB."""
+        widest = max(self.head.weight.shape[0], self.decoder.n_outputs)
+        return max(1, min(most, MAX_CHUNK // (n_draws * widest)))
 
     def encode(self, rows: Rows) -> Tensor:
         """h, what the encoder says of each row: (n, n_hidden)."""

@@ -21,6 +21,8 @@ from ._columns import (
 from ._tables import Table
 from .likelihoods import Likelihood
 
+MAX_COMPONENTS = 16  # latent dimensions of n_components=None
+
 
 @dataclass
 class Rows:
@@ -117,6 +119,19 @@ class Schema:
         levels = [self.columns[j].n_codes - 1 for j in self.categorical]  # type: ignore[attr-defined]
         return len(self.numeric) + sum(min(n, MAX_INDICATORS) for n in levels)
 
+    def n_components(self, requested: int | None) -> int:
+        """Latent dimensions: as requested, or half the features between 1 and 16."""
+        n_features = max(1, self.n_features)
+        if requested is None:
+            return min(max(1, n_features // 2), MAX_COMPONENTS)
+        if requested > n_features:
+            raise ValueError(
+                f"n_components={requested} is larger than the {n_features} encoded features of X "
+                "(one a numeric column, one fewer than its levels a categorical one, none a "
+                f"constant one). Choose n_components <= {n_features}."
+            )
+        return int(requested)
+
     def encode(self, table: Table, dtype: torch.dtype = torch.float64) -> Rows:
         """The rows of a table with the fitted columns."""
         n = table.n_rows
@@ -126,7 +141,7 @@ class Schema:
         missing = torch.zeros(n, len(self.numeric) + len(self.categorical), dtype=torch.bool)
         measure = np.zeros(n)
         for j, column in enumerate(self.columns):
-            encoded = column.encode(table[j])  # type: ignore[attr-defined]
+            encoded = column.encode(table.cells(j, column.type == "label"))  # type: ignore[attr-defined]
             measure += encoded.log_measure
             if j in self.numeric:
                 i = position = self.numeric.index(j)
@@ -173,7 +188,7 @@ def fit_columns(
 ) -> list[Column]:
     """The fitted columns of a table, in its order."""
     return [
-        fit_column(name, table[j], weights, categorical[j], **pooling)
+        fit_column(name, table.cells(j, categorical[j]), weights, categorical[j], **pooling)
         for j, name in enumerate(table.names)
     ]
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 import decimal
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,13 +26,17 @@ _NESTED = (list, dict, set, tuple, frozenset, np.ndarray, pd.Series, pd.DataFram
 
 
 def _numbers(cell_type: str, values: np.ndarray, name: Any) -> Cells:
+    single = values.dtype.kind == "f" and values.dtype.itemsize <= 4
+    exact = values if values.dtype.kind in "iu" and values.dtype.itemsize == 8 else None
     values = np.asarray(values, dtype=np.float64)
+    if exact is not None and not (np.abs(values) >= 2**53).any():
+        exact = None
     if np.isinf(values).any():
         raise ValueError(
             f"Input X contains infinity or a value too large for dtype('float64') in column "
             f"{name!r}. Replace it by a finite number, or by NaN if it is not known."
         )
-    return Cells(cell_type, values, np.isnan(values))
+    return Cells(cell_type, values, np.isnan(values), exact=exact, single=single)
 
 
 def _time(values: np.ndarray) -> Cells:
@@ -51,16 +56,19 @@ def _labels(values: Any, levels: Any = None, ordered: bool = False) -> Cells:
     return Cells("label", codes, codes < 0, tuple(levels), ordered=ordered)
 
 
-def _object_cells(values: np.ndarray, name: Any, allow_nested: bool) -> Cells:
-    """Cells of a column without a type of its own: look at the values."""
+def _object_cells(values: np.ndarray, name: Any, allow_nested: bool, as_label: bool) -> Cells:
+    """Cells of a column without a type of its own: look at the values, unless they are levels."""
     kind = pd.api.types.infer_dtype(values, skipna=True)
-    missing = pd.isna(values)
+    missing = np.array([bool(np.all(pd.isna(v))) if np.ndim(v) == 0 else False for v in values])
+    if as_label and kind != "mixed":
+        return _object_labels(values)
     if kind in ("integer", "floating", "mixed-integer-float", "decimal", "boolean", "empty"):
         cell_type = kind if kind in ("integer", "boolean") else "float"
         cells = _numbers(cell_type, np.where(missing, np.nan, values).astype(np.float64), name)
         return replace(cells, prototype=_prototype(kind, values[~missing]))
     if kind in ("date", "datetime", "datetime64"):
-        cells = _time(pd.to_datetime(pd.Series(values)).to_numpy())
+        times = [None if m else _naive(v) for v, m in zip(values, missing, strict=True)]
+        cells = _time(np.array(times, dtype="M8[D]" if kind == "date" else "M8[us]"))
         return replace(cells, prototype=_prototype(kind, values[~missing]))
     if kind in ("timedelta", "timedelta64"):
         cells = _time(pd.to_timedelta(pd.Series(values)).to_numpy())
@@ -86,7 +94,27 @@ def _object_cells(values: np.ndarray, name: Any, allow_nested: bool) -> Cells:
         cells = _labels(keys)
         first = {repr(v): v for v in values[::-1]}
         return Cells("label", cells.values, cells.missing, tuple(first[k] for k in cells.levels))
+    return _object_labels(values)
+
+
+def _object_labels(values: np.ndarray) -> Cells:
+    """Labels of any type; where both occur, True and 1 are two levels."""
+    types = {type(v) for v in values}
+    if types & {bool, np.bool_} and types & {int, float}:
+        missing = pd.isna(values)
+        keys = [None if m else (type(v), v) for v, m in zip(values, missing, strict=True)]
+        boxed = np.empty(len(keys), dtype=object)
+        boxed[:] = keys
+        cells = _labels(boxed)
+        return replace(cells, levels=tuple(level for _, level in cells.levels))
     return _labels(values)
+
+
+def _naive(value: Any) -> Any:
+    """A date or datetime without its zone, in UTC."""
+    if getattr(value, "tzinfo", None) is not None:
+        return value.astimezone(datetime.UTC).replace(tzinfo=None)
+    return value
 
 
 def _prototype(kind: str, values: np.ndarray) -> Any:
@@ -96,7 +124,12 @@ def _prototype(kind: str, values: np.ndarray) -> Any:
     if kind == "date":
         return datetime.date.min
     if kind.startswith("datetime"):
-        return datetime.datetime.min
+        stamp = (
+            pd.Timestamp(0)
+            if isinstance(values[0], pd.Timestamp)
+            else datetime.datetime(1970, 1, 1)
+        )
+        return stamp.replace(tzinfo=getattr(values[0], "tzinfo", None))
     return {"integer": 0, "boolean": False}.get(kind, 0.0)
 
 
@@ -107,11 +140,11 @@ class Table:
     names: list
     n_rows: int
     layout: Any
-    read: Any  # column index → Cells
+    read: Callable[[int, bool], Cells]
 
-    def __getitem__(self, j: int) -> Cells:
-        cells: Cells = self.read(j)
-        return cells
+    def cells(self, j: int, as_label: bool = False) -> Cells:
+        """Column j; `as_label` keeps the cells of an untyped column from being read as numbers."""
+        return self.read(j, as_label)
 
     def header(self) -> Any:
         """The columns without rows, in a container whose names every scikit-learn can read."""
@@ -120,7 +153,10 @@ class Table:
         return pd.DataFrame(columns=self.names)
 
     def take(self, rows: np.ndarray) -> Table:
-        return Table(self.names, len(rows), self.layout, lambda j: self.read(j).take(rows))
+        def read(j: int, as_label: bool) -> Cells:
+            return self.read(j, as_label).take(rows)
+
+        return Table(self.names, len(rows), self.layout, read)
 
 
 def read_table(X: Any) -> Table:
@@ -134,7 +170,7 @@ def read_table(X: Any) -> Table:
         cell_type = _array_type(X.dtype)
         return Table(
             [f"x{j}" for j in range(X.shape[1])], X.shape[0], SparseLayout(X),
-            lambda j: _numbers(cell_type, columns[:, [j]].toarray().ravel(), f"x{j}"),
+            lambda j, as_label: _numbers(cell_type, columns[:, [j]].toarray().ravel(), f"x{j}"),
         )  # fmt: skip
     if nw.dependencies.is_into_dataframe(X):
         return _read_narwhals(nw.from_native(X, eager_only=True))
@@ -163,10 +199,10 @@ def _read_array(X: Any) -> Table:
         array = check_array(X, dtype=None, ensure_all_finite=False, ensure_min_samples=0)
     kind = array.dtype.kind
 
-    def read(j: int) -> Cells:
+    def read(j: int, as_label: bool) -> Cells:
         values = array[:, j]
         if kind in "OUS":
-            return _object_cells(values.astype(object), f"x{j}", allow_nested=True)
+            return _object_cells(values.astype(object), f"x{j}", True, as_label)
         if kind in "mM":
             return _time(values)
         return _numbers(_array_type(array.dtype), values, f"x{j}")
@@ -179,7 +215,7 @@ def _read_pandas(X: pd.DataFrame) -> Table:
     names = list(X.columns)
     _refuse_duplicates(names)
 
-    def read(j: int) -> Cells:
+    def read(j: int, as_label: bool) -> Cells:
         series, name = X.iloc[:, j], names[j]
         dtype = series.dtype
         if isinstance(dtype, pd.CategoricalDtype):
@@ -187,17 +223,20 @@ def _read_pandas(X: pd.DataFrame) -> Table:
         if isinstance(dtype, pd.DatetimeTZDtype):
             return _time(series.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy())
         if dtype.kind in "mM":
-            if not isinstance(dtype, np.dtype):  # Arrow-backed
-                series = series.astype(f"{dtype.kind}8[ns]")
-            return _time(series.to_numpy())
+            if isinstance(dtype, np.dtype):
+                return _time(series.to_numpy())
+            values = series.astype(object).to_numpy()  # Arrow-backed, maybe in a zone
+            return replace(_object_cells(values, name, False, False), prototype=None)
         if dtype.kind == "c":
             raise ValueError(f"Complex data not supported: column {name!r} has dtype {dtype}.")
         if dtype.kind in "iufb":
             cell_type = _array_type(dtype)
-            return _numbers(cell_type, series.to_numpy(dtype=np.float64, na_value=np.nan), name)
+            if series.hasnans or isinstance(dtype, pd.SparseDtype):
+                return _numbers(cell_type, series.to_numpy(dtype=np.float64, na_value=np.nan), name)
+            return _numbers(cell_type, np.asarray(series.to_numpy()), name)
         if isinstance(dtype, pd.StringDtype):
             return _labels(series)
-        return _object_cells(series.astype(object).to_numpy(), name, allow_nested=False)
+        return _object_cells(series.astype(object).to_numpy(), name, False, as_label)
 
     return Table(names, len(X), PandasLayout(X), read)
 
@@ -210,37 +249,39 @@ def _read_narwhals(X: nw.DataFrame) -> Table:
             "Convert it with its own to_pandas() or to_arrow()."
         )
 
-    def read(j: int) -> Cells:
+    def read(j: int, as_label: bool) -> Cells:
         series, name = X[names[j]], names[j]
         dtype: Any = series.dtype
         if dtype.is_numeric():
             cell_type = "integer" if dtype.is_integer() else "float"
-            return _numbers(cell_type, _floats(series.cast(nw.Float64)), name)
+            return _numbers(cell_type, _plain(series), name)
         if dtype == nw.Boolean:
-            return _numbers("boolean", _floats(series.cast(nw.Int8).cast(nw.Float64)), name)
+            return _numbers("boolean", _plain(series.cast(nw.Int8)), name)
         if dtype in (nw.Datetime, nw.Date, nw.Duration, nw.Time):
             return _narwhals_time(series)
         if dtype == nw.Enum:
             levels = list(dtype.categories)
             labels = pd.Categorical(series.cast(nw.String).to_list(), categories=levels)
             return _labels(labels.codes, levels, ordered=True)
-        if dtype in (nw.String, nw.Categorical):
-            series = series.cast(nw.String)
         if dtype.is_nested():
             raise TypeError(
                 f"Column {name!r} holds nested objects of type {dtype}; a cell must be a string, "
-                "a number, a boolean, a date or missing. Unpack it into columns of its own, or drop "
-                "it."
+                "a number, a boolean, a date or missing. Unpack it into columns of its own."
             )
         values = np.empty(len(series), dtype=object)
         values[:] = series.to_list()
-        return _object_cells(values, name, allow_nested=False)
+        return _object_cells(values, name, False, as_label)
 
     return Table(names, len(X), FrameLayout(X), read)
 
 
-def _floats(series: nw.Series) -> np.ndarray:
-    return np.asarray(series.fill_null(float("nan")).to_numpy(), dtype=np.float64)
+def _plain(series: nw.Series) -> np.ndarray:
+    """Numbers as they are where none is missing, else floats with NaN."""
+    if series.dtype == nw.Decimal:
+        series = series.cast(nw.Float64)
+    missing = series.is_null().to_numpy()
+    values = np.asarray(series.fill_null(0).to_numpy())
+    return np.where(missing, np.nan, values.astype(np.float64)) if missing.any() else values
 
 
 def _narwhals_time(series: nw.Series) -> Cells:

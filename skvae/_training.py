@@ -7,6 +7,7 @@ from the device between two evaluations of the held-out bound.
 
 from __future__ import annotations
 
+import copy
 import math
 import warnings
 from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ from .objectives import Objective, divergence
 MAX_GRADIENT_NORM = 100.0
 ROUNDS = 50  # evaluations of the held-out bound in a full run
 MIN_HELD_OUT, MAX_HELD_OUT = 10, 10_000
+EVALUATION_DRAWS = 4
 MAX_REPAIRS = 5
 WARMUP = 0.05  # share of the steps in which the learning rate rises
 
@@ -42,6 +44,10 @@ class Budget:
     schedule: bool = True  # rise and fall of the learning rate; False: constant
     patience: int | None = None  # evaluations without progress; None: no early stopping
     tol: float = 1e-4
+
+    def progress(self, step: int) -> float:
+        """Share of the run that is done; a run without schedule is part of a longer one."""
+        return step / self.n_steps if self.schedule else 1.0
 
 
 @dataclass
@@ -73,7 +79,6 @@ class Result:
 
     history: dict[str, list[float]] = field(default_factory=dict)
     n_steps: int = 0
-    best_bound: float | None = None
     optimizer_state: dict = field(default_factory=dict)  # Adam's moments, to go on from
 
 
@@ -139,42 +144,34 @@ def train(
     optimizer_state : dict or None
         Adam's moments from the run that this one goes on from.
     """
-    flat = FlatParameters(model)
-    run = _Run(model, data, objective, budget, generator, flat)
+    run = _Run(model, data, objective, budget, generator)
     if optimizer_state:
-        run.optimizer.load_state_dict(optimizer_state)
-    held_out = split.held_out[:MAX_HELD_OUT]
-    noise_state = generator.get_state()  # the same draws at every evaluation
-    round_length = max(1, math.ceil(budget.n_steps / ROUNDS))
+        run.optimizer.load_state_dict(copy.deepcopy(optimizer_state))
+    best = _Best(run, split.held_out[:MAX_HELD_OUT], generator)
     source = batches(split, budget.batch_size, generator)
+    # A round is long enough to be worth an evaluation.
+    worth = math.ceil(len(best.rows) * EVALUATION_DRAWS / (2 * budget.batch_size))
+    round_length = max(1, math.ceil(budget.n_steps / ROUNDS), worth)
     result = Result({name: [] for name in ("step", "bound", "reconstruction", "kl")})
-    if len(held_out):
+    if len(best.rows):
         result.history["validation_bound"] = []
-    best, good, stale, repairs = flat.values.clone(), flat.values.clone(), 0, 0
-    best_bound = run.evaluate(held_out, noise_state) if len(held_out) else None
+    good, repairs = run.flat.values.clone(), 0
     try:
         while result.n_steps < budget.n_steps:
             n = min(round_length, budget.n_steps - result.n_steps)
             terms = run.round(source, result.n_steps, n)
-            if not all(map(math.isfinite, terms)) or not bool(torch.isfinite(flat.values).all()):
+            if not all(map(math.isfinite, terms)) or not run.is_finite():
                 repairs += 1
                 run.repair(good, repairs)
                 continue
-            good.copy_(flat.values)
+            good.copy_(run.flat.values)
             result.n_steps += n
             record = [result.n_steps, *terms]
-            if best_bound is not None:
-                bound = run.evaluate(held_out, noise_state)
-                record.append(bound)
-                stale = 0 if bound > best_bound + budget.tol else stale + 1
-                if bound > best_bound:
-                    best_bound = bound
-                    best.copy_(flat.values)
+            if len(best.rows):
+                record.append(best.update(budget.progress(result.n_steps)))
             for series, value in zip(result.history.values(), record, strict=True):
                 series.append(value)
-            if on_round(result.history) or (
-                budget.patience is not None and stale >= budget.patience
-            ):
+            if on_round(result.history) or best.is_stale():
                 break
     except KeyboardInterrupt:
         warnings.warn(
@@ -183,11 +180,40 @@ def train(
             ConvergenceWarning,
             stacklevel=4,
         )
-        flat.values.copy_(good)
-    result.best_bound, result.optimizer_state = best_bound, run.optimizer.state_dict()
-    if best_bound is not None:
-        flat.values.copy_(best)
+        run.flat.values.copy_(good)
+    best.restore()
+    result.optimizer_state = run.optimizer.state_dict()
     return result
+
+
+class _Best:
+    """The weights with the best held-out bound, once the objective has warmed up."""
+
+    def __init__(self, run: _Run, rows: Tensor, generator: torch.Generator) -> None:
+        self.run, self.rows = run, rows
+        self.noise_state = generator.get_state()  # the same draws at every evaluation
+        self.weights: Tensor | None = None
+        self.bound, self.n_stale = -math.inf, 0
+        if len(rows) and run.objective.warmup == 0:
+            self.update(1.0)
+
+    def update(self, progress: float) -> float:
+        """Evaluate the weights as they are, and keep them if they are the best."""
+        bound = self.run.evaluate(self.rows, self.noise_state)
+        if progress < self.run.objective.warmup:
+            return bound
+        self.n_stale = 0 if bound > self.bound + self.run.budget.tol else self.n_stale + 1
+        if bound > self.bound:
+            self.bound, self.weights = bound, self.run.flat.values.clone()
+        return bound
+
+    def is_stale(self) -> bool:
+        patience = self.run.budget.patience
+        return patience is not None and self.n_stale >= patience
+
+    def restore(self) -> None:
+        if self.weights is not None:
+            self.run.flat.values.copy_(self.weights)
 
 
 def describe(history: dict[str, list[float]], n_steps: int) -> str:
@@ -197,7 +223,7 @@ def describe(history: dict[str, list[float]], n_steps: int) -> str:
 
 def continued(before: dict[str, list[float]], after: dict[str, list[float]]) -> dict:
     """The history of a model that was trained twice."""
-    offset = before["step"][-1] if before["step"] else 0
+    offset = sum(before["step"][-1:])
     after = {**after, "step": [offset + step for step in after["step"]]}
     n_before, n_after = len(before["step"]), len(after["step"])
     names = dict.fromkeys([*before, *after])
@@ -217,13 +243,11 @@ class _Run:
         objective: Objective,
         budget: Budget,
         generator: torch.Generator,
-        flat: FlatParameters,
     ) -> None:
         self.model, self.data, self.objective = model, data, objective
-        self.budget, self.generator, self.flat = budget, generator, flat
+        self.budget, self.generator, self.flat = budget, generator, FlatParameters(model)
         self.rate = 1.0  # halved at every repair
         self.optimizer = self._optimizer()
-        self.measure = float(data.log_measure.mean())
 
     def _optimizer(self) -> torch.optim.Optimizer:
         return torch.optim.Adam([self.flat.values], lr=self.budget.learning_rate, fused=True)
@@ -234,17 +258,16 @@ class _Run:
 
     def round(self, source: Iterator, first: int, n_steps: int) -> list[float]:
         """`n_steps` steps; mean bound, reconstruction and KL in nats per row, in table units."""
-        totals = torch.zeros(3, device=self.flat.values.device)
+        totals = torch.zeros(3, device=self.flat.values.device, dtype=torch.float64)
         for step in range(first, first + n_steps):
             totals += self.step(self.data.take(next(source)), step)
-        bound, reconstruction, kl = (totals / n_steps).tolist()
-        return [bound + self.measure, reconstruction + self.measure, kl]
+        return (totals / n_steps).tolist()
 
     def step(self, batch: Rows, step: int) -> Tensor:
         """One ascent of the bound."""
         noise = self._noise(len(batch), self.objective.n_samples, self.generator)
         log_px, draw = self.model(batch, noise)
-        bound = self.objective.bound(log_px, draw, step / self.budget.n_steps).mean()
+        bound = self.objective.bound(log_px, draw, self.budget.progress(step)).mean()
         loss = -bound if draw.penalty is None else draw.penalty.mean() - bound
         self.flat.grad.zero_()
         loss.backward()
@@ -253,19 +276,25 @@ class _Run:
             group["lr"] = self.rate * learning_rate(step, self.budget)
         self.optimizer.step()
         with torch.no_grad():
-            return torch.stack([bound, log_px.mean(), divergence(draw).mean()])
+            measure = batch.log_measure.mean()
+            return torch.stack([bound + measure, log_px.mean() + measure, divergence(draw).mean()])
+
+    def is_finite(self) -> bool:
+        return bool(torch.isfinite(self.flat.values).all())
 
     @torch.no_grad()
     def evaluate(self, rows: Tensor, noise_state: Tensor) -> float:
         """The mean bound of held-out rows, in nats per row in table units."""
         generator = torch.Generator(device=self.flat.values.device)
         generator.set_state(noise_state)
-        total = torch.zeros((), device=self.flat.values.device)
-        for index in rows.split(2048):
-            noise = self._noise(len(index), max(self.objective.n_samples, 4), generator)
-            log_px, draw = self.model(self.data.take(index), noise)
-            total += self.objective.bound(log_px, draw, 1.0).sum()
-        return float(total) / len(rows) + self.measure
+        total = torch.zeros((), device=self.flat.values.device, dtype=torch.float64)
+        n_draws = max(self.objective.n_samples, EVALUATION_DRAWS)
+        size = self.model.chunk_size(n_draws, most=2048)
+        for index in rows.split(size):
+            batch = self.data.take(index)
+            log_px, draw = self.model(batch, self._noise(len(index), n_draws, generator))
+            total += (self.objective.bound(log_px, draw, 1.0) + batch.log_measure).sum()
+        return float(total) / len(rows)
 
     def repair(self, good: Tensor, repairs: int) -> None:
         """After a loss that is not finite: the last good weights, half the rate, or give up."""

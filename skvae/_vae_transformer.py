@@ -11,8 +11,6 @@ from ._base import BaseVAE
 from ._validation import is_int
 from ._weights import random_seed
 
-CHUNK = 8192  # rows that go through a net at once
-
 
 class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE):
     r"""Variational autoencoder of a table: embedding, way back, log-density and new rows.
@@ -174,7 +172,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
         """
         rows = self._rows(X)
         with torch.no_grad():
-            chunks = rows.chunks(CHUNK)
+            chunks = rows.chunks(self.model_.chunk_size(1, most=8192))
             parts = [self.model_.latent.embed(self.model_.encode(chunk)) for chunk in chunks]
         return torch.cat(parts).numpy()
 
@@ -188,9 +186,9 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
         Returns
         -------
         X : table like the fitted one
-            The same container, columns and dtypes; numbers are means, levels are modes, inside
-            the bounds and with the decimals of the fitted columns. A pandas frame of codes
-            hands its index on.
+            The same container, columns and dtypes; numbers are locations (means, in the scaled
+            units of the model), levels are modes, inside the bounds and with the decimals of the
+            fitted columns. A pandas frame of codes hands its index on.
         """
         check_is_fitted(self)
         index = getattr(Z, "index", None)
@@ -234,8 +232,9 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
 
     def _decode(self, z, generator):
         """A table from codes: points, or draws with a generator."""
+        size = self.model_.chunk_size(1, most=8192)
         with torch.no_grad():
-            parts = [self.model_.decode(chunk, generator) for chunk in z.split(CHUNK)]
+            parts = [self.model_.decode(chunk, generator) for chunk in z.split(size)]
         values, codes = (torch.cat(part).numpy() for part in zip(*parts, strict=True))
         rng = None if generator is None else np.random.default_rng(generator.initial_seed())
         return self.schema_.decode(values, codes, rng)

@@ -31,6 +31,8 @@ def check_sample_weight(sample_weight: Any, n_rows: int) -> np.ndarray:
         )
     if not weights.any():
         raise ValueError("Sample weights must contain at least one non-zero number: all are zero.")
+    if (weights != np.round(weights)).any():  # shares: only their ratios mean something
+        weights = weights * ((weights > 0).sum() / weights.sum())
     return weights
 
 

@@ -22,6 +22,7 @@ class Objective(ABC, Component):
     """What training maximises."""
 
     n_samples: int  # draws of z for each row and step
+    warmup: float = 0.0  # share of the training after which the objective is what it is to be
 
     @abstractmethod
     def bound(self, log_px: Tensor, draw: Draw, progress: float) -> Tensor:

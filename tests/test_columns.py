@@ -17,11 +17,11 @@ POOLING = {"max_categories": 100, "min_frequency": 2, "handle_unknown": "infrequ
 def fit(values, categorical=False, weights=None, **pooling):
     table = read_table(pd.DataFrame({"c": values}))
     weights = np.ones(len(values)) if weights is None else weights
-    return fit_column("c", table[0], weights, categorical, **{**POOLING, **pooling})
+    return fit_column("c", table.cells(0), weights, categorical, **{**POOLING, **pooling})
 
 
 def measure(column, values):
-    return column.encode(read_table(pd.DataFrame({"c": values}))[0]).log_measure
+    return column.encode(read_table(pd.DataFrame({"c": values})).cells(0)).log_measure
 
 
 def test_kinds():
@@ -38,7 +38,7 @@ def test_kinds():
     table = read_table(X)
     for j, name in enumerate(X.columns):
         if name in expected:
-            column = fit_column(name, table[j], np.ones(len(X)), False, **POOLING)
+            column = fit_column(name, table.cells(j), np.ones(len(X)), False, **POOLING)
             assert column.kind == expected[name], name
 
 

@@ -38,7 +38,7 @@ def test_other_rows_do_not_matter(vae, table):
 
 def test_chunks_do_not_matter(vae, table, monkeypatch):
     scores = vae.score_samples(table)
-    monkeypatch.setattr("skvae._inference.MAX_CHUNK", 64 * 128 * 7)
+    monkeypatch.setattr("skvae._model.MAX_CHUNK", 64 * 128 * 7)
     np.testing.assert_allclose(vae.score_samples(table), scores, rtol=1e-9)
 
 
