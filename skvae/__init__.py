@@ -4,7 +4,8 @@ A map of the package, in the order in which a table travels:
 
 =====================  ===========================================================================
 ``_tables.py``         any container → the cells of each column; ``_layouts.py`` writes them back
-``_columns.py``        what is learned of a column; ``_scaling.py`` its monotone map
+``_columns.py``        what is known of a column, filled in by ``_column_fitting.py``;
+                       ``_scaling.py`` its monotone map
 ``_schema.py``         the fitted table, and its rows as tensors
 ``_networks.py``       the encoder's inputs, the trunks of encoder and decoder
 ``latents/``           q(z | x), one file per family

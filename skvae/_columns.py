@@ -34,9 +34,8 @@ from typing import Any
 import numpy as np
 
 from ._layouts import TICKS_PER_DAY, Cells
-from ._scaling import NumericMap, choose_map
+from ._scaling import NumericMap
 
-MAX_DECIMALS = 12
 MAX_INDICATORS = 32  # categorical columns up to this many levels enter the encoder as indicators
 
 
@@ -269,121 +268,6 @@ class CategoricalColumn(Column):
             else:
                 index[rare] = rng.choice(pooled, size=len(rare), p=counts / counts.sum())
         return self.cells(index, levels=self.levels, ordered=self.ordered)
-
-
-# --------------------------------------------------------------------------------------- fitting
-
-
-def fit_column(
-    name: Any, cells: Cells, weights: np.ndarray, categorical: bool, **pooling: Any
-) -> Column:
-    """The fitted column of some cells; `weights` has one positive number a row."""
-    base = {"name": name, "type": cells.type, "unit": cells.unit, "prototype": cells.prototype}
-    seen = ~cells.missing
-    values, index = np.unique(cells.exact_values[seen], return_inverse=True)
-    counts = np.bincount(index, weights=weights[seen], minlength=len(values))
-    base["weight"] = float(counts.sum())
-    if len(values) <= 1:
-        value = None if len(values) == 0 else values[0]
-        if value is not None and cells.type == "label":
-            value = cells.levels[value]
-        return ConstantColumn(**base, value=value)
-    if cells.type == "label" or (categorical and cells.type != "time"):
-        if cells.type == "label":
-            levels = [cells.levels[v] for v in values]
-        else:
-            python_type = {"integer": int, "boolean": bool}.get(cells.type, float)
-            levels = [python_type(v) for v in values.tolist()]
-        return _fit_categorical({**base, "type": "label"}, levels, counts, cells, **pooling)
-    return _fit_numeric(base, values, counts, cells.single)
-
-
-def _fit_numeric(base: dict, values: np.ndarray, counts: np.ndarray, single: bool) -> NumericColumn:
-    origin, kind = 0, {"float": "continuous", "time": "datetime"}.get(base["type"], base["type"])
-    if kind == "datetime":
-        origin, decimals = int(values[0]), None
-        step = int(np.gcd.reduce(np.diff(values).view(np.uint64)))  # spans may exceed int64
-        values = (values - origin).view(np.uint64) / TICKS_PER_DAY[base["unit"]]
-        resolution = step / TICKS_PER_DAY[base["unit"]]
-    else:
-        if kind == "integer" and values.dtype.kind in "iu":
-            origin = int(values[0])
-            values = (values - values[0]).astype(np.uint64)
-        values = values.astype(np.float64)
-        resolution = float(np.diff(values).min())
-        decimals = _decimals(values, single) if kind == "continuous" else 0
-        step = _step(values, decimals)
-    column = NumericColumn(
-        **base,
-        kind=kind,
-        map=choose_map(values, counts),
-        origin=origin,
-        minimum=float(values[0]),
-        maximum=float(values[-1]),
-        resolution=resolution,
-        decimals=decimals,
-        step=step,
-    )
-    if kind == "boolean":
-        column.probability = float(counts[-1] / counts.sum())
-    return column
-
-
-def _step(values: np.ndarray, decimals: int | None) -> int:
-    """The largest step, in units of the last decimal, of which all values are multiples apart."""
-    if decimals is None or (values[-1] - values[0]) * 10.0**decimals >= 2**53:
-        return 1
-    return int(np.gcd.reduce(np.round((values - values[0]) * 10.0**decimals).astype(np.int64)))
-
-
-def _decimals(values: np.ndarray, single: bool) -> int | None:
-    """The fewest decimals that write all values, None if more than a user would type."""
-    precision = np.float32 if single else np.float64
-    values = values.astype(precision)
-    if np.abs(values).max() >= 1e15:
-        return None
-    for decimals in range((MAX_DECIMALS if not single else 5) + 1):
-        if np.array_equal(np.round(values.astype(np.float64), decimals).astype(precision), values):
-            return decimals
-    return None
-
-
-def _fit_categorical(
-    base: dict,
-    levels: list,
-    counts: np.ndarray,
-    cells: Cells,
-    max_categories: int | None,
-    min_frequency: int | float | None,
-    handle_unknown: str,
-) -> CategoricalColumn:
-    if not cells.ordered:
-        try:
-            order = sorted(range(len(levels)), key=lambda i: levels[i])
-        except TypeError:  # mixed types: any order that does not depend on the rows
-            order = sorted(
-                range(len(levels)), key=lambda i: (type(levels[i]).__name__, repr(levels[i]))
-            )
-        levels, counts = [levels[i] for i in order], counts[order]
-    limit = min_frequency or 0
-    if isinstance(limit, float):
-        limit = limit * counts.sum()
-    rare = counts < limit
-    if max_categories is not None and (~rare).sum() + rare.any() > max_categories:
-        by_count = np.argsort(-counts, kind="stable")
-        rare[by_count[max_categories - 1 :]] = True
-    codes = np.cumsum(~rare) - 1
-    codes[rare] = (~rare).sum()
-    return CategoricalColumn(
-        **base,
-        kind="ordered" if cells.ordered else "categorical",
-        levels=tuple(levels),
-        counts=counts,
-        codes=codes,
-        pools=bool(rare.any()),
-        ordered=cells.ordered,
-        handle_unknown=handle_unknown,
-    )
 
 
 def indicator_spread(frequencies: np.ndarray) -> np.ndarray:

@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ._column_fitting import fit_column
 from ._columns import (
     MAX_INDICATORS,
     CategoricalColumn,
     Column,
     ConstantColumn,
     NumericColumn,
-    fit_column,
 )
 from ._tables import Table
 from .likelihoods import Likelihood

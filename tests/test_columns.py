@@ -8,7 +8,7 @@ import pytest
 from frames import pandas_frame
 
 from skvae import VAETransformer
-from skvae._columns import fit_column
+from skvae._column_fitting import fit_column
 from skvae._tables import read_table
 
 POOLING = {"max_categories": 100, "min_frequency": 2, "handle_unknown": "infrequent_if_exist"}
