@@ -38,6 +38,8 @@ class ColumnGroup(nn.Module):
         Smallest step between two values of a column, in scaled units.
     level_mask : Tensor of shape (d, n_levels) or None
         Which outputs are levels of the column; None: all.
+    constants : Tensor of shape (d, n_constants)
+        Numbers that are learned for a column and are the same for every z.
     """
 
     resolution: Tensor
@@ -57,12 +59,8 @@ class ColumnGroup(nn.Module):
         self.constants = nn.Parameter(torch.zeros(len(columns), n_constants))
 
     def split(self, outputs: Tensor) -> Tensor:
-        """The decoder's outputs as (..., d, n_outputs + n_constants)."""
-        outputs = outputs.unflatten(-1, (self.n_columns, self.n_outputs))
-        if self.constants.shape[-1] == 0:
-            return outputs
-        constants = self.constants.expand(*outputs.shape[:-1], -1)
-        return torch.cat([outputs, constants], dim=-1)
+        """The decoder's outputs as (..., d, n_outputs)."""
+        return outputs.unflatten(-1, (self.n_columns, self.n_outputs))
 
     def target(self, rows: Rows) -> Tensor:
         """The cells of the group as the likelihood wants them."""

@@ -20,11 +20,13 @@ def case(likelihood, seed=0):
     column = SimpleNamespace(
         n_codes=3, frequencies=np.array([0.2, 0.3, 0.5]), probability=0.3, scaled_resolution=0.1
     )
-    n = likelihood.n_outputs(column) + likelihood.n_constants(column)
+    shape = likelihood.n_outputs(column), likelihood.n_constants(column)
     generator = torch.Generator().manual_seed(seed)
-    outputs = torch.randn(1, 1, 2, n, generator=generator, dtype=torch.float64)
+    outputs = torch.randn(1, 1, 2, shape[0], generator=generator, dtype=torch.float64)
     columns = SimpleNamespace(
-        resolution=torch.tensor([0.1, 0.02], dtype=torch.float64), level_mask=None
+        resolution=torch.tensor([0.1, 0.02], dtype=torch.float64),
+        level_mask=None,
+        constants=torch.randn(2, shape[1], generator=generator, dtype=torch.float64),
     )
     return column, outputs, columns
 
@@ -86,12 +88,15 @@ def test_gradients_are_finite_and_reach_every_output(likelihood):
     cells = cells[:: max(1, len(cells) // 500)]
     x = cells.unsqueeze(1).expand(len(cells), 2, *cells.shape[1:]).unsqueeze(0)
     outputs = outputs.clone().requires_grad_(True)
+    columns.constants.requires_grad_(True)
     log_prob = likelihood.log_prob(x, outputs.expand(1, len(cells), -1, -1), columns)
     assert torch.isfinite(log_prob).all()
     # A smooth weight, so that no output's gradients cancel
     (log_prob * torch.linspace(0.1, 1, len(cells)).view(1, -1, 1)).sum().backward()
     assert torch.isfinite(outputs.grad).all()
     assert (outputs.grad.abs().sum((0, 1, 2)) > 0).all()
+    if likelihood.n_constants(None):
+        assert (columns.constants.grad.abs().sum(0) > 0).all()
 
 
 @pytest.mark.parametrize("likelihood", LIKELIHOODS, ids=ids)
@@ -122,7 +127,7 @@ def test_student_t_is_scipys():
     _, outputs, columns = case(StudentT())
     x = torch.tensor([[[0.3, -2.0]]], dtype=torch.float64)
     location, scale = StudentT().location_scale(outputs, columns)
-    nu = StudentT().degrees_of_freedom(outputs)
+    nu = StudentT().degrees_of_freedom(columns)
     expected = stats.t.logpdf(x.numpy(), nu.numpy(), location.numpy(), scale.numpy())
     np.testing.assert_allclose(StudentT().log_prob(x, outputs, columns).numpy(), expected)
 

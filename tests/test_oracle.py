@@ -50,7 +50,7 @@ def gaussian(vae):
     group = vae.model_.groups[0]
     W, b = vae.model_.head.weight.numpy(), vae.model_.head.bias
     _, scale = group.likelihood.location_scale(group.split(b[None, None]), group)
-    return W, b.numpy(), np.broadcast_to(scale[0, 0].numpy(), len(W))
+    return W, b.numpy(), np.broadcast_to(scale.numpy(), len(W))
 
 
 def elbo(vae, X, n_samples=256):

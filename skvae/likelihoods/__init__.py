@@ -3,7 +3,8 @@ r"""Likelihoods p(x_j | z): one class per family.
 A likelihood is a value, in the manner of a Gaussian-process kernel: it holds hyper-parameters
 only. The decoder hands it ``outputs``, a tensor of shape (..., n_columns, n_outputs) for all the
 columns that share it, and ``columns``, what is known of them (:class:`skvae._model.ColumnGroup`:
-``resolution`` of shape (n_columns,), ``level_mask`` of shape (n_columns, n_levels)). It answers
+``resolution`` of shape (n_columns,), ``level_mask`` of shape (n_columns, n_levels), the learned
+``constants`` of shape (n_columns, n_constants)). It answers
 with
 
 - ``log_prob(x, outputs, columns)``: log p(x_j | z) of each cell, shape (..., n_columns);

@@ -37,10 +37,7 @@ class Likelihood(ABC, Component):
         """How many functions of z the decoder learns for a column."""
 
     def n_constants(self, column: Any) -> int:
-        """How many numbers, the same for every z, are learned for a column.
-
-        They come after the functions of z on the last axis of ``outputs``.
-        """
+        """How many numbers, the same for every z, are learned: ``columns.constants``."""
         return 0
 
     @abstractmethod
@@ -76,8 +73,7 @@ class Likelihood(ABC, Component):
 class LocationScale(Likelihood):
     r"""Families with a location μ_j(z) and a scale σ_j.
 
-    ``outputs`` holds the location, then the raw scale o where it is learned, then the numbers of
-    the family. A learned scale is σ = floor + softplus(o).
+    A learned scale is σ = floor + softplus(o), with o the second output, or the first constant.
     """
 
     parameter_constraints: ClassVar = {
@@ -101,9 +97,12 @@ class LocationScale(Likelihood):
         location = outputs[..., 0]
         if not isinstance(self.scale, str):
             return location, torch.full_like(columns.resolution, float(self.scale))
-        raw, floor = outputs[..., 1], self._floor(columns.resolution)
+        floor = self._floor(columns.resolution)
+        if self.scale == "conditional":
+            return location, floor + F.softplus(outputs[..., 1])
+        raw = columns.constants[:, 0]
         if self.scale == "shared":
-            return location, floor.min() + F.softplus(raw.mean(dim=-1, keepdim=True))
+            return location, floor.min() + F.softplus(raw.mean())
         return location, floor + F.softplus(raw)
 
     def _floor(self, resolution: Any) -> Any:

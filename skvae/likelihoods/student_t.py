@@ -47,13 +47,13 @@ class StudentT(LocationScale):
     def n_constants(self, column: Any) -> int:
         return super().n_constants(column) + 1
 
-    def degrees_of_freedom(self, outputs: Tensor) -> Tensor:
-        """ν of each column, shape (n_columns,): the last constant, the same for every row."""
-        return 1 + torch.exp(outputs[(0,) * (outputs.ndim - 2)][:, -1])
+    def degrees_of_freedom(self, columns: Any) -> Tensor:
+        """ν of each column, shape (n_columns,)."""
+        return 1 + torch.exp(columns.constants[:, -1])
 
     def log_prob(self, x: Tensor, outputs: Tensor, columns: Any) -> Tensor:
         location, scale = self.location_scale(outputs, columns)
-        nu = self.degrees_of_freedom(outputs)
+        nu = self.degrees_of_freedom(columns)
         half = (nu + 1) / 2
         log_norm = torch.lgamma(half) - torch.lgamma(nu / 2) - 0.5 * torch.log(math.pi * nu)
         squared = ((x - location) / scale).square()
@@ -62,7 +62,7 @@ class StudentT(LocationScale):
     def sample(self, outputs: Tensor, columns: Any, generator: torch.Generator) -> Tensor:
         # Bailey (1994): √(ν (U^(−2/ν) − 1)) cos(2πV) is Student's t for uniform U and V
         location, scale = self.location_scale(outputs, columns)
-        nu = self.degrees_of_freedom(outputs)
+        nu = self.degrees_of_freedom(columns)
         u, v = uniform(location, generator), uniform(location, generator)
         t = torch.sqrt(nu * torch.expm1(-2 / nu * torch.log1p(-u))) * torch.cos(2 * math.pi * v)
         return location + scale * t
