@@ -27,7 +27,7 @@ from .latents import LinearPosterior
 
 MAX_EXACT = 1024  # features up to which the covariance matrix is decomposed whole
 MAX_CELLS = 20_000_000  # rows × features that the start looks at: more do not move it
-EM_STEPS = 50
+EM_STEPS = 100
 MIN_NOISE = 0.1  # standard deviation, in scaled units: a start with less is stuck
 
 
