@@ -52,7 +52,8 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
     activation : {"silu", "relu", "tanh", "logistic", "gelu", "elu", "identity"}, default="silu"
         Activation of the hidden layers.
     init : {"pca", "random"}, default="pca"
-        "pca" starts the model at probabilistic PCA of the encoded table, in closed form.
+        "pca" starts the model at probabilistic PCA of the encoded table, in closed form, and
+        where the noise is not shared some steps of EM nearer to factor analysis.
     categorical_features : array-like of names, indices or bool, default=None
         Columns to treat as categorical whatever their dtype. Strings, objects and categories are
         categorical anyway; integers, booleans and datetimes are what their dtype says.
