@@ -21,7 +21,13 @@ def fit_column(
     name: Any, cells: Cells, weights: np.ndarray, categorical: bool, **pooling: Any
 ) -> Column:
     """The fitted column of some cells; `weights` has one positive number a row."""
-    base = {"name": name, "type": cells.type, "unit": cells.unit, "prototype": cells.prototype}
+    base = {
+        "name": name,
+        "type": cells.type,
+        "unit": cells.unit,
+        "duration": cells.duration,
+        "prototype": cells.prototype,
+    }
     seen = ~cells.missing
     values, index = np.unique(cells.exact_values[seen], return_inverse=True)
     counts = np.bincount(index, weights=weights[seen], minlength=len(values))

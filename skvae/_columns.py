@@ -56,6 +56,7 @@ class Column:
     name: Any
     type: str
     unit: str = ""
+    duration: bool = False
     prototype: Any = None
     kind: str = "constant"
     weight: float = 0.0  # n: seen cells, counted with their sample weights
@@ -63,7 +64,7 @@ class Column:
 
     def coerce(self, cells: Cells) -> Cells:
         """Cells read at use time as the type that was fitted."""
-        if cells.type == self.type:
+        if cells.type == self.type and (cells.duration == self.duration or cells.missing.all()):
             return cells
         if cells.missing.all():  # whatever a column of holes was read as
             empty = np.nan if self.type in ("float", "integer", "boolean") else -1
@@ -75,7 +76,8 @@ class Column:
             values[seen] = codes
             return Cells("label", values, cells.missing, tuple(levels.tolist()))
         if cells.type == "label" or "time" in (self.type, cells.type):
-            found = repr(cells.levels[0]) if cells.levels else cells.type
+            found = "a duration" if cells.duration else cells.type
+            found = repr(cells.levels[0]) if cells.levels else found
             raise TypeError(
                 f"Column {self.name!r} was fitted as {self.kind}, but now holds {found}. "
                 "Convert it to the type it had in fit, or replace what cannot be by a missing cell."

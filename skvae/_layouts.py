@@ -42,6 +42,7 @@ class Cells:
     unit: str = ""
     ordered: bool = False
     exact: np.ndarray | None = None  # integers that float64 cannot hold
+    duration: bool = False  # whether ticks count from zero, not from an epoch
     single: bool = False  # whether the numbers were stored in float32
     prototype: Any = None  # a neutral value of the Python type of an untyped column's cells
 

@@ -43,9 +43,9 @@ def _time(values: np.ndarray) -> Cells:
     """`values` is a datetime64 or timedelta64 array with a unit."""
     if np.datetime_data(values.dtype)[0] not in TICKS_PER_DAY:  # years, months, weeks, generic
         values = values.astype(values.dtype.kind + "8[s]")
-    return Cells(
-        "time", values.astype(np.int64), np.isnat(values), unit=np.datetime_data(values.dtype)[0]
-    )
+    unit = np.datetime_data(values.dtype)[0]
+    duration = values.dtype.kind == "m"
+    return Cells("time", values.astype(np.int64), np.isnat(values), unit=unit, duration=duration)
 
 
 def _labels(values: Any, levels: Any = None, ordered: bool = False) -> Cells:
@@ -305,4 +305,10 @@ def _narwhals_time(series: nw.Series) -> Cells:
             ticks = values // (86_400_000 if unit == "D" else 1000)
         else:
             ticks = series.dt.timestamp(unit).fill_null(0).to_numpy()
-    return Cells("time", np.asarray(ticks, dtype=np.int64), np.asarray(missing), unit=unit)
+    return Cells(
+        "time",
+        np.asarray(ticks, dtype=np.int64),
+        np.asarray(missing),
+        unit=unit,
+        duration=dtype == nw.Duration,
+    )

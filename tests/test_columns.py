@@ -126,6 +126,8 @@ def test_wrong_type_at_use_time_names_the_column():
         vae.transform(X.assign(float64="word"))
     with pytest.raises(TypeError, match="Column 'datetime' was fitted as datetime"):
         vae.transform(X.assign(datetime=3.0))
+    with pytest.raises(TypeError, match="'datetime' was fitted as datetime, but now holds a dur"):
+        vae.transform(X.assign(datetime=pd.Timedelta(days=1)))
     assert np.isfinite(vae.score_samples(X.assign(datetime=pd.NaT))).all()
 
 
