@@ -9,33 +9,60 @@ A map of the package, in the order in which a table travels:
 ``_schema.py``         the fitted table, and its rows as tensors
 ``_networks.py``       the encoder's inputs, the trunks of encoder and decoder
 ``latents/``           q(z | x), one file per family
-``priors.py``          p(z)
+``priors/``            p(z), one file per family
 ``likelihoods/``       p(x_j | z), one file per family
 ``_model.py``          the variational autoencoder: the equations
 ``objectives.py``      log-densities → a bound for each row
 ``_initialization.py`` the closed-form start
 ``_training.py``       the one loop; ``_weights.py`` which rows it sees, and how often
 ``_inference.py``      importance weights: the log-density
-``_base.py``           fit and score, shared by the estimators; ``_validation.py`` legal values
+``_base.py``           fit, and ``_density.py`` score, shared by the estimators;
+                       ``_validation.py`` legal values
 ``_vae_transformer.py``  the estimator
 ``plots.py``           pictures
 =====================  ===========================================================================
 """
 
+from ._density import ImportanceWarning
 from ._vae_transformer import VAETransformer
 from ._version import __version__
 from .latents import Gaussian
-from .likelihoods import Bernoulli, Categorical, DiscretizedLogistic, Normal, StudentT
-from .objectives import ELBO
-from .priors import StandardNormal
+from .likelihoods import (
+    Atoms,
+    Bernoulli,
+    Binned,
+    Categorical,
+    DiscretizedLogistic,
+    LogNormal,
+    NegativeBinomial,
+    Normal,
+    NormalMixture,
+    Ordinal,
+    Poisson,
+    StudentT,
+)
+from .objectives import ELBO, IWAE
+from .priors import Aggregated, FlowPrior, Mixture, StandardNormal
 
 __all__ = [
     "ELBO",
+    "IWAE",
+    "Aggregated",
+    "Atoms",
     "Bernoulli",
+    "Binned",
     "Categorical",
     "DiscretizedLogistic",
+    "FlowPrior",
     "Gaussian",
+    "ImportanceWarning",
+    "LogNormal",
+    "Mixture",
+    "NegativeBinomial",
     "Normal",
+    "NormalMixture",
+    "Ordinal",
+    "Poisson",
     "StandardNormal",
     "StudentT",
     "VAETransformer",

@@ -11,13 +11,14 @@ import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from . import latents, likelihoods, objectives, priors
+from . import latents, objectives, priors
 from ._callbacks import CallbackSupportMixin, RoundCallbacks, with_callbacks
-from ._inference import N_SCRAMBLINGS, log_density
+from ._density import DensityMixin
 from ._initialization import start
 from ._model import VAE, build, finished
 from ._networks import ACTIVATIONS
-from ._schema import Rows, Schema, canonical_order, fit_columns
+from ._scaling import TRANSFORMS
+from ._schema import Rows, Schema, canonical_order, fit_schema
 from ._tables import Table, read_table
 from ._training import Budget, Split, continued, default_steps, describe, train
 from ._validation import (
@@ -39,18 +40,20 @@ from ._validation import (
     one_of,
     or_none,
     resolve_component,
-    resolve_likelihoods,
+    resolve_transforms,
 )
 from ._weights import check_sample_weight, drawn, random_seed, split_rows
+from .likelihoods import LIKELIHOODS, resolve_likelihoods
 
 SHAPING = (  # parameters that a model which goes on must not have changed
     "n_components", "latent", "prior", "likelihood", "hidden_layer_sizes", "activation",
-    "categorical_features", "handle_unknown", "max_categories", "min_frequency",
+    "numeric_transform", "categorical_features", "handle_unknown", "max_categories",
+    "min_frequency",
 )  # fmt: skip
 PARTIAL_FIT_RATE = 0.25  # of the peak: a constant rate must be one that settles
 
 
-class BaseVAE(CallbackSupportMixin, BaseEstimator):
+class BaseVAE(DensityMixin, CallbackSupportMixin, BaseEstimator):
     """Fit and log-density of a variational autoencoder of a table."""
 
     parameter_constraints: ClassVar[dict[str, Constraint]] = {
@@ -75,6 +78,7 @@ class BaseVAE(CallbackSupportMixin, BaseEstimator):
         "verbose": a_bool(or_int=True),
         "device": ("a name of a device of torch", lambda v: isinstance(v, (str, torch.device))),
         "n_importance_samples": an_int(1),
+        "n_refinement_steps": an_int(0),
     }
 
     def __init__(
@@ -88,6 +92,7 @@ class BaseVAE(CallbackSupportMixin, BaseEstimator):
         hidden_layer_sizes=(128, 128),
         activation="silu",
         init="pca",
+        numeric_transform="auto",
         categorical_features=None,
         handle_unknown="infrequent_if_exist",
         max_categories=100,
@@ -104,6 +109,7 @@ class BaseVAE(CallbackSupportMixin, BaseEstimator):
         random_state=None,
         device="cpu",
         n_importance_samples=64,
+        n_refinement_steps=20,
     ):
         self.n_components = n_components
         self.latent = latent
@@ -113,6 +119,7 @@ class BaseVAE(CallbackSupportMixin, BaseEstimator):
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
         self.init = init
+        self.numeric_transform = numeric_transform
         self.categorical_features = categorical_features
         self.handle_unknown = handle_unknown
         self.max_categories = max_categories
@@ -129,6 +136,7 @@ class BaseVAE(CallbackSupportMixin, BaseEstimator):
         self.random_state = random_state
         self.device = device
         self.n_importance_samples = n_importance_samples
+        self.n_refinement_steps = n_refinement_steps
 
     # ------------------------------------------------------------------------------ public
 
@@ -171,54 +179,6 @@ class BaseVAE(CallbackSupportMixin, BaseEstimator):
         self : object
         """
         return self._fit(X, sample_weight, keep=True, one_pass=True)
-
-    def score_samples(self, X, *, return_std=False):
-        r"""Log-density of each row, in nats and in the units of the table.
-
-        .. math:: \log p(x) \approx \log \tfrac1K \sum_k p(x|z_k)\, p(z_k) / q(z_k|x)
-
-        with K = `n_importance_samples` quasi-random draws, the same for every row. Integers,
-        booleans and levels are counted, continuous columns have densities (datetimes in days); a
-        density that is put on integers by hand counts as its value at the integer. A row with
-        holes gets log p(seen cells); a row without any seen cell gets 0. A level or a constant
-        never seen in n seen cells scores −log(n + 1), or −log(C + 1) beside the pooled rare
-        levels, which stand for C cells.
-
-        Parameters
-        ----------
-        X : table of shape (n_samples, n_features)
-        return_std : bool, default=False
-            Also return the Monte-Carlo standard error of each score, from the spread of eight
-            independent scramblings of the draws; eight times the work.
-
-        Returns
-        -------
-        log_density : ndarray of shape (n_samples,)
-            Higher is more normal. A lower bound on log p(x) that rises with K on average.
-        std : ndarray of shape (n_samples,)
-            Only with `return_std`.
-        """
-        check_parameters(self)
-        rows = self._rows(X)
-        n_scramblings = N_SCRAMBLINGS if return_std else 1
-        score, std = log_density(self.model_, rows, self.n_importance_samples, n_scramblings)
-        return (score, std) if return_std else score
-
-    def score(self, X, y=None):
-        """Mean of :meth:`score_samples`, so that model selection needs no scorer.
-
-        Parameters
-        ----------
-        X : table of shape (n_samples, n_features)
-        y : None
-            Ignored.
-
-        Returns
-        -------
-        float
-            Mean log-density per row, in nats.
-        """
-        return float(self.score_samples(X).mean())
 
     def set_params(self, **params):
         """Set the parameters of this estimator, nested ones as ``component__parameter``."""
@@ -300,6 +260,9 @@ class BaseVAE(CallbackSupportMixin, BaseEstimator):
         state = getattr(self, "_optimizer_state", None) if keep and one_pass else None
         result = train(model, data, split, objective, budget, generator, on_round, state)
 
+        seen = data.take(drawn(split.train, split.weights, generator))
+        model.prior.finish(*model.posteriors(seen), generator)
+
         n_iter = max(1, math.ceil(result.n_steps / math.ceil(len(split.train) / self.batch_size)))
         fitted.update(
             model_=finished(model),
@@ -330,44 +293,41 @@ class BaseVAE(CallbackSupportMixin, BaseEstimator):
 
     def _components(self) -> dict[str, Any]:
         owner = type(self).__name__
-        prior = priors.AUTO if isinstance(self.prior, str) and self.prior == "auto" else self.prior
         return {
             "latent": resolve_component(
                 self.latent, latents.LATENTS, latents.Latent, "latent", owner
             ),
-            "prior": resolve_component(prior, priors.PRIORS, priors.Prior, "prior", owner),
+            "prior": resolve_component(self.prior, priors.PRIORS, priors.Prior, "prior", owner),
             "objective": resolve_component(
                 self.objective, objectives.OBJECTIVES, objectives.Objective, "objective", owner
             ),
         }
 
     def _schema(self, table: Table, weights: np.ndarray) -> Schema:
-        columns = fit_columns(
+        owner = type(self).__name__
+        return fit_schema(
             table,
             weights,
             check_categorical_features(self.categorical_features, table.names),
+            resolve_transforms(self.numeric_transform, table.names, TRANSFORMS, owner),
+            lambda columns: resolve_likelihoods(self.likelihood, columns, LIKELIHOODS, owner),
             max_categories=self.max_categories,
             min_frequency=self.min_frequency,
             handle_unknown=self.handle_unknown,
         )
-        chosen = resolve_likelihoods(
-            self.likelihood, columns, likelihoods.LIKELIHOODS, likelihoods.AUTO,
-            likelihoods.Likelihood, type(self).__name__,
-        )  # fmt: skip
-        return Schema(table, columns, chosen)
 
     def _describe(self, schema: Schema, components: dict[str, Any]) -> dict[str, Any]:
         """What fit learned about the table, before training."""
         k = schema.n_components(self.n_components)
+        choices = {column.name: schema.choices[column.name] for column in schema.modelled}
         return {
             "schema_": schema,
             "n_components_": k,
             "_n_features_out": k,
             "latent_": components["latent"],
             "prior_": components["prior"],
-            "likelihood_": {
-                column.name: group.likelihood for group in schema.groups for column in group.columns
-            },
+            "likelihood_": {name: likelihood for name, (likelihood, _) in choices.items()},
+            "likelihood_reasons_": {name: why for name, (_, why) in choices.items()},
         }
 
     def _start(
@@ -379,9 +339,10 @@ class BaseVAE(CallbackSupportMixin, BaseEstimator):
         schema, k = fitted["schema_"], fitted["n_components_"]
         latent, prior = fitted["latent_"], fitted["prior_"]
         model = build(schema, k, latent, prior, sizes, self.activation, generator)
+        seen = data.take(drawn(split.train, split.weights, generator))
         if self.init == "pca":
-            seen = data.take(drawn(split.train, split.weights, generator))
             start(model, schema, seen, k, generator.initial_seed() % 2**32)
+        model.prior.start(*model.posteriors(seen), generator)
         return model
 
     def _budget(self, n_rows: int, one_pass: bool) -> Budget:

@@ -12,15 +12,31 @@ import numpy as np
 
 from ._columns import CategoricalColumn, Column, ConstantColumn, NumericColumn
 from ._layouts import TICKS_PER_DAY, Cells
-from ._scaling import choose_map
+from ._scaling import TRANSFORMS, Map
 
 MAX_DECIMALS = 12
+MAX_REPEATED = 32  # most frequent values that are remembered
+N_QUANTILES = 129
+NEIGHBOURS = 4  # distinct values on either side
 
 
 def fit_column(
-    name: Any, cells: Cells, weights: np.ndarray, categorical: bool, **pooling: Any
+    name: Any,
+    cells: Cells,
+    weights: np.ndarray,
+    categorical: bool,
+    transform: str = "auto",
+    **pooling: Any,
 ) -> Column:
-    """The fitted column of some cells; `weights` has one positive number a row."""
+    """The fitted column of some cells.
+
+    Parameters
+    ----------
+    weights : ndarray of shape (n_rows,)
+        Positive.
+    transform : str
+        Name of the map of a numeric column, in :data:`skvae._scaling.TRANSFORMS`.
+    """
     base = {
         "name": name,
         "type": cells.type,
@@ -44,10 +60,12 @@ def fit_column(
             python_type = {"integer": int, "boolean": bool}.get(cells.type, float)
             levels = [python_type(v) for v in values.tolist()]
         return _fit_categorical({**base, "type": "label"}, levels, counts, cells, **pooling)
-    return _fit_numeric(base, values, counts, cells.single)
+    return _fit_numeric(base, values, counts, cells.single, transform)
 
 
-def _fit_numeric(base: dict, values: np.ndarray, counts: np.ndarray, single: bool) -> NumericColumn:
+def _fit_numeric(
+    base: dict, values: np.ndarray, counts: np.ndarray, single: bool, transform: str
+) -> NumericColumn:
     origin, kind = 0, {"float": "continuous", "time": "datetime"}.get(base["type"], base["type"])
     if kind == "datetime":
         origin, decimals = int(values[0]), None
@@ -62,20 +80,50 @@ def _fit_numeric(base: dict, values: np.ndarray, counts: np.ndarray, single: boo
         resolution = float(np.diff(values).min())
         decimals = _decimals(values, single) if kind == "continuous" else 0
         step = _step(values, decimals)
+    frequent = np.sort(np.argsort(-counts, kind="stable")[:MAX_REPEATED])
+    cumulated = np.cumsum(counts) / counts.sum()
+    at = np.searchsorted(cumulated, np.linspace(0, 1, N_QUANTILES)).clip(max=len(values) - 1)
     column = NumericColumn(
         **base,
         kind=kind,
-        map=choose_map(values, counts),
+        map=_fit_map(values, counts, transform, base["name"], kind),
         origin=origin,
         minimum=float(values[0]),
         maximum=float(values[-1]),
         resolution=resolution,
         decimals=decimals,
         step=step,
+        n_distinct=len(values),
+        repeated=values[frequent],
+        shares=counts[frequent] / counts.sum(),
+        prominence=_prominence(counts, frequent),
+        quantiles=values[at],
     )
     if kind == "boolean":
         column.probability = float(counts[-1] / counts.sum())
     return column
+
+
+def _prominence(counts: np.ndarray, which: np.ndarray) -> np.ndarray:
+    """How many times more frequent a value is than the eight around it, by their median."""
+    around = []
+    for i in which:
+        first = max(0, min(i - NEIGHBOURS, len(counts) - 2 * NEIGHBOURS - 1))
+        window = counts[first : first + 2 * NEIGHBOURS + 1]
+        around.append(np.median(np.delete(window, i - first)))
+    return counts[which] / np.array(around)
+
+
+def _fit_map(values: np.ndarray, counts: np.ndarray, transform: str, name: Any, kind: str) -> Map:
+    if transform == "log" and kind != "continuous":
+        raise ValueError(
+            f"Column {name!r} is {kind}, but numeric_transform='log' is for continuous columns. "
+            "Choose 'power', or make the column one of floats."
+        )
+    try:
+        return TRANSFORMS[transform](values, counts)
+    except ValueError as error:
+        raise ValueError(f"Column {name!r}: {error}") from error
 
 
 def _step(values: np.ndarray, decimals: int | None) -> int:

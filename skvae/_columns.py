@@ -34,19 +34,20 @@ from typing import Any
 import numpy as np
 
 from ._layouts import TICKS_PER_DAY, Cells
-from ._scaling import NumericMap
+from ._scaling import Map, NumericMap
 
+SNAP = 1e-6  # in scaled units
 MAX_INDICATORS = 32  # categorical columns up to this many levels enter the encoder as indicators
 
 
 @dataclass
 class EncodedColumn:
-    """Scaled numbers or codes; for some columns also lower edge and width of the rounding cell."""
+    """Scaled numbers or codes, and for some columns what else their likelihood wants."""
 
     values: np.ndarray
     missing: np.ndarray
     log_measure: np.ndarray
-    interval: np.ndarray | None = None
+    extra: np.ndarray | None = None  # of shape (n_rows, n_extra)
 
 
 @dataclass
@@ -127,20 +128,25 @@ class ConstantColumn(Column):
 class NumericColumn(Column):
     """Continuous, integer, boolean or datetime: one number, scaled by a monotone map."""
 
-    map: NumericMap = field(default_factory=lambda: NumericMap(0.0, 1.0))
+    map: Map = field(default_factory=lambda: NumericMap(0.0, 1.0))
     origin: int = 0  # datetimes: tick of the first; integers that float64 cannot hold: the least
     minimum: float = 0.0
     maximum: float = 0.0
     resolution: float = 0.0  # smallest step between two values
     decimals: int | None = None  # None: as many as there are
     step: int = 1  # all values are whole steps apart, in units of the last decimal (or of a tick)
-    is_interval: bool = False  # set when the likelihood is chosen: it wants the cell's edges
+    target: str = "value"  # set when the likelihood is chosen: see `likelihoods.Likelihood`
+    n_distinct: int = 2
+    repeated: np.ndarray = field(default_factory=lambda: np.empty(0))  # most frequent, sorted
+    shares: np.ndarray = field(default_factory=lambda: np.empty(0))  # of the cells
+    prominence: np.ndarray = field(default_factory=lambda: np.empty(0))  # share / share around
+    quantiles: np.ndarray = field(default_factory=lambda: np.empty(0))  # at equal steps of 0 … 1
     probability: float = 0.5  # booleans: share of True
 
     @property
     def scaled_resolution(self) -> float:
         """Resolution in units of y, in the core of the map."""
-        return self.resolution / self.map.scale / self.map.spread
+        return self.resolution * self.map.slope
 
     def numbers(self, cells: Cells) -> np.ndarray:
         """Float64 with NaN; datetimes in days since the first."""
@@ -165,24 +171,40 @@ class NumericColumn(Column):
             measure = np.where(missing, 0.0, -np.log(self.resolution))
         else:
             measure = np.zeros(len(x))
-        interval = None
-        if self.is_interval:
-            half = self.resolution / 2 if self.kind != "integer" else 0.5
-            lower = self.map.forward(x - half)
-            width = self.map.forward(x + half) - lower
-            # Where the difference would cancel, the cell is so narrow that its slope is exact.
-            narrow = width < 1e-6
-            width[narrow] = 2 * half * np.exp(self.map.log_derivative(x[narrow]))
-            width = np.maximum(width, 1e-30)  # of float32
-            interval = np.stack([lower, width], axis=-1)
-        return EncodedColumn(y, missing, measure, interval)
+        return EncodedColumn(y, missing, measure, self._extra(x, missing))
+
+    def _extra(self, x: np.ndarray, missing: np.ndarray) -> np.ndarray | None:
+        """Lower edge and width of the rounding cell, or the count, where they are wanted."""
+        if self.target == "count":
+            counts = np.where(missing, 0.0, x + float(self.origin))
+            if (counts < 0).any():
+                raise ValueError(
+                    f"Column {self.name!r} holds {counts.min():g}, but its likelihood describes "
+                    "counts, which are not negative. Make such cells missing, or choose "
+                    "likelihood='discretized_logistic' for the column."
+                )
+            return counts[:, None]
+        if self.target != "interval":
+            return None
+        half = self.resolution / 2 if self.kind != "integer" else 0.5
+        lower = self.map.forward(x - half)
+        width = self.map.forward(x + half) - lower
+        # Where the difference would cancel, the cell is so narrow that its slope is exact.
+        narrow = width < 1e-6
+        width[narrow] = 2 * half * np.exp(self.map.log_derivative(x[narrow]))
+        width = np.maximum(width, 1e-30)  # of float32
+        return np.stack([lower, width], axis=-1)
 
     def decode(self, y: np.ndarray) -> Cells:
         """Back to the table: inside the seen bounds, rounded as the seen values were."""
         if self.kind == "boolean":
             return self.cells((y > 0).astype(np.float64))
-        low, high = self.map.forward(np.array([self.minimum, self.maximum]))
-        x = np.clip(self.map.inverse(np.clip(y, low, high)), self.minimum, self.maximum)
+        if self.target == "count":
+            x = np.clip(y - float(self.origin), self.minimum, self.maximum)
+        else:
+            low, high = self.map.forward(np.array([self.minimum, self.maximum]))
+            x = np.clip(self.map.inverse(np.clip(y, low, high)), self.minimum, self.maximum)
+            x = self._snapped(x)
         if self.decimals is not None:
             step = self.step / 10.0**self.decimals
             x = self.minimum + np.round((x - self.minimum) / step) * step
@@ -194,6 +216,15 @@ class NumericColumn(Column):
             whole = np.uint64 if self.origin > 0 else np.int64
             return self.cells(x.astype(whole) + whole(self.origin))
         return self.cells(x)
+
+    def _snapped(self, x: np.ndarray) -> np.ndarray:
+        """A draw of a repeated value went through float32: back to the value itself."""
+        if not len(self.repeated):
+            return x
+        middles = self.repeated[:-1] / 2 + self.repeated[1:] / 2
+        nearest = self.repeated[np.searchsorted(middles, x)]
+        close = np.abs(self.map.forward(x) - self.map.forward(nearest)) < SNAP
+        return np.where(close, nearest, x)
 
 
 @dataclass

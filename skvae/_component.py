@@ -11,7 +11,9 @@ class Component(BaseEstimator):
     """Base of the likelihoods, latent families, priors and objectives."""
 
     def __eq__(self, other: Any) -> bool:
-        return type(self) is type(other) and self.get_params() == other.get_params()
+        return type(self) is type(other) and self.get_params(deep=False) == other.get_params(
+            deep=False
+        )
 
     def __hash__(self) -> int:
         return hash(repr(self))

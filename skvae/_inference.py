@@ -1,16 +1,20 @@
 r"""Importance weights: the log-density of each row.
 
-.. math:: \log p(x) \approx L_K = \log \tfrac1K \sum_k \frac{p(x, z_k)}{q(z_k|x)}, \quad
+.. math:: \log p(x) \approx L_K = \log \tfrac1K \sum_k w_k, \quad
+    w_k = \frac{p(x, z_k)}{q(z_k|x)}, \quad
     z_k \sim q(z|x) \quad \text{(Burda et al. 2016, arXiv:1509.00519)}
 
 The base noise of the draws is quasi-random (scrambled Sobol points through the normal quantile)
 and the same for every row, so that a row's score does not depend on the other rows in the call.
-The Monte-Carlo error is told by the spread of the scores under independent scramblings.
+The Monte-Carlo error is told by the spread of the scores under independent scramblings, and by
+the effective sample size :math:`(\sum_k w_k)^2 / \sum_k w_k^2` (Kong 1992): how many draws from
+the true posterior the K are worth.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -21,6 +25,27 @@ from ._model import VAE
 from ._schema import Rows
 
 N_SCRAMBLINGS = 8
+REFINE_BELOW = 4.0  # effective draws under which the posterior of a row is refined
+REFINE_DRAWS, REFINE_RATE = 16, 0.1
+
+
+@dataclass
+class LogDensity:
+    """log p(seen cells) of rows, and how far to trust it; each of shape (n_rows,).
+
+    Attributes
+    ----------
+    score : ndarray
+        From the first scrambling.
+    std : ndarray
+        Standard deviation over the scramblings: the standard error of `score`.
+    ess : ndarray
+        Effective sample size of the first scrambling, between 1 and the number of draws.
+    """
+
+    score: np.ndarray
+    std: np.ndarray
+    ess: np.ndarray
 
 
 def quasi_normal(n_samples: int, n_dims: int, scrambling: int = 0) -> Tensor:
@@ -32,28 +57,73 @@ def quasi_normal(n_samples: int, n_dims: int, scrambling: int = 0) -> Tensor:
 
 @torch.no_grad()
 def log_density(
-    model: VAE, rows: Rows, n_samples: int, n_scramblings: int = 1
-) -> tuple[np.ndarray, np.ndarray]:
-    """log p(seen cells) of each row under several scramblings.
-
-    Returns
-    -------
-    score : ndarray of shape (n_rows,)
-        From the first scrambling.
-    std : ndarray of shape (n_rows,)
-        Standard deviation over the scramblings: the standard error of `score`.
-    """
+    model: VAE, rows: Rows, n_samples: int, n_scramblings: int = 1, n_refinement_steps: int = 0
+) -> LogDensity:
+    """log p(seen cells) of each row under several scramblings."""
     nets = [quasi_normal(n_samples, model.latent.n_noise, s) for s in range(n_scramblings)]
     size = model.chunk_size(n_samples, most=len(rows))
-    scores = [torch.zeros(n_scramblings, 0, dtype=torch.float64)]
+    scores, sizes = [torch.zeros(n_scramblings, 0, dtype=torch.float64)], [torch.zeros(0)]
     for chunk in rows.chunks(size):
-        score = torch.stack([_log_mean_weight(model, chunk, noise) for noise in nets])
+        score, ess = _estimate(model, chunk, nets, None)
+        weak = torch.nonzero(ess < min(REFINE_BELOW, n_samples)).squeeze(1)
+        if n_refinement_steps and len(weak):
+            some = chunk.take(weak)
+            affine = _refined(model, some, nets[0], n_refinement_steps)
+            score[:, weak], ess[weak] = _estimate(model, some, nets, affine)
         if chunk.missing is not None:  # log p of no cell at all is 0
             score = score.masked_fill(chunk.missing.all(1), 0.0)
         scores.append(score + chunk.log_measure)
+        sizes.append(ess)
     each = torch.cat(scores, dim=1).numpy()
-    return each[0], each.std(0, ddof=min(1, n_scramblings - 1))
+    std = each.std(0, ddof=min(1, n_scramblings - 1))
+    return LogDensity(each[0], std, torch.cat(sizes).numpy())
 
 
-def _log_mean_weight(model: VAE, rows: Rows, noise: Tensor) -> Tensor:
-    return torch.logsumexp(model.log_weights(rows, noise), 0) - math.log(len(noise))
+Affine = tuple[Tensor, Tensor]  # shift and log-scale of the base noise, each (n_rows, n_noise)
+
+
+def _estimate(
+    model: VAE, rows: Rows, nets: list[Tensor], affine: Affine | None
+) -> tuple[Tensor, Tensor]:
+    """L_K under each net, (n_nets, n), and the effective sample size under the first, (n,)."""
+    scores = []
+    for i, noise in enumerate(nets):
+        log_w = _log_weights(model, rows, noise, affine)
+        total = torch.logsumexp(log_w, 0)
+        scores.append(total - math.log(len(noise)))
+        if i == 0:
+            ess = torch.exp(2 * total - torch.logsumexp(2 * log_w, 0))
+    return torch.stack(scores), ess
+
+
+def _log_weights(model: VAE, rows: Rows, noise: Tensor, affine: Affine | None) -> Tensor:
+    """log w_k of each row, (K, n), where q is moved by an affine map of its base noise.
+
+    With ε = m + e^s u in place of u, q'(z) = q(z) N(u) / (N(ε) e^Σs).
+    """
+    if affine is None:
+        return model.log_weights(rows, noise)
+    shift, log_scale = affine
+    moved = shift + log_scale.exp() * noise
+    log_ratio = 0.5 * (noise.square() - moved.square()).sum(-1) + log_scale.sum(-1)
+    return model.log_weights(rows, moved) + log_ratio
+
+
+@torch.enable_grad()
+def _refined(model: VAE, rows: Rows, noise: Tensor, n_steps: int) -> Affine:
+    """The affine map of the base noise that some steps of ascent on each row's ELBO find.
+
+    It works for every latent family, since each is a map of base noise (Cremer, Li & Duvenaud
+    2018, arXiv:1801.03558, on what the encoder leaves to gain).
+    """
+    shift = torch.zeros(len(rows), noise.shape[-1], dtype=noise.dtype, requires_grad=True)
+    log_scale = torch.zeros_like(shift, requires_grad=True)
+    # A large eps, so that rounding in a flat direction is not blown up to a step.
+    optimizer = torch.optim.Adam([shift, log_scale], lr=REFINE_RATE, eps=1e-3)
+    few = noise[:REFINE_DRAWS]
+    for _ in range(n_steps):
+        elbo = _log_weights(model, rows, few, (shift, log_scale)).mean(0)
+        optimizer.zero_grad()
+        (-elbo.sum()).backward()
+        optimizer.step()
+    return shift.detach(), log_scale.detach()

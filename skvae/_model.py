@@ -18,6 +18,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -38,16 +39,19 @@ class ColumnGroup(nn.Module):
         Smallest step between two values of a column, in scaled units.
     level_mask : Tensor of shape (d, n_levels) or None
         Which outputs are levels of the column; None: all.
+    grid : Tensor of shape (d, n_rows, n_entries)
+        Fixed numbers that the likelihood knows of a column; short ones are padded with +inf.
     constants : Tensor of shape (d, n_constants)
         Numbers that are learned for a column and are the same for every z.
     """
 
     resolution: Tensor
+    grid: Tensor
     level_mask: Tensor | None
 
     def __init__(self, group: Group) -> None:
         super().__init__()
-        self.likelihood, self.cells, self.intervals = group.likelihood, group.cells, group.intervals
+        self.likelihood, self.cells, self.extras = group.likelihood, group.cells, group.extras
         columns = group.columns
         sizes = [self.likelihood.n_outputs(column) for column in columns]
         self.n_columns, self.n_outputs = len(columns), max(sizes)
@@ -55,6 +59,7 @@ class ColumnGroup(nn.Module):
         self.register_buffer("resolution", torch.tensor(steps, dtype=torch.float32))
         mask = torch.arange(self.n_outputs) < torch.tensor(sizes).unsqueeze(-1)
         self.register_buffer("level_mask", None if bool(mask.all()) else mask)
+        self.register_buffer("grid", _padded([self.likelihood.grid(column) for column in columns]))
         n_constants = self.likelihood.n_constants(columns[0])
         self.constants = nn.Parameter(torch.zeros(len(columns), n_constants))
 
@@ -66,10 +71,13 @@ class ColumnGroup(nn.Module):
         """The cells of the group as the likelihood wants them."""
         if self.likelihood.target == "code":
             return rows.codes[:, self.cells].clamp(min=0)
+        if self.likelihood.target == "value":
+            return rows.values[:, self.cells]
+        assert rows.extras is not None
+        extras = rows.extras[:, self.extras]
         if self.likelihood.target == "interval":
-            assert rows.intervals is not None
-            return rows.intervals[:, self.intervals]
-        return rows.values[:, self.cells]
+            return extras.unflatten(-1, (self.n_columns, 2))
+        return extras
 
     def log_prob(self, outputs: Tensor, rows: Rows, n_values: int) -> Tensor:
         """log p(x_j | z) of every cell, 0 where it is missing: (K, n, d)."""
@@ -78,6 +86,15 @@ class ColumnGroup(nn.Module):
             return cells
         first = self.cells.start + (n_values if self.likelihood.target == "code" else 0)
         return cells.masked_fill(rows.missing[:, first : first + self.n_columns], 0.0)
+
+
+def _padded(grids: list[np.ndarray]) -> Tensor:
+    n_entries = max(grid.shape[1] for grid in grids)
+    padded = [
+        np.pad(grid, ((0, 0), (0, n_entries - grid.shape[1])), constant_values=np.inf)
+        for grid in grids
+    ]
+    return torch.tensor(np.array(padded), dtype=torch.float32)
 
 
 class VAE(nn.Module):
@@ -114,12 +131,20 @@ class VAE(nn.Module):
 
     def chunk_size(self, n_draws: int, most: int) -> int:
         """Rows that go through the decoder at once, so that no tensor is much over 32 MB."""
-        widest = max(self.head.weight.shape[0], self.decoder.n_outputs)
+        widest = max(self.head.weight.shape[0], self.decoder.n_outputs, self.prior.width)
         return max(1, min(most, MAX_CHUNK // (n_draws * widest)))
 
     def encode(self, rows: Rows) -> Tensor:
         """h, what the encoder says of each row: (n, n_hidden)."""
         return self.encoder(self.inputs(rows.values, rows.codes, rows.missing))
+
+    @torch.no_grad()
+    def posteriors(self, rows: Rows) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance of q(z | x) of each row, (n, k)."""
+        chunks = rows.chunks(self.chunk_size(1, most=8192))
+        moments = [self.latent.moments(self.encode(chunk), self.prior) for chunk in chunks]
+        mean, log_var = zip(*moments, strict=True)
+        return torch.cat(mean), torch.cat(log_var)
 
     def outputs(self, z: Tensor) -> Iterator[tuple[ColumnGroup, Tensor]]:
         """The decoder's outputs for each group of columns."""
@@ -175,7 +200,7 @@ def build(
     encoder = Trunk(inputs.n_outputs, hidden_layer_sizes, activation, generator)
     posterior = latent.build(k, encoder.n_outputs, generator)
     decoder = Trunk(k, hidden_layer_sizes[::-1], activation, generator)
-    return VAE(schema, inputs, encoder, posterior, prior.build(k), decoder, generator)
+    return VAE(schema, inputs, encoder, posterior, prior.build(k, generator), decoder, generator)
 
 
 def finished(model: VAE) -> VAE:

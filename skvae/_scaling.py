@@ -1,6 +1,10 @@
-"""The monotone map of a numeric column: affine in the core, logarithmic in the tails.
+"""The monotone maps of a numeric column: x → y, with y in units of the column's spread.
 
-With u = (x − centre) / scale,
+Every map is a strictly increasing bijection of the real line with an exact inverse and a known
+derivative, so that a density of y is a density of x. The names are those of ``transform``:
+
+``"auto"``, ``"standard"``, ``"robust"``: :class:`NumericMap`, affine in the core and logarithmic
+in the tails. With u = (x − centre) / scale,
 
     v = u                                   where |u| ≤ core,
     v = sign(u) · core · (1 + log(|u| / core))  beyond,
@@ -8,30 +12,80 @@ With u = (x − centre) / scale,
 
 so that dy/dx is continuous and known: densities stay in the units of the table. For a
 well-behaved column the core is so wide that the map is the textbook standardisation; for a
-heavy-tailed one it starts at a few robust standard deviations, and neither an outlier of 1e9
-standard deviations nor a range of 1e-12 … 1e30 can overflow or drown the other values.
+heavy-tailed one ``"auto"`` starts the tails at a few robust standard deviations, and neither an
+outlier of 1e9 standard deviations nor a range of 1e-12 … 1e30 can overflow or drown the other
+values. ``"standard"`` is mean and standard deviation whatever the column holds; ``"robust"`` is
+median and interquartile range / 1.349, and the only map whose y has not mean 0 and deviation 1.
+
+The others bend x to some v, and then standardise v as ``"standard"`` does. Beyond all that was
+seen, the logarithmic tails of that last step keep |y| below 1e6 (or 1e3 times the largest seen).
+
+``"power"``: :class:`PowerMap`, of Yeo and Johnson (2000), "A new family of power transformations
+to improve normality or symmetry", Biometrika 87. With u in robust units, as in ``"robust"``,
+
+    v = ((1 + u)^λ − 1) / λ                 where u ≥ 0 (log(1 + u) for λ = 0),
+    v = −((1 − u)^(2 − λ) − 1) / (2 − λ)    where u < 0 (−log(1 − u) for λ = 2),
+
+and λ of maximum likelihood within [0, 2]: outside it v is bounded on one side, and densities of v
+would lose mass there.
+
+``"quantile"``: :class:`QuantileMap`, v = Φ⁻¹(F(x)) with F the distribution of the column, each
+value at the middle of its step. v is linear between a few knots, and beyond the outermost ones it
+has the mean slope of the last unit of v, but is nowhere steeper than ``"robust"``.
+
+``"log"``: :class:`LogMap`, of positive values. With c the least of them,
+
+    v = log(x / c)                          where x ≥ c,
+    v = x / c − 1                           below.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Protocol, Self
 
 import numpy as np
+from scipy.optimize import minimize_scalar
+from scipy.special import ndtri
 
 HEAVY = 30.0  # robust standard deviations of the extreme value from which a column is heavy
 MAX_FLOAT = 1e300
+LARGEST = float(np.finfo(np.float64).max)
 HEAVY_CORE, WIDE_CORE = 3.0, 1e3
+MAX_UNITS = 1e307  # differences of two stay finite
+MAX_EXPONENT = 708.0  # above log MAX_UNITS, and exp stays finite
+MIN_KNOTS, MAX_KNOTS = 32, 256
+MIN_GAP = 1e-3  # between knots, in robust units: bounds the density between them
+MIN_SHARE = 1e-12  # of the weight of a value: normal scores of neighbours stay apart
+
+
+class Map(Protocol):
+    """x → y, for any finite float64 x and y; the inverse is held inside the float range."""
+
+    @property
+    def center(self) -> float: ...  # the x of some y near 0: what stands in for a missing cell
+    @property
+    def slope(self) -> float: ...  # a typical dy/dx: turns a resolution in x into one in y
+    def forward(self, x: np.ndarray) -> np.ndarray: ...
+    def inverse(self, y: np.ndarray) -> np.ndarray: ...
+    def log_derivative(self, x: np.ndarray) -> np.ndarray: ...
 
 
 @dataclass(frozen=True)
 class NumericMap:
-    """x → y with exact inverse and log-derivative; see the module."""
+    """Affine in the core, logarithmic in the tails."""
 
     center: float
     scale: float
     core: float = WIDE_CORE
     shift: float = 0.0
     spread: float = 1.0
+
+    @property
+    def slope(self) -> float:
+        return 1 / self.scale / self.spread
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         u = self._standardise(x)
@@ -46,17 +100,141 @@ class NumericMap:
             return np.clip(x / self.scale - self.center / self.scale, -MAX_FLOAT, MAX_FLOAT)
 
     def inverse(self, y: np.ndarray) -> np.ndarray:
-        v = y * self.spread + self.shift
-        beyond = np.minimum(np.maximum(np.abs(v) / self.core, 1) - 1, 650.0)  # exp stays finite
-        u = np.where(np.abs(v) <= self.core, v, np.sign(v) * self.core * np.exp(beyond))
         with np.errstate(over="ignore"):
-            return u * self.scale + self.center
+            v = y * self.spread + self.shift
+            beyond = np.minimum(np.maximum(np.abs(v) / self.core, 1) - 1, 650.0)  # exp stays finite
+            u = np.where(np.abs(v) <= self.core, v, np.sign(v) * self.core * np.exp(beyond))
+            return np.clip(u * self.scale + self.center, -LARGEST, LARGEST)
 
     def log_derivative(self, x: np.ndarray) -> np.ndarray:
-        """log dy/dx at x."""
         u = self._standardise(x)
         tail = np.log(np.maximum(np.abs(u) / self.core, 1))
         return -np.log(self.scale) - np.log(self.spread) - tail
+
+
+@dataclass(frozen=True)
+class BentMap(ABC):
+    """x is bent to v, and v is standardised by `units`."""
+
+    units: NumericMap = field(default=NumericMap(0.0, 1.0), kw_only=True)
+
+    @abstractmethod
+    def bend(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """v and log dv/dx at x."""
+
+    @abstractmethod
+    def unbend(self, v: np.ndarray) -> np.ndarray:
+        """x at v; may overflow."""
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        return self.units.forward(self.bend(x)[0])
+
+    def inverse(self, y: np.ndarray) -> np.ndarray:
+        with np.errstate(over="ignore"):
+            return np.clip(self.unbend(self.units.inverse(y)), -LARGEST, LARGEST)
+
+    def log_derivative(self, x: np.ndarray) -> np.ndarray:
+        v, log_slope = self.bend(x)
+        return log_slope + self.units.log_derivative(v)
+
+    def standardised(self, values: np.ndarray, weights: np.ndarray) -> Self:
+        """The same bend, in the units of the bent values."""
+        return replace(self, units=fit_standard(self.bend(values)[0], weights))
+
+
+@dataclass(frozen=True)
+class PowerMap(BentMap):
+    """Yeo and Johnson's power of robust units."""
+
+    center: float
+    scale: float
+    exponent: float
+
+    @property
+    def slope(self) -> float:
+        return 1 / self.scale / self.units.scale
+
+    def bend(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        u = to_units(x, self.center, self.scale)
+        p, log_size = self._side(u), np.log1p(np.abs(u))
+        v = np.sign(u) * np.expm1(np.minimum(p * log_size, MAX_EXPONENT)) / p
+        return v, (p - 1) * log_size - np.log(self.scale)
+
+    def unbend(self, v: np.ndarray) -> np.ndarray:
+        p = self._side(v)
+        log_size = np.minimum(np.log1p(p * np.abs(v)) / p, MAX_EXPONENT)
+        return from_units(np.sign(v) * np.expm1(log_size), self.center, self.scale)
+
+    def _side(self, u: np.ndarray) -> np.ndarray:
+        """λ or 2 − λ by the sign of u; at the bound, (s^p − 1) / p is log s to the last digit."""
+        return np.maximum(np.where(u < 0, 2 - self.exponent, self.exponent), 1e-16)
+
+
+@dataclass(frozen=True, eq=False)
+class QuantileMap(BentMap):
+    """Normal scores of robust units, linear between knots."""
+
+    center: float
+    scale: float
+    knots: np.ndarray  # increasing, in robust units
+    scores: np.ndarray  # increasing
+    slopes: np.ndarray  # below, between and beyond the knots
+
+    @property
+    def slope(self) -> float:
+        """The quartiles of robust units are those of normal scores: the bend's own slope is 1."""
+        return 1 / self.scale / self.units.scale
+
+    def bend(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        u = to_units(x, self.center, self.scale)
+        below, beyond = np.minimum(u - self.knots[0], 0), np.maximum(u - self.knots[-1], 0)
+        v = np.interp(u, self.knots, self.scores)
+        slope = self.slopes[np.searchsorted(self.knots, u)]
+        v = v + below * self.slopes[0] + beyond * self.slopes[-1]
+        return v, np.log(slope) - np.log(self.scale)
+
+    def unbend(self, v: np.ndarray) -> np.ndarray:
+        below, beyond = np.minimum(v - self.scores[0], 0), np.maximum(v - self.scores[-1], 0)
+        u = np.interp(v, self.scores, self.knots)
+        u = u + below / self.slopes[0] + beyond / self.slopes[-1]
+        return from_units(u, self.center, self.scale)
+
+
+@dataclass(frozen=True)
+class LogMap(BentMap):
+    """Logarithm of what is above the floor, linear below."""
+
+    floor: float
+
+    @property
+    def center(self) -> float:
+        return float(self.inverse(np.zeros(1))[0])
+
+    @property
+    def slope(self) -> float:
+        return 1 / self.center / self.units.scale
+
+    def bend(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        excess = to_units(x, self.floor, self.floor)  # tells neighbours apart, as x / floor may not
+        logarithm = np.log(np.maximum(x, self.floor))
+        v = np.where(excess < MAX_UNITS, np.log1p(np.maximum(excess, 0)),
+                     logarithm - np.log(self.floor))  # fmt: skip
+        return np.where(excess < 0, excess, v), -logarithm
+
+    def unbend(self, v: np.ndarray) -> np.ndarray:
+        root = np.exp(np.clip(v, 0, 2 * MAX_EXPONENT) / 2)  # its square may be beyond the floats
+        return np.where(v < 0, self.floor * (1 + v), self.floor * root * root)
+
+
+def to_units(x: np.ndarray, center: float, scale: float) -> np.ndarray:
+    """(x − centre) / scale, held inside the float range: a difference of halves cannot overflow."""
+    with np.errstate(over="ignore"):
+        return np.clip((x / 2 - center / 2) / scale * 2, -MAX_UNITS, MAX_UNITS)
+
+
+def from_units(u: np.ndarray, center: float, scale: float) -> np.ndarray:
+    """The inverse of :func:`to_units`."""
+    return (u / 2 * scale + center / 2) * 2
 
 
 def moments(values: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
@@ -74,8 +252,8 @@ def quantile(values: np.ndarray, weights: np.ndarray, q: float) -> float:
     return float(values[np.searchsorted(cumulated, q * cumulated[-1])])
 
 
-def choose_map(values: np.ndarray, weights: np.ndarray) -> NumericMap:
-    """The map of a column with the given distinct sorted values and their weights."""
+def robust_units(values: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
+    """Median, and interquartile range in standard deviations of a normal distribution."""
     center = quantile(values, weights, 0.5)
     scale = (quantile(values, weights, 0.75) / 1.349) - (quantile(values, weights, 0.25) / 1.349)
     if not scale > 0:  # more than half of the cells are one value: look at the others
@@ -83,6 +261,12 @@ def choose_map(values: np.ndarray, weights: np.ndarray) -> NumericMap:
         order = np.argsort(distance, kind="stable")
         order = order[distance[order] > 0]
         scale = 2 * quantile(distance[order], weights[order], 0.5)
+    return center, scale
+
+
+def choose_map(values: np.ndarray, weights: np.ndarray) -> NumericMap:
+    """The map of a column with the given distinct sorted values and their weights."""
+    center, scale = robust_units(values, weights)
     extreme = np.abs(NumericMap(center, scale)._standardise(values[[0, -1]])).max()
     if extreme <= HEAVY:
         mean, spread = moments(values, weights)
@@ -90,3 +274,94 @@ def choose_map(values: np.ndarray, weights: np.ndarray) -> NumericMap:
     shape = NumericMap(center, scale, HEAVY_CORE)
     shift, spread = moments(shape.forward(values), weights)
     return NumericMap(center, scale, HEAVY_CORE, shift, spread)
+
+
+def fit_standard(values: np.ndarray, weights: np.ndarray) -> NumericMap:
+    """Mean and standard deviation, with a core that holds all values."""
+    narrow = NumericMap(*moments(values, weights))
+    extreme = float(np.abs(narrow._standardise(values[[0, -1]])).max())
+    return replace(narrow, core=max(WIDE_CORE, extreme))
+
+
+def fit_robust(values: np.ndarray, weights: np.ndarray) -> NumericMap:
+    """Median and interquartile range."""
+    return NumericMap(*robust_units(values, weights))
+
+
+def fit_power(values: np.ndarray, weights: np.ndarray) -> PowerMap:
+    """λ of maximum likelihood, for v normal with any mean and deviation."""
+    center, scale = robust_units(values, weights)
+    u = to_units(values, center, scale)
+
+    def loss(exponent: float) -> float:
+        v, log_slope = PowerMap(0.0, 1.0, exponent).bend(u)
+        return float(np.log(moments(v, weights)[1]) - np.average(log_slope, weights=weights))
+
+    # Powers beyond these would overflow at the least or at the greatest value.
+    left, right = MAX_EXPONENT / np.maximum(np.log1p(np.abs(u[[0, -1]])), 1)
+    best = minimize_scalar(loss, bounds=(max(0, 2 - left), min(2, right)), method="bounded")
+    return PowerMap(center, scale, float(best.x)).standardised(values, weights)
+
+
+def fit_quantile(values: np.ndarray, weights: np.ndarray) -> QuantileMap:
+    """Knots are about equally far apart in score, and fewer than values that are many."""
+    center, scale = robust_units(values, weights)
+    u = to_units(values, center, scale)
+    shares = np.maximum(weights / weights.sum(), MIN_SHARE)
+    scores = _normal_scores(shares)
+    n_knots = min(MAX_KNOTS, max(MIN_KNOTS, int(2 * np.sqrt(len(values)))))
+    step = (scores[-1] - scores[0]) / (n_knots - 1)
+    first = np.flatnonzero(np.diff(np.round((scores - scores[0]) / step), prepend=-1))
+    masses = np.add.reduceat(shares, first)
+    knots, masses = _merged(np.add.reduceat(u * shares, first) / masses, masses)
+    scores = _normal_scores(masses)
+    one_up = min(int(np.searchsorted(scores, scores[0] + 1)), len(scores) - 1)
+    one_down = max(int(np.searchsorted(scores, scores[-1] - 1, side="right")) - 1, 0)
+    below = (scores[one_up] - scores[0]) / (knots[one_up] - knots[0])
+    beyond = (scores[-1] - scores[one_down]) / (knots[-1] - knots[one_down])
+    between = np.diff(scores) / np.diff(knots)
+    slopes = np.concatenate([[min(below, 1)], between, [min(beyond, 1)]])
+    return QuantileMap(center, scale, knots, scores, slopes).standardised(values, weights)
+
+
+def _normal_scores(shares: np.ndarray) -> np.ndarray:
+    """Φ⁻¹ of the middle of each step of the distribution, from the nearer end."""
+    below = np.cumsum(shares) - shares / 2
+    above = np.cumsum(shares[::-1])[::-1] - shares / 2
+    total = shares.sum()
+    return np.where(below < above, ndtri(below / total), -ndtri(above / total))
+
+
+def _merged(positions: np.ndarray, masses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Knots and their masses; those too close together share their mean and their mass."""
+    knots = [positions[0]]
+    merged = [masses[0]]
+    for position, mass in zip(positions[1:], masses[1:], strict=True):
+        gap = position - knots[-1]
+        if gap < MIN_GAP:
+            merged[-1] += mass
+            knots[-1] += gap * mass / merged[-1]
+        else:
+            knots.append(position)
+            merged.append(mass)
+    return np.array(knots), np.array(merged)
+
+
+def fit_log(values: np.ndarray, weights: np.ndarray) -> LogMap:
+    """The logarithm of positive values; the ValueError of others does not name the column."""
+    if not values[0] > 0:
+        raise ValueError(
+            f"transform='log' needs positive values, but the minimum is {values[0]:g}. Make such "
+            "cells missing, or choose transform='power', which takes values of any sign."
+        )
+    return LogMap(float(values[0])).standardised(values, weights)
+
+
+TRANSFORMS: dict[str, Callable[[np.ndarray, np.ndarray], Map]] = {
+    "auto": choose_map,
+    "standard": fit_standard,
+    "robust": fit_robust,
+    "power": fit_power,
+    "quantile": fit_quantile,
+    "log": fit_log,
+}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,8 +19,9 @@ from ._columns import (
     NumericColumn,
 )
 from ._tables import Table
-from .likelihoods import Likelihood
+from .likelihoods import Choice, Likelihood
 
+N_EXTRAS = {"interval": 2, "count": 1}  # by what a likelihood targets
 MAX_COMPONENTS = 16  # latent dimensions of n_components=None
 
 
@@ -36,8 +37,9 @@ class Rows:
         Codes of levels, −1 where missing.
     missing : Tensor of shape (n_rows, n_numeric + n_categorical) or None
         None: every cell is there.
-    intervals : Tensor of shape (n_rows, n_intervals, 2) or None
-        Lower edge and width of the rounding cells of the columns that want them.
+    extras : Tensor of shape (n_rows, n_extras) or None
+        What the likelihoods of some columns want beside: lower edge and width of the rounding
+        cell, or the count.
     log_measure : Tensor of shape (n_rows,)
         The part of log p(x) that does not depend on z; see :mod:`skvae._columns`.
     """
@@ -45,14 +47,14 @@ class Rows:
     values: Tensor
     codes: Tensor
     missing: Tensor | None
-    intervals: Tensor | None
+    extras: Tensor | None
     log_measure: Tensor
 
     def __len__(self) -> int:
         return len(self.values)
 
     def _map(self, function: Any) -> Rows:
-        fields = (self.values, self.codes, self.missing, self.intervals, self.log_measure)
+        fields = (self.values, self.codes, self.missing, self.extras, self.log_measure)
         return Rows(*[None if f is None else function(f) for f in fields])  # type: ignore[arg-type]
 
     def take(self, index: Tensor) -> Rows:
@@ -68,45 +70,50 @@ class Rows:
 
 @dataclass
 class Group:
-    """Columns that share a likelihood: one slice of `values` (or `codes`) and of `intervals`."""
+    """Columns that share a likelihood: one slice of `values` (or `codes`) and of `extras`."""
 
     likelihood: Likelihood
     columns: list[Any]
     cells: slice
-    intervals: slice | None = None
+    extras: slice
 
 
 class Schema:
     """What is known of a table: columns, likelihoods, layout.
 
     `columns` are in the order of the table; `numeric` and `categorical` hold their indices in the
-    order of the model, where columns that share a likelihood are neighbours.
+    order of the model, where columns that share a likelihood are neighbours; `choices` tells by
+    name which likelihood was chosen, and why.
     """
 
-    def __init__(
-        self, table: Table, columns: list[Column], likelihoods: Mapping[int, Likelihood]
-    ) -> None:
+    def __init__(self, table: Table, columns: list[Column], chosen: Mapping[int, Choice]) -> None:
         self.layout, self.columns = table.layout, columns
+        self.choices = {columns[j].name: choice for j, choice in chosen.items()}
+        likelihoods = {j: likelihood for j, (likelihood, _) in chosen.items()}
         groups: dict[tuple, list[int]] = {}
         for j, likelihood in likelihoods.items():
             groups.setdefault(_group_key(likelihood, columns[j]), []).append(j)
         self.numeric: list[int] = []
         self.categorical: list[int] = []
-        self.intervals: list[int] = []
+        self.n_extras = 0
+        self.extras: dict[int, slice] = {}  # of the columns that have some
         self.groups: list[Group] = []
         for members in groups.values():
             likelihood = likelihoods[members[0]]
             order = self.categorical if likelihood.target == "code" else self.numeric
             cells = slice(len(order), len(order) + len(members))
             order.extend(members)
-            edges = None
-            if likelihood.target == "interval":
-                edges = slice(len(self.intervals), len(self.intervals) + len(members))
-                self.intervals.extend(members)
-            for j in members:
+            width, first = N_EXTRAS.get(likelihood.target, 0), self.n_extras
+            self.n_extras += width * len(members)
+            for i, j in enumerate(members):
                 columns[j].is_mass = likelihood.is_mass
-                columns[j].is_interval = likelihood.target == "interval"  # type: ignore[attr-defined]
-            self.groups.append(Group(likelihood, [columns[j] for j in members], cells, edges))
+                if width:
+                    self.extras[j] = slice(first + i * width, first + (i + 1) * width)
+                column = columns[j]
+                if isinstance(column, NumericColumn):
+                    column.target = likelihood.target
+            extras = slice(first, self.n_extras)
+            self.groups.append(Group(likelihood, [columns[j] for j in members], cells, extras))
 
     @property
     def modelled(self) -> list[Column]:
@@ -137,7 +144,7 @@ class Schema:
         n = table.n_rows
         values = torch.zeros(n, len(self.numeric), dtype=dtype)
         codes = torch.zeros(n, len(self.categorical), dtype=torch.long)
-        intervals = torch.zeros(n, len(self.intervals), 2, dtype=dtype)
+        extras = torch.zeros(n, self.n_extras, dtype=dtype)
         missing = torch.zeros(n, len(self.numeric) + len(self.categorical), dtype=torch.bool)
         measure = np.zeros(n)
         for j, column in enumerate(self.columns):
@@ -153,13 +160,13 @@ class Schema:
             else:
                 continue
             missing[:, position] = torch.from_numpy(encoded.missing)
-            if encoded.interval is not None:
-                intervals[:, self.intervals.index(j)] = torch.from_numpy(encoded.interval).to(dtype)
+            if encoded.extra is not None:
+                extras[:, self.extras[j]] = torch.from_numpy(encoded.extra).to(dtype)
         return Rows(
             values,
             codes,
             missing if bool(missing.any()) else None,
-            intervals if self.intervals else None,
+            extras if self.n_extras else None,
             torch.from_numpy(measure),
         )
 
@@ -177,20 +184,38 @@ class Schema:
 
 
 def _group_key(likelihood: Likelihood, column: Column) -> tuple:
+    # Outputs, and entries of the grid, are padded together while that wastes less than half.
     size = likelihood.n_outputs(column)
-    if likelihood.target == "code":  # padded together while that wastes less than half
-        size = (size - 1).bit_length()
-    return repr(likelihood), likelihood.target, size, likelihood.n_constants(column)
+    n_entries = likelihood.grid(column).shape[1]
+    return (
+        repr(likelihood),
+        likelihood.target,
+        (size - 1).bit_length(),
+        (n_entries - 1).bit_length(),
+        likelihood.n_constants(column),
+    )
 
 
-def fit_columns(
-    table: Table, weights: np.ndarray, categorical: Sequence[bool], **pooling: Any
-) -> list[Column]:
-    """The fitted columns of a table, in its order."""
-    return [
-        fit_column(name, table.cells(j, categorical[j]), weights, categorical[j], **pooling)
-        for j, name in enumerate(table.names)
-    ]
+def fit_schema(
+    table: Table,
+    weights: np.ndarray,
+    categorical: Sequence[bool],
+    transforms: Sequence[str],
+    choose: Callable[[list[Column]], Mapping[int, Choice]],
+    **pooling: Any,
+) -> Schema:
+    """What is known of a table; `choose` picks the likelihoods once the columns are known."""
+
+    def fit(j: int, transform: str) -> Column:
+        cells = table.cells(j, categorical[j])
+        return fit_column(table.names[j], cells, weights, categorical[j], transform, **pooling)
+
+    columns = [fit(j, transform) for j, transform in enumerate(transforms)]
+    chosen = choose(columns)
+    for j, (likelihood, _) in chosen.items():
+        if likelihood.transform is not None:  # the family brings its own map
+            columns[j] = fit(j, likelihood.transform)
+    return Schema(table, columns, chosen)
 
 
 def canonical_order(rows: Rows) -> np.ndarray:

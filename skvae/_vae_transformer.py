@@ -35,16 +35,21 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
         Latent dimensions. None: half the encoded features, between 1 and 16.
     latent : {"gaussian"} or Latent, default="gaussian"
         Family of the posterior q(z | x), a name or an object such as ``Gaussian()``.
-    prior : {"auto", "standard_normal"} or Prior, default="auto"
-        Family of p(z). "auto" is the standard normal.
+    prior : str or Prior, default="auto"
+        Family of p(z): "standard_normal", "mixture", "aggregated", "flow", or an object such as
+        ``Mixture(n_components=20)``. "auto": PRIOR_TEXT
     likelihood : "auto", str, Likelihood or dict, default="auto"
-        Family of p(x_j | z): "normal", "student_t", "discretized_logistic", "bernoulli",
-        "categorical", an object such as ``Normal(scale="shared")``, or a dict from column names
-        (of arrays: "x0", "x1", …) to these. A name or object goes to the columns whose kind it
-        describes; the others, and all with "auto", get Student's t (continuous, datetime), the
-        discretised logistic (integer), Bernoulli (boolean) and Categorical (levels).
-    objective : {"elbo"} or Objective, default="elbo"
-        What training maximises; ``ELBO(beta=4.0, warmup=0.2)`` gives a β-VAE with warm-up.
+        Family of p(x_j | z): "normal", "student_t", "log_normal", "normal_mixture", "binned",
+        "atoms" (numbers), "discretized_logistic", "poisson", "negative_binomial" (integers),
+        "bernoulli", "categorical", "ordinal" (levels), an object such as
+        ``Normal(scale="shared")``, or a dict from column names (of arrays: "x0", "x1", …) to
+        these. A name or object goes to the columns that it can describe; the others, and all with
+        "auto", get Student's t (continuous, datetime), the discretised logistic (integer),
+        Bernoulli (boolean) and Categorical (levels); numbers with few values, or with values that
+        stand out by their frequency, get Atoms. ``likelihood_reasons_`` says why.
+    objective : {"elbo", "iwae"} or Objective, default="elbo"
+        What training maximises; ``ELBO(beta=4.0, warmup=0.2)`` gives a β-VAE with warm-up,
+        ``IWAE(n_samples=16)`` the importance-weighted bound.
     hidden_layer_sizes : int or tuple of int, default=(128, 128)
         Widths of the encoder's hidden layers; the decoder's are the same, reversed. () gives the
         linear model: probabilistic PCA with ``Normal("shared")``, factor analysis with
@@ -54,6 +59,12 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
     init : {"pca", "random"}, default="pca"
         "pca" starts the model at probabilistic PCA of the encoded table, in closed form, and
         where the noise is not shared some steps of EM nearer to factor analysis.
+    numeric_transform : str or dict, default="auto"
+        Monotone map by which a number enters the model, its log-derivative counted, so that
+        scores compare: "standard" (mean and deviation), "robust" (median and quartiles), "power"
+        (Yeo & Johnson 2000), "quantile" (to a normal distribution, by ranks), "log" (positive
+        numbers), "auto" (standard, with logarithmic tails for columns with extreme values), or a
+        dict from columns to these.
     categorical_features : array-like of names, indices or bool, default=None
         Columns to treat as categorical whatever their dtype. Strings, objects and categories are
         categorical anyway; integers, booleans and datetimes are what their dtype says.
@@ -95,6 +106,9 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
     n_importance_samples : int, default=64
         Draws of z for each row in ``score_samples``: the work grows with it, and the bound
         tightens. 8 may do for model selection on a large table.
+    n_refinement_steps : int, default=20
+        Gradient steps by which ``score_samples`` refines the posterior of a row whose draws are
+        worth less than four from the true one (see `return_ess`). 0: trust the encoder.
 
     Attributes
     ----------
@@ -107,6 +121,8 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
         Passes over the table that were begun.
     likelihood_ : dict
         The likelihood of each column, but for constant ones.
+    likelihood_reasons_ : dict
+        Why each column has its likelihood: "asked for", or what the column looks like.
     latent_, prior_, objective_ : objects
         The components behind the names.
     model_ : torch.nn.Module

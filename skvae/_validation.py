@@ -102,7 +102,7 @@ def resolve_component(
         component = registry[value]()
     else:
         hint = ""
-        auto = ["auto"] if parameter in ("prior", "likelihood") else []
+        auto = ["auto"] if parameter == "likelihood" else []
         allowed = f"one of {sorted([*registry, *auto])}"
         if isinstance(value, str):
             hint = did_you_mean(value, registry)
@@ -161,43 +161,32 @@ def check_categorical_features(value: Any, names: list) -> list[bool]:
     return [n in set(wanted.tolist()) for n in names]
 
 
-def resolve_likelihoods(spec: Any, columns: list, registry: Mapping, auto: Mapping, base: type,
-                        owner: str) -> dict[int, Any]:  # fmt: skip
-    """The likelihood of each column that is not constant, by its position.
-
-    A name or object for the whole table goes to the columns whose kind it describes; a dict goes
-    by column; whatever is not named is chosen by kind.
-    """
-    by_name = {column.name: j for j, column in enumerate(columns)}
-    named: dict[int, Any] = {}
-    whole = None
-    if isinstance(spec, Mapping):
-        for name, value in spec.items():
-            if name not in by_name:
-                raise ValueError(
-                    f"The 'likelihood' parameter of {owner} names column {name!r}, which X does "
-                    f"not have; its columns are {list(by_name)}.{did_you_mean(str(name), by_name)}"
-                )
-            if not (isinstance(value, str) and value == "auto"):
-                parameter = f"likelihood[{name!r}]"
-                named[by_name[name]] = resolve_component(value, registry, base, parameter, owner)
-    elif not (isinstance(spec, str) and spec == "auto"):
-        whole = resolve_component(spec, registry, base, "likelihood", owner)
-    resolved = {}
-    for j, column in enumerate(columns):
-        if column.kind == "constant":
-            continue
-        likelihood = named.get(j)
-        if likelihood is not None and column.kind not in likelihood.kinds:
+def by_column(spec: Mapping, names: list, parameter: str, owner: str) -> dict[int, Any]:
+    """The values of a dict that goes by column, by position."""
+    position = {name: j for j, name in enumerate(names)}
+    for name in spec:
+        if name not in position:
             raise ValueError(
-                f"likelihood={likelihood!r} describes columns that are "
-                f"{' or '.join(sorted(likelihood.kinds))}, but column {column.name!r} is "
-                f"{column.kind}. Choose another, or change the dtype of the column."
+                f"The {parameter!r} parameter of {owner} names column {name!r}, which X does "
+                f"not have; its columns are {names}.{did_you_mean(str(name), names)}"
             )
-        if likelihood is None and whole is not None and column.kind in whole.kinds:
-            likelihood = whole
-        resolved[j] = likelihood if likelihood is not None else registry[auto[column.kind]]()
-    return resolved
+    return {position[name]: value for name, value in spec.items()}
+
+
+def resolve_transforms(spec: Any, names: list, known: Iterable[str], owner: str) -> list[str]:
+    """The name of the numeric map of each column."""
+    values = dict.fromkeys(range(len(names)), spec)
+    if isinstance(spec, Mapping):
+        values = by_column(spec, names, "numeric_transform", owner)
+    allowed = sorted(known)
+    for value in values.values():
+        if not (isinstance(value, str) and value in allowed):
+            hint = did_you_mean(value, allowed) if isinstance(value, str) else ""
+            raise ValueError(
+                f"The 'numeric_transform' parameter of {owner} must be one of {allowed}, or a "
+                f"dict from columns to these. Got {value!r} instead.{hint}"
+            )
+    return [values.get(j, "auto") for j in range(len(names))]
 
 
 def check_device(device: Any) -> torch.device:

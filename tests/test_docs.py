@@ -15,6 +15,7 @@ from skvae import plots
 
 ROOT = Path(__file__).parent.parent
 PUBLIC = [getattr(skvae, name) for name in skvae.__all__ if name != "__version__"]
+PUBLIC = [cls for cls in PUBLIC if not issubclass(cls, Warning)]
 PUBLIC += [getattr(plots, name) for name in plots.__all__]
 
 

@@ -10,44 +10,74 @@ import torch
 from components import LIKELIHOODS
 from scipy import stats
 
-from skvae import Bernoulli, Categorical, DiscretizedLogistic, Normal, StudentT
+from skvae import (
+    Atoms,
+    Bernoulli,
+    Categorical,
+    DiscretizedLogistic,
+    Normal,
+    StudentT,
+)
+from skvae._column_fitting import fit_column
+from skvae._layouts import Cells
 
 ids = [repr(likelihood) for likelihood in LIKELIHOODS]
 
 
+def numeric_column(integer=False):
+    """A fitted column with a spike at 0, and nothing odd beside."""
+    rng = np.random.default_rng(0)
+    values = rng.gamma(2, 3, size=400) + 0.05
+    values = np.where(rng.random(400) < 0.3, 0.0, values) if not integer else values.round()
+    cells = Cells("integer" if integer else "float", values, np.zeros(400, dtype=bool))
+    return fit_column("x", cells, np.ones(400), categorical=False)
+
+
+LEVELS = SimpleNamespace(n_codes=3, frequencies=np.array([0.2, 0.3, 0.5]), probability=0.3)
+
+
 def case(likelihood, seed=0):
     """Random outputs for two columns, and what is known of the columns."""
-    column = SimpleNamespace(
-        n_codes=3, frequencies=np.array([0.2, 0.3, 0.5]), probability=0.3, scaled_resolution=0.1
-    )
+    column = LEVELS
+    if "continuous" in likelihood.kinds or "integer" in likelihood.kinds:
+        column = numeric_column(integer="continuous" not in likelihood.kinds)
     shape = likelihood.n_outputs(column), likelihood.n_constants(column)
     generator = torch.Generator().manual_seed(seed)
     outputs = torch.randn(1, 1, 2, shape[0], generator=generator, dtype=torch.float64)
     columns = SimpleNamespace(
         resolution=torch.tensor([0.1, 0.02], dtype=torch.float64),
         level_mask=None,
+        grid=torch.from_numpy(np.array([likelihood.grid(column)] * 2)),
         constants=torch.randn(2, shape[1], generator=generator, dtype=torch.float64),
     )
     return column, outputs, columns
 
 
-def support(likelihood):
+def support(likelihood, columns):
     """A grid of cells that covers the support, and the weight of each."""
     if likelihood.target == "code":
         return torch.arange(3), np.ones(3)
     if isinstance(likelihood, Bernoulli):
         return torch.tensor([-1.0, 1.0], dtype=torch.float64), np.ones(2)
+    if likelihood.target == "count":
+        counts = torch.arange(1000, dtype=torch.float64)
+        return counts, np.ones(len(counts))
     if likelihood.target == "interval":
         edges = torch.arange(-400, 400, 0.1, dtype=torch.float64)
         return torch.stack([edges, torch.full_like(edges, 0.1)], -1), np.ones(len(edges))
-    u = np.linspace(-16, 16, 200_001)  # x = sinh(u) covers heavy tails
-    return torch.from_numpy(np.sinh(u)), np.cosh(u) * (u[1] - u[0])
+    # x = sinh(u) covers heavy tails; midpoints between the places where the density may jump
+    edges = np.sinh(np.linspace(-16, 16, 200_001))
+    if columns.grid.numel():
+        places = columns.grid[0, 0].numpy()
+        half = 0.5 * np.exp(columns.grid[0, 1].numpy()) if len(columns.grid[0]) > 1 else 0.0
+        edges = np.unique(np.concatenate([edges, places - half, places + half]))
+    return torch.from_numpy((edges[1:] + edges[:-1]) / 2), np.diff(edges)
 
 
 @pytest.mark.parametrize("likelihood", LIKELIHOODS, ids=ids)
 def test_mass_is_one(likelihood):
     _, outputs, columns = case(likelihood)
-    cells, weight = support(likelihood)
+    cells, weight = support(likelihood, columns)
     x = cells.unsqueeze(1).expand(len(cells), 2, *cells.shape[1:]).unsqueeze(0)
     with torch.no_grad():
         log_prob = likelihood.log_prob(x, outputs.expand(1, len(cells), -1, -1), columns)[0]
@@ -62,29 +92,39 @@ def test_draws_follow_the_density(likelihood):
     o = outputs[0].expand(n, -1, -1)
     draws = likelihood.sample(o, columns, generator).numpy()
     assert draws.shape == (n, 2)
-    cells, weight = support(likelihood)
+    cells, weight = support(likelihood, columns)
     x = cells.unsqueeze(1).expand(len(cells), 2, *cells.shape[1:]).unsqueeze(0)
     log_prob = likelihood.log_prob(x, outputs.expand(1, len(cells), -1, -1), columns)[0]
     mass = log_prob.exp().numpy() * weight[:, None]
     edges = cells[:, 0] if likelihood.target == "interval" else cells
     edges = edges.numpy()
+    if isinstance(likelihood, Atoms):  # an atom's draws are spread over its cell
+        u = np.random.default_rng(0).uniform(size=draws.shape)
+        position, width = columns.grid[0].numpy()
+        is_atom = np.isclose(draws[..., None], position).any(-1)
+        assert 0 < is_atom.mean() < 1
+        if likelihood.target == "interval":
+            spread = np.floor((draws + 400) / 0.1) * 0.1 - 400 + 0.1 * u
+        else:
+            spread = draws + np.exp(width[0]) * (u - 0.5)
+        draws = np.where(is_atom, spread, draws)
     if isinstance(likelihood, Bernoulli):
         draws = np.sign(draws)
     for j in range(2):
-        if len(edges) <= 3:  # levels: compare shares
+        if len(edges) <= 1000:  # levels, counts: compare shares
             shares = [(draws[:, j] == level).mean() for level in edges]
             np.testing.assert_allclose(shares, mass[:, j], atol=0.01)
         else:  # numbers: Kolmogorov–Smirnov against the summed density
             cdf = np.cumsum(mass[:, j])
-            shift = 0.1 if likelihood.target == "interval" else 0.0
-            test = stats.kstest(draws[:, j], lambda v, c=cdf, s=shift: np.interp(v, edges + s, c))
+            width = 0.1 if likelihood.target == "interval" else 0.5 * weight
+            test = stats.kstest(draws[:, j], lambda v, c=cdf, w=width: np.interp(v, edges + w, c))
             assert test.pvalue > 1e-3
 
 
 @pytest.mark.parametrize("likelihood", LIKELIHOODS, ids=ids)
 def test_gradients_are_finite_and_reach_every_output(likelihood):
     _, outputs, columns = case(likelihood)
-    cells, _ = support(likelihood)
+    cells, _ = support(likelihood, columns)
     cells = cells[:: max(1, len(cells) // 500)]
     x = cells.unsqueeze(1).expand(len(cells), 2, *cells.shape[1:]).unsqueeze(0)
     outputs = outputs.clone().requires_grad_(True)
@@ -95,7 +135,7 @@ def test_gradients_are_finite_and_reach_every_output(likelihood):
     (log_prob * torch.linspace(0.1, 1, len(cells)).view(1, -1, 1)).sum().backward()
     assert torch.isfinite(outputs.grad).all()
     assert (outputs.grad.abs().sum((0, 1, 2)) > 0).all()
-    if likelihood.n_constants(None):
+    if columns.constants.numel():
         assert (columns.constants.grad.abs().sum(0) > 0).all()
 
 
@@ -111,6 +151,8 @@ def test_points_are_inside_the_support(likelihood):
 def test_start_has_the_right_shape(likelihood):
     column, _, _ = case(likelihood)
     bias, gain = likelihood.start(column, 0.5)
+    assert np.isfinite(bias).all()
+    assert np.isfinite(gain).all()
     assert bias.shape == (likelihood.n_outputs(column) + likelihood.n_constants(column),)
     assert gain.shape == (len(bias), 3 if likelihood.target == "code" else 1)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -10,6 +11,8 @@ from torch import Tensor, nn
 
 from skvae._component import Component
 from skvae.priors import PriorModule
+
+MOMENT_DRAWS = 64
 
 
 @dataclass
@@ -21,10 +24,13 @@ class Draw:
     z : Tensor of shape (n_samples, n_rows, n_components)
     log_pz, log_qz : Tensor of shape (n_samples, n_rows)
         log p(z) and log q(z | x).
-    kl : Tensor of shape (n_rows,) or None
-        KL(q(z | x) ‖ p(z)) where it has a closed form.
+    kl : Tensor of shape (n_rows, n_parts) or None
+        KL(q(z | x) ‖ p(z)) where it has a closed form, in parts (dimensions) that add up.
     penalty : Tensor of shape (n_rows,) or None
         What the family subtracts from the bound of its own (a commitment, say).
+    path_log_qz : callable or None
+        log q(z | x) once more, with the parameters of q held fixed: its gradient flows along the
+        path through z alone (Roeder, Wu & Duvenaud 2017, arXiv:1703.09194).
     """
 
     z: Tensor
@@ -32,6 +38,7 @@ class Draw:
     log_qz: Tensor
     kl: Tensor | None = None
     penalty: Tensor | None = None
+    path_log_qz: Callable[[], Tensor] | None = None
 
 
 @dataclass
@@ -75,6 +82,16 @@ class LatentModule(nn.Module, ABC):
     @abstractmethod
     def embed(self, h: Tensor) -> Tensor:
         """The deterministic embedding that ``transform`` returns, (n_rows, n_components)."""
+
+    def moments(self, h: Tensor, prior: PriorModule) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance of q(z | x), each (n_rows, n_components).
+
+        By draws, for families that know no closed form.
+        """
+        generator = torch.Generator().manual_seed(0)
+        noise = torch.randn((MOMENT_DRAWS, 1, self.n_noise), generator=generator).to(h)
+        z = self.draw(h, noise, prior).z
+        return z.mean(0), z.var(0).clamp(min=1e-12).log()
 
     @abstractmethod
     def start(self, posterior: LinearPosterior) -> None:

@@ -53,7 +53,16 @@ class _GaussianModule(LatentModule):
         mean, log_var = self.posterior(h)
         z = mean + torch.exp(0.5 * log_var) * noise
         log_qz = -0.5 * (noise.square() + log_var + LOG_2PI).sum(-1)
-        return Draw(z, prior.log_prob(z), log_qz, prior.kl(mean, log_var))
+
+        def path_log_qz() -> Tensor:
+            fixed_mean, fixed_var = mean.detach(), log_var.detach()
+            squared = (z - fixed_mean).square() * (-fixed_var).exp()
+            return -0.5 * (squared + fixed_var + LOG_2PI).sum(-1)
+
+        return Draw(z, prior.log_prob(z), log_qz, prior.kl(mean, log_var), path_log_qz=path_log_qz)
+
+    def moments(self, h: Tensor, prior: PriorModule) -> tuple[Tensor, Tensor]:
+        return self.posterior(h)
 
     def embed(self, h: Tensor) -> Tensor:
         return self.posterior(h)[0]

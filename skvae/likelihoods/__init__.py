@@ -3,9 +3,9 @@ r"""Likelihoods p(x_j | z): one class per family.
 A likelihood is a value, in the manner of a Gaussian-process kernel: it holds hyper-parameters
 only. The decoder hands it ``outputs``, a tensor of shape (..., n_columns, n_outputs) for all the
 columns that share it, and ``columns``, what is known of them (:class:`skvae._model.ColumnGroup`:
-``resolution`` of shape (n_columns,), ``level_mask`` of shape (n_columns, n_levels), the learned
-``constants`` of shape (n_columns, n_constants)). It answers
-with
+``resolution`` of shape (n_columns,), ``level_mask`` of shape (n_columns, n_levels), the fixed
+``grid`` of shape (n_columns, n_rows, n_entries), the learned ``constants`` of shape
+(n_columns, n_constants)). It answers with
 
 - ``log_prob(x, outputs, columns)``: log p(x_j | z) of each cell, shape (..., n_columns);
 - ``sample(outputs, columns, generator)``: a draw of each cell;
@@ -18,35 +18,50 @@ To add a family: write one file with one class, put it into :data:`LIKELIHOODS`,
 """
 
 from ._base import Likelihood, LocationScale
+from ._choice import Choice, choose, resolve_likelihoods
+from .atoms import Atoms
 from .bernoulli import Bernoulli
+from .binned import Binned
 from .categorical import Categorical
+from .counts import NegativeBinomial, Poisson
 from .discretized_logistic import DiscretizedLogistic
+from .log_normal import LogNormal
 from .normal import Normal
+from .normal_mixture import NormalMixture
+from .ordinal import Ordinal
 from .student_t import StudentT
 
 __all__ = [
+    "Atoms",
     "Bernoulli",
+    "Binned",
     "Categorical",
+    "Choice",
     "DiscretizedLogistic",
     "Likelihood",
     "LocationScale",
+    "LogNormal",
+    "NegativeBinomial",
     "Normal",
+    "NormalMixture",
+    "Ordinal",
+    "Poisson",
     "StudentT",
+    "choose",
+    "resolve_likelihoods",
 ]
 
 LIKELIHOODS: dict[str, type[Likelihood]] = {
     "normal": Normal,
     "student_t": StudentT,
+    "log_normal": LogNormal,
+    "normal_mixture": NormalMixture,
+    "binned": Binned,
+    "atoms": Atoms,
     "discretized_logistic": DiscretizedLogistic,
+    "poisson": Poisson,
+    "negative_binomial": NegativeBinomial,
     "bernoulli": Bernoulli,
     "categorical": Categorical,
-}
-
-AUTO = {
-    "continuous": "student_t",
-    "datetime": "student_t",
-    "integer": "discretized_logistic",
-    "boolean": "bernoulli",
-    "categorical": "categorical",
-    "ordered": "categorical",
+    "ordinal": Ordinal,
 }

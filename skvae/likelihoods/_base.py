@@ -21,16 +21,23 @@ class Likelihood(ABC, Component):
     ----------
     kinds : frozenset of str
         Kinds of column it can describe.
-    target : {"value", "interval", "code"}
+    target : {"value", "interval", "count", "code"}
         How a cell reaches ``log_prob``: as one scaled number; as lower edge and width of its
-        rounding cell (last axis of size 2); or as the code of a level.
+        rounding cell (last axis of size 2); as a number that counts, not scaled; or as the code
+        of a level.
     is_mass : bool
         Whether ``log_prob`` is the log of a probability (True) or of a density (False).
+    transform : str or None
+        The numeric map that the family asks for, in place of the column's.
     """
 
     kinds: frozenset[str] = frozenset({"continuous", "datetime", "integer"})
     target: str = "value"
     is_mass: bool = False
+    transform: str | None = None
+
+    def check(self, column: Any) -> None:
+        """Raise a ValueError that says why the family cannot describe a fitted column."""
 
     @abstractmethod
     def n_outputs(self, column: Any) -> int:
@@ -39,6 +46,13 @@ class Likelihood(ABC, Component):
     def n_constants(self, column: Any) -> int:
         """How many numbers, the same for every z, are learned: ``columns.constants``."""
         return 0
+
+    def grid(self, column: Any) -> np.ndarray:
+        """Fixed numbers that the family knows of a column: ``columns.grid``, padded with +inf.
+
+        Shape (n_rows, n_entries), the same number of rows for every column.
+        """
+        return np.zeros((0, 0))
 
     @abstractmethod
     def log_prob(self, x: Tensor, outputs: Tensor, columns: Any) -> Tensor: ...

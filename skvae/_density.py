@@ -1,0 +1,115 @@
+"""What the estimators answer about densities: one log-density a row, and how far to trust it."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+
+from ._inference import N_SCRAMBLINGS, log_density
+from ._validation import check_parameters
+
+WEAK, MANY_WEAK = 2.0, 0.1  # effective draws of a row, and share of such rows that is warned of
+
+
+class ImportanceWarning(UserWarning):
+    """Scores whose importance weights are carried by one or two draws: likely too low.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> from skvae import ImportanceWarning
+    >>> warnings.simplefilter("ignore", ImportanceWarning)
+    """
+
+
+class DensityMixin:
+    """``score_samples`` and ``score`` for an estimator with `model_` and `_rows`."""
+
+    model_: Any
+    n_importance_samples: int
+    n_refinement_steps: int
+    _rows: Any
+
+    def score_samples(self, X, *, return_std=False, return_ess=False):
+        r"""Log-density of each row, in nats and in the units of the table.
+
+        .. math:: \log p(x) \approx \log \tfrac1K \sum_k p(x|z_k)\, p(z_k) / q(z_k|x)
+
+        with K = `n_importance_samples` quasi-random draws, the same for every row. Integers,
+        booleans and levels are counted, continuous columns have densities (datetimes in days); a
+        density that is put on integers by hand counts as its value at the integer. A row with
+        holes gets log p(seen cells); a row without any seen cell gets 0. A level or a constant
+        never seen in n seen cells scores −log(n + 1), or −log(C + 1) beside the pooled rare
+        levels, which stand for C cells.
+
+        Parameters
+        ----------
+        X : table of shape (n_samples, n_features)
+        return_std : bool, default=False
+            Also return the Monte-Carlo standard error of each score, from the spread of eight
+            independent scramblings of the draws; eight times the work.
+        return_ess : bool, default=False
+            Also return the effective sample size of each row: how many draws from the true
+            posterior the K are worth, (Σ w)² / Σ w².
+
+        Returns
+        -------
+        log_density : ndarray of shape (n_samples,)
+            Higher is more normal. A lower bound on log p(x) that rises with K on average.
+        std : ndarray of shape (n_samples,)
+            Only with `return_std`.
+        ess : ndarray of shape (n_samples,)
+            Only with `return_ess`; between 1 and K.
+
+        Warns
+        -----
+        ImportanceWarning
+            If in more than a tenth of the rows one or two draws carry all the weight
+            (ess < 2 of at least 16 draws).
+        """
+        check_parameters(self)
+        result = log_density(
+            self.model_,
+            self._rows(X),
+            self.n_importance_samples,
+            N_SCRAMBLINGS if return_std else 1,
+            self.n_refinement_steps,
+        )
+        if self.n_importance_samples >= 16:
+            self._warn_of(result.ess)
+        answers = [result.score]
+        if return_std:
+            answers.append(result.std)
+        if return_ess:
+            answers.append(result.ess)
+        return answers[0] if len(answers) == 1 else tuple(answers)
+
+    def _warn_of(self, ess: np.ndarray) -> None:
+        n_weak = int((ess < WEAK).sum())
+        if n_weak > max(1, MANY_WEAK * len(ess)):
+            more = "" if self.n_refinement_steps else ", or set n_refinement_steps=20"
+            warnings.warn(
+                f"The scores of {n_weak} of {len(ess)} rows rest on one or two of "
+                f"{self.n_importance_samples} draws and are likely too low. Raise "
+                f"n_importance_samples{more}; return_ess=True tells which rows.",
+                ImportanceWarning,
+                stacklevel=3,
+            )
+
+    def score(self, X, y=None):
+        """Mean of :meth:`score_samples`, so that model selection needs no scorer.
+
+        Parameters
+        ----------
+        X : table of shape (n_samples, n_features)
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        float
+            Mean log-density per row, in nats.
+        """
+        return float(self.score_samples(X).mean())

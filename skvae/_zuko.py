@@ -1,0 +1,71 @@
+"""Normalising flows by zuko, with its side effects held off.
+
+zuko is imported when a flow is asked for, not with skvae. It switches the validation of
+torch.distributions off for the whole process, which is undone here; and its layers start from
+torch's global random stream, which is left alone: they are drawn from our generator.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch.distributions import Distribution
+from torch.overrides import TorchFunctionMode
+
+
+def zuko_flows() -> ModuleType:
+    """``zuko.flows``, without a trace on torch.distributions."""
+    if "zuko" not in sys.modules:
+        validates = Distribution._validate_args
+        importlib.import_module("zuko")
+        Distribution.set_default_validate_args(validates)
+    return importlib.import_module("zuko.flows")
+
+
+class DrawnFrom(TorchFunctionMode):
+    """Random starts of modules come from a generator, in this thread alone."""
+
+    RANDOM: tuple[Callable, ...] = (
+        torch.Tensor.uniform_,
+        torch.Tensor.normal_,
+        torch.nn.init.uniform_,
+        torch.nn.init.normal_,
+    )
+
+    def __init__(self, generator: torch.Generator) -> None:
+        super().__init__()
+        self.generator = generator
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Sequence = (), kwargs: Mapping | None = None
+    ) -> Any:
+        kwargs = dict(kwargs or {})
+        if func in self.RANDOM:
+            kwargs["generator"] = self.generator
+        return func(*args, **kwargs)
+
+
+def spline_flow(
+    n_features: int,
+    n_transforms: int,
+    hidden_layer_sizes: Sequence[int],
+    n_bins: int,
+    generator: torch.Generator,
+) -> torch.nn.Module:
+    """Autoregressive rational-quadratic splines (Durkan et al. 2019), started as the identity."""
+    flows = zuko_flows()
+    with DrawnFrom(generator):
+        flow = flows.NSF(
+            n_features, transforms=n_transforms, hidden_features=hidden_layer_sizes, bins=n_bins
+        )
+    transform = flow.transform
+    for layer in transform.transforms:
+        last = layer.hyper[-1] if n_features > 1 else layer
+        for parameter in last.parameters():
+            torch.nn.init.zeros_(parameter)
+    return transform

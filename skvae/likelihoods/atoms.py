@@ -1,0 +1,178 @@
+"""Values that a column repeats, beside a smooth density."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from skvae._validation import a_real, an_int
+
+from ._base import Likelihood, LocationScale
+from ._levels import discriminant, draw_level
+from .student_t import StudentT
+
+ROWS_PER_LEVEL = 10
+MIN_PROMINENCE = 4.0
+MIN_WIDTH = 2.5e-3  # scaled units: the cell in which an atom is as dense as Normal at its floor
+
+
+class Atoms(Likelihood):
+    r"""Point masses at repeated values (atoms), and a slab for everything else,
+
+    .. math:: p(x_j|z) = \pi_0(z)\, p_\text{slab}(x_j|z)
+        + \sum_a \pi_a(z)\, \frac{1[x_j = a]}{w_a},
+
+    with shares :math:`\pi(z)` by softmax. It is for zero-inflated amounts, for values piled up at
+    a limit, and for numbers with few values, where every value is an atom. In a continuous column
+    an atom counts as its mass over the width :math:`w_a` of its cell, the resolution of the
+    column; among integers :math:`w_a = 1`.
+
+    Parameters
+    ----------
+    slab : LocationScale, default=None
+        Family of the other values. None: ``StudentT()``. ``DiscretizedLogistic()`` makes the
+        mixture a probability mass, for integers.
+    max_levels : int, default=24
+        Columns with at most so many different values, each seen ten times on average, have them
+        all as atoms.
+    min_share : float, default=0.03
+        Share of the cells from which a value of another column is an atom, if it is also four
+        times as frequent as the values around it.
+
+    Notes
+    -----
+    The width of a cell is at least 0.0025 scaled units: where a column of floats has no
+    resolution to speak of, an atom scores no more than a Gaussian at its floor.
+
+    References
+    ----------
+    Mitchell & Beauchamp (1988), Bayesian Variable Selection in Linear Regression (spike and
+    slab). Lambert (1992), Zero-Inflated Poisson Regression.
+
+    Examples
+    --------
+    >>> from skvae import Atoms, StudentT
+    >>> Atoms(slab=StudentT(scale="column"))
+    Atoms(slab=StudentT(scale='column'))
+    """
+
+    kinds = frozenset({"continuous", "datetime", "integer"})
+    parameter_constraints: ClassVar = {
+        "slab": ("None or a LocationScale object such as StudentT() or DiscretizedLogistic()",
+                 lambda v: v is None or isinstance(v, LocationScale)),
+        "max_levels": an_int(0),
+        "min_share": a_real("(0, 1]", above=0, most=1),
+    }  # fmt: skip
+
+    def __init__(self, slab: Any = None, *, max_levels: int = 24, min_share: float = 0.03) -> None:
+        self.slab = slab
+        self.max_levels = max_levels
+        self.min_share = min_share
+
+    @property
+    def _slab(self) -> LocationScale:
+        return StudentT() if self.slab is None else self.slab
+
+    @property
+    def target(self) -> str:  # type: ignore[override]
+        return self._slab.target
+
+    @property
+    def is_mass(self) -> bool:  # type: ignore[override]
+        return self._slab.is_mass
+
+    def values(self, column: Any) -> tuple[np.ndarray, np.ndarray]:
+        """The atoms of a column, in its own units, and their shares of the cells."""
+        repeated, shares = column.repeated, column.shares
+        if column.n_distinct <= min(self.max_levels, column.weight / ROWS_PER_LEVEL):
+            return repeated, shares
+        is_atom = (shares >= self.min_share) & (column.prominence >= MIN_PROMINENCE)
+        return repeated[is_atom], shares[is_atom]
+
+    def check(self, column: Any) -> None:
+        if not len(self.values(column)[0]):
+            raise ValueError(
+                f"{self!r} finds no value in column {column.name!r} that stands out and makes up "
+                f"min_share={self.min_share} of the cells. Lower min_share, or choose "
+                f"likelihood={self._slab!r}."
+            )
+
+    def n_outputs(self, column: Any) -> int:
+        return self._slab.n_outputs(column) + len(self.values(column)[0])
+
+    def n_constants(self, column: Any) -> int:
+        return self._slab.n_constants(column)
+
+    def grid(self, column: Any) -> np.ndarray:
+        """Scaled positions of the atoms, and the logarithm of the width of their cells."""
+        values, _ = self.values(column)
+        positions = column.map.forward(values)
+        if self.is_mass:
+            return np.stack([positions, np.zeros(len(values))])
+        cell = 1.0 if column.kind == "integer" else column.resolution
+        width = np.exp(np.log(cell) + column.map.log_derivative(values))
+        return np.stack([positions, np.log(np.maximum(width, MIN_WIDTH))])
+
+    def log_prob(self, x: Tensor, outputs: Tensor, columns: Any) -> Tensor:
+        slab, log_shares = self._split(outputs, columns)
+        log_slab = log_shares[..., 0] + self._slab.log_prob(x, slab, columns)
+        positions, log_width = columns.grid.unbind(1)
+        if self.target == "interval":
+            lower, width = x.unsqueeze(-2).unbind(-1)
+            is_atom = (positions > lower) & (positions < lower + width)
+        else:
+            is_atom = (x.unsqueeze(-1) - positions).abs() < 0.5 * log_width.exp()
+        is_any, which = is_atom.any(-1), is_atom.int().argmax(-1)
+        chosen = (which + 1).expand(log_slab.shape).unsqueeze(-1)
+        log_atom = log_shares.gather(-1, chosen).squeeze(-1)
+        log_atom = log_atom - log_width[torch.arange(len(log_width)), which]
+        return torch.where(is_any, torch.logaddexp(log_slab, log_atom), log_slab)
+
+    def _split(self, outputs: Tensor, columns: Any) -> tuple[Tensor, Tensor]:
+        """The slab's outputs, and the log-shares of the slab and of each atom."""
+        n = self._slab.n_outputs(None)
+        logits = outputs[..., n:]
+        if columns.level_mask is not None:
+            logits = logits.masked_fill(~columns.level_mask[:, n:], -torch.inf)
+        logits = torch.cat([torch.zeros_like(logits[..., :1]), logits], dim=-1)
+        return outputs[..., :n], torch.log_softmax(logits, dim=-1)
+
+    def sample(self, outputs: Tensor, columns: Any, generator: torch.Generator) -> Tensor:
+        slab, log_shares = self._split(outputs, columns)
+        which = draw_level(log_shares, generator)
+        smooth = self._slab.sample(slab, columns, generator)
+        return torch.where(which == 0, smooth, self._position(which, columns))
+
+    def _position(self, which: Tensor, columns: Any) -> Tensor:
+        """Scaled values of the atoms of the given numbers, counted from 1."""
+        return columns.grid[torch.arange(len(columns.grid)), 0, (which - 1).clamp(min=0)]
+
+    def point(self, outputs: Tensor, columns: Any) -> Tensor:
+        """The mean; where atoms are the rule, the atom nearest to it."""
+        slab, log_shares = self._split(outputs, columns)
+        shares, positions = log_shares.exp(), columns.grid[:, 0]
+        finite = torch.where(torch.isfinite(positions), positions, 0.0)
+        mean = shares[..., 0] * self._slab.point(slab, columns) + (shares[..., 1:] * finite).sum(-1)
+        distance = (mean.unsqueeze(-1) - positions).abs()
+        nearest = self._position(distance.argmin(-1) + 1, columns)
+        return torch.where(shares[..., 0] > 0.5, mean, nearest)
+
+    def start(self, column: Any, noise: float) -> tuple[np.ndarray, np.ndarray]:
+        bias, gain = self._slab.start(column, noise)
+        values, shares = self.values(column)
+        y = column.map.forward(values)
+        rest = max(1 - shares.sum(), 0.5 / column.weight)
+        middle = np.clip(-(shares @ y) / rest, -3, 3) if rest > 0.01 else 0.0
+        within = np.clip(1 - shares @ y**2 - rest * middle**2, 0, 1)
+        centers, every = np.append(middle, y), np.append(rest, shares)
+        log_shares, slope = discriminant(centers, every, noise, within)
+        n = self._slab.n_outputs(column)
+        bias = np.concatenate([bias[:n], log_shares[1:] - log_shares[0], bias[n:]])
+        gain = np.concatenate([gain[:n], (slope[1:] - slope[0])[:, None], gain[n:]])
+        return bias, gain
+
+    def start_noise(self, residual: np.ndarray) -> np.ndarray:
+        return self._slab.start_noise(residual)

@@ -1,0 +1,118 @@
+"""Counts: integers from zero on, as probability masses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ._base import Likelihood
+
+MIN_LOG_RATE, MAX_LOG_RATE = -12.0, 25.0
+
+
+class _Count(Likelihood):
+    """Families of counts whose mean is exp(o_j(z))."""
+
+    kinds = frozenset({"integer"})
+    target = "count"
+    is_mass = True
+
+    def check(self, column: Any) -> None:
+        least = column.minimum + column.origin
+        if least < 0:
+            raise ValueError(
+                f"{self!r} describes counts, which are not negative, but column "
+                f"{column.name!r} holds {least:g}. Choose likelihood='discretized_logistic'."
+            )
+
+    def n_outputs(self, column: Any) -> int:
+        return 1
+
+    def rate(self, outputs: Tensor) -> Tensor:
+        """The mean of each cell."""
+        return outputs[..., 0].clamp(MIN_LOG_RATE, MAX_LOG_RATE).exp()
+
+    def point(self, outputs: Tensor, columns: Any) -> Tensor:
+        return self.rate(outputs)
+
+    def start(self, column: Any, noise: float) -> tuple[np.ndarray, np.ndarray]:
+        # d log rate / dy at the mean, for a log-normal rate that has the mean and variance seen
+        counts = column.quantiles + float(column.origin)
+        mean = max(counts.mean(), 1e-3)
+        variance = np.log1p(counts.var() / mean**2)
+        n = self.n_outputs(column) + self.n_constants(column)
+        bias, gain = np.zeros(n), np.zeros((n, 1))
+        bias[0] = np.log(mean) - variance * max(1 - noise**2, 0) / 2
+        gain[0] = np.sqrt(variance)
+        return bias, gain
+
+
+class Poisson(_Count):
+    r"""Poisson counts, :math:`P(x_j = k|z) = \lambda_j(z)^k e^{-\lambda_j(z)} / k!`.
+
+    References
+    ----------
+    Nazábal et al. (2020), Handling Incomplete Heterogeneous Data using VAEs, arXiv:1807.03653.
+
+    Examples
+    --------
+    >>> from skvae import Poisson, VAETransformer
+    >>> VAETransformer(likelihood={"visits": Poisson()})
+    VAETransformer(likelihood={'visits': Poisson()})
+    """
+
+    def log_prob(self, x: Tensor, outputs: Tensor, columns: Any) -> Tensor:
+        rate = self.rate(outputs)
+        return x * rate.log() - rate - torch.lgamma(x + 1)
+
+    def sample(self, outputs: Tensor, columns: Any, generator: torch.Generator) -> Tensor:
+        return torch.poisson(self.rate(outputs), generator=generator)
+
+
+class NegativeBinomial(_Count):
+    r"""Counts with more variance than Poisson's, :math:`\lambda + \lambda^2 / r`,
+
+    .. math:: P(x_j = k|z) = \frac{\Gamma(k + r_j)}{k!\,\Gamma(r_j)}
+        \Big(\frac{r_j}{r_j + \lambda_j(z)}\Big)^{r_j}
+        \Big(\frac{\lambda_j(z)}{r_j + \lambda_j(z)}\Big)^k,
+
+    with the mean :math:`\lambda_j(z)` and the dispersion :math:`r_j`, learned for each column.
+
+    References
+    ----------
+    Lopez et al. (2018), Deep generative modeling for single-cell transcriptomics, Nature Methods
+    15.
+
+    Examples
+    --------
+    >>> from skvae import NegativeBinomial, VAETransformer
+    >>> VAETransformer(likelihood={"visits": NegativeBinomial()})
+    VAETransformer(likelihood={'visits': NegativeBinomial()})
+    """
+
+    def n_constants(self, column: Any) -> int:
+        return 1
+
+    def dispersion(self, columns: Any) -> Tensor:
+        """r of each column, shape (n_columns,)."""
+        return 1e-3 + F.softplus(columns.constants[:, 0])
+
+    def log_prob(self, x: Tensor, outputs: Tensor, columns: Any) -> Tensor:
+        rate, r = self.rate(outputs), self.dispersion(columns)
+        log_choose = torch.lgamma(x + r) - torch.lgamma(r) - torch.lgamma(x + 1)
+        return log_choose - r * torch.log1p(rate / r) + x * (rate.log() - torch.log(r + rate))
+
+    def sample(self, outputs: Tensor, columns: Any, generator: torch.Generator) -> Tensor:
+        # Gamma-distributed rates make Poisson counts negative binomial.
+        rate, r = self.rate(outputs), self.dispersion(columns)
+        gamma = torch._standard_gamma(r.expand(rate.shape), generator)
+        return torch.poisson(rate / r * gamma, generator=generator)
+
+    def start(self, column: Any, noise: float) -> tuple[np.ndarray, np.ndarray]:
+        bias, gain = super().start(column, noise)
+        bias[1] = 5.0  # nearly Poisson: the variance that z leaves over is to be learned
+        return bias, gain

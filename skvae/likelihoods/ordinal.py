@@ -1,0 +1,96 @@
+"""A level on a scale."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from skvae._columns import MAX_INDICATORS, indicator_spread
+
+from ._base import Likelihood, uniform
+
+MIN_GAP = 1e-3
+
+
+class Ordinal(Likelihood):
+    r"""Ordered levels as cells of one line (the proportional odds model),
+
+    .. math:: P(x_j \le l | z) = s(\theta_{jl} - o_j(z)),
+
+    with :math:`s` the logistic function and learned thresholds
+    :math:`\theta_{j1} < \theta_{j2} < \dots` of each column. It needs one function of z a column
+    where :class:`Categorical` needs one a level.
+
+    References
+    ----------
+    McCullagh (1980), Regression Models for Ordinal Data.
+
+    Examples
+    --------
+    >>> from skvae import Ordinal, VAETransformer
+    >>> VAETransformer(likelihood={"grade": Ordinal()})
+    VAETransformer(likelihood={'grade': Ordinal()})
+    """
+
+    kinds = frozenset({"ordered"})
+    target = "code"
+    is_mass = True
+
+    def n_outputs(self, column: Any) -> int:
+        return 1
+
+    def n_constants(self, column: Any) -> int:
+        return int(column.n_codes) - 1
+
+    def thresholds(self, columns: Any) -> Tensor:
+        """θ of each column, shape (n_columns, n_levels − 1)."""
+        first, gaps = columns.constants[:, :1], columns.constants[:, 1:]
+        steps = torch.cat([first, MIN_GAP + F.softplus(gaps)], dim=-1)
+        return torch.cumsum(steps, dim=-1)
+
+    def log_prob(self, x: Tensor, outputs: Tensor, columns: Any) -> Tensor:
+        thresholds, location = self.thresholds(columns), outputs[..., 0]
+        edge = F.pad(thresholds, (1, 1), value=torch.inf)
+        index = torch.arange(len(edge))
+        lower, upper = edge[index, x], edge[index, x + 1]
+        # s(a) − s(b) = s(a) s(−b) (1 − e^(b−a)), and an outer level has one edge only
+        is_inner = torch.isfinite(lower) & torch.isfinite(upper)
+        gap = torch.where(is_inner, upper - lower, 1.0)
+        log_gap = torch.where(is_inner, torch.log(-torch.expm1(-gap)), 0.0)
+        below = torch.where(x == 0, 0.0, F.logsigmoid(location - _finite(lower)))
+        above = torch.where(torch.isfinite(upper), F.logsigmoid(_finite(upper) - location), 0.0)
+        return below + above + log_gap
+
+    def sample(self, outputs: Tensor, columns: Any, generator: torch.Generator) -> Tensor:
+        location = outputs[..., 0]
+        return self._level(location + torch.logit(uniform(location, generator)), columns)
+
+    def point(self, outputs: Tensor, columns: Any) -> Tensor:
+        """The median."""
+        return self._level(outputs[..., 0], columns)
+
+    def _level(self, position: Tensor, columns: Any) -> Tensor:
+        return (position.unsqueeze(-1) > self.thresholds(columns)).sum(-1)
+
+    def start(self, column: Any, noise: float) -> tuple[np.ndarray, np.ndarray]:
+        shares = np.maximum(column.frequencies, 1e-4)
+        cumulated = np.cumsum(shares / shares.sum())[:-1].clip(1e-6, 1 - 1e-6)
+        thresholds = np.log(cumulated / (1 - cumulated))
+        gaps = np.maximum(np.diff(thresholds) - MIN_GAP, 1e-3)
+        bias = np.concatenate([[0.0], thresholds[:1], gaps + np.log(-np.expm1(-gaps))])
+        if column.n_codes > MAX_INDICATORS:
+            return bias, np.zeros((len(bias), 0))
+        # The level as a number, centred; a feature is (1[l] − p_l) / d_l
+        rank = np.arange(column.n_codes) - shares @ np.arange(column.n_codes)
+        spread = max(np.sqrt(shares @ rank**2), 1e-3)
+        gain = np.zeros((len(bias), column.n_codes))
+        gain[0] = 1.8 * rank / spread * indicator_spread(column.frequencies)
+        return bias, gain
+
+
+def _finite(edge: Tensor) -> Tensor:
+    return torch.where(torch.isfinite(edge), edge, 0.0)

@@ -1,0 +1,22 @@
+"""Priors p(z): one file per family.
+
+A prior is a value; ``build`` makes the module that holds what is learned. To add one: write one
+file with one class and its module, put it into :data:`PRIORS`, and add a row to
+``tests/components.py``.
+"""
+
+from ._base import Prior, PriorModule
+from .aggregated import Aggregated
+from .flow import FlowPrior
+from .mixture import Mixture
+from .standard_normal import StandardNormal
+
+__all__ = ["Aggregated", "FlowPrior", "Mixture", "Prior", "PriorModule", "StandardNormal"]
+
+PRIORS: dict[str, type[Prior]] = {
+    "auto": StandardNormal,
+    "standard_normal": StandardNormal,
+    "mixture": Mixture,
+    "aggregated": Aggregated,
+    "flow": FlowPrior,
+}

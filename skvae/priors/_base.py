@@ -1,0 +1,51 @@
+"""The contract of a prior."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+from skvae._component import Component
+
+
+class PriorModule(nn.Module, ABC):
+    """p(z) with its learned parameters, if any.
+
+    Attributes
+    ----------
+    width : int
+        Numbers that ``log_prob`` needs at once for one z; chunks of rows are cut by it.
+    """
+
+    width: int = 1
+
+    @abstractmethod
+    def log_prob(self, z: Tensor) -> Tensor:
+        """log p(z) for z of shape (..., n_components)."""
+
+    @abstractmethod
+    def sample(self, n_samples: int, generator: torch.Generator) -> Tensor:
+        """Draws of shape (n_samples, n_components)."""
+
+    def kl(self, mean: Tensor, log_var: Tensor) -> Tensor | None:
+        """KL(N(mean, exp(log_var)) ‖ p) where it has a closed form, else None.
+
+        Shape (n_rows, n_components): one number a dimension.
+        """
+        return None
+
+    def start(self, mean: Tensor, log_var: Tensor, generator: torch.Generator) -> None:
+        """Look at the posteriors of the untrained model, N(mean, exp(log_var)) a row."""
+
+    def finish(self, mean: Tensor, log_var: Tensor, generator: torch.Generator) -> None:
+        """Look at the posteriors of the trained model."""
+
+
+class Prior(ABC, Component):
+    """A family of priors."""
+
+    @abstractmethod
+    def build(self, n_components: int, generator: torch.Generator) -> PriorModule:
+        """The module for a latent space of `n_components` dimensions."""

@@ -1,0 +1,82 @@
+"""A normalising flow as prior, on zuko's transforms."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from skvae._validation import an_int, layers
+from skvae._zuko import spline_flow
+
+from ._base import Prior, PriorModule
+from .standard_normal import LOG_2PI
+
+
+class FlowPrior(Prior):
+    r"""Neural spline flow, learned with the model,
+
+    .. math:: p(z) = N(f(z); 0, I)\, |\det \partial f / \partial z|,
+
+    with f autoregressive rational-quadratic splines. It starts as the identity, so p(z) starts as
+    the standard normal.
+
+    Parameters
+    ----------
+    n_transforms : int, default=2
+        Splines in a row, each with the order of the dimensions reversed.
+    hidden_layer_sizes : tuple of int, default=(64, 64)
+        Hidden layers of the nets that give the splines.
+    n_bins : int, default=8
+        Bins of a spline.
+
+    References
+    ----------
+    Durkan et al. (2019), Neural Spline Flows, arXiv:1906.04032. Chen et al. (2017), Variational
+    Lossy Autoencoder, arXiv:1611.02731 (a flow as the prior).
+
+    Examples
+    --------
+    >>> from skvae.priors import FlowPrior
+    >>> FlowPrior(n_transforms=3)
+    FlowPrior(n_transforms=3)
+    """
+
+    parameter_constraints: ClassVar = {
+        "n_transforms": an_int(1),
+        "hidden_layer_sizes": layers(),
+        "n_bins": an_int(2),
+    }
+
+    def __init__(
+        self,
+        n_transforms: int = 2,
+        *,
+        hidden_layer_sizes: Any = (64, 64),
+        n_bins: int = 8,
+    ) -> None:
+        self.n_transforms = n_transforms
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.n_bins = n_bins
+
+    def build(self, n_components: int, generator: torch.Generator) -> PriorModule:
+        sizes = self.hidden_layer_sizes
+        sizes = (sizes,) if isinstance(sizes, int) else tuple(sizes)
+        flow = spline_flow(n_components, self.n_transforms, sizes, self.n_bins, generator)
+        return _FlowModule(flow, n_components, 3 * self.n_bins * n_components + sum(sizes))
+
+
+class _FlowModule(PriorModule):
+    def __init__(self, transform: torch.nn.Module, n_components: int, width: int) -> None:
+        super().__init__()
+        self.transform, self.n_components, self.width = transform, n_components, width
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        u, log_determinant = self.transform().call_and_ladj(z)
+        return log_determinant - 0.5 * (u.square() + LOG_2PI).sum(-1)
+
+    def sample(self, n_samples: int, generator: torch.Generator) -> Tensor:
+        dtype = next(self.parameters()).dtype
+        noise = torch.randn((n_samples, self.n_components), generator=generator, dtype=dtype)
+        return self.transform().inv(noise)

@@ -1,0 +1,118 @@
+"""A learned mixture of Gaussians."""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar
+
+import numpy as np
+import torch
+from sklearn.cluster import KMeans
+from torch import Tensor, nn
+
+from skvae._validation import an_int
+
+from ._base import Prior, PriorModule
+
+LOG_2PI = math.log(2 * math.pi)
+MIN_LOG_VAR, MAX_LOG_VAR = -10.0, 5.0
+ROWS_PER_COMPONENT = 20
+MAX_START_ROWS = 5000
+PIECE = 2**19  # numbers in a tensor of z × components: larger ones leave the cache
+
+
+class Mixture(Prior):
+    r"""Mixture of M diagonal Gaussians, learned with the model,
+
+    .. math:: p(z) = \sum_{m=1}^M \pi_m\, N(z; \mu_m, \mathrm{diag}\,\sigma_m^2).
+
+    It starts from k-means on the encodings of the untrained model: each component has the mean of
+    its cluster, and the variance of the posteriors in it.
+
+    Parameters
+    ----------
+    n_components : int, default=50
+        M; on small tables at most one for every 20 rows.
+
+    References
+    ----------
+    Dilokthanakul et al. (2016), Deep Unsupervised Clustering with Gaussian Mixture Variational
+    Autoencoders, arXiv:1611.02648. Tomczak & Welling (2018), VAE with a VampPrior,
+    arXiv:1705.07120.
+
+    Examples
+    --------
+    >>> from skvae.priors import Mixture
+    >>> Mixture(n_components=10)
+    Mixture(n_components=10)
+    """
+
+    parameter_constraints: ClassVar = {"n_components": an_int(1)}
+
+    def __init__(self, n_components: int = 50) -> None:
+        self.n_components = n_components
+
+    def build(self, n_components: int, generator: torch.Generator) -> PriorModule:
+        return _MixtureModule(self.n_components, n_components)
+
+
+class _MixtureModule(PriorModule):
+    def __init__(self, n_clusters: int, n_components: int) -> None:
+        super().__init__()
+        self.n_clusters = n_clusters
+        self.logits = nn.Parameter(torch.zeros(n_clusters))
+        self.mean = nn.Parameter(torch.zeros(n_clusters, n_components))
+        self.log_var = nn.Parameter(torch.zeros(n_clusters, n_components))
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        log_var = self.log_var.clamp(MIN_LOG_VAR, MAX_LOG_VAR)
+        return log_mixture(z, torch.log_softmax(self.logits, 0), self.mean, log_var)
+
+    def sample(self, n_samples: int, generator: torch.Generator) -> Tensor:
+        shares = torch.softmax(self.logits, 0)
+        m = torch.multinomial(shares, n_samples, replacement=True, generator=generator)
+        noise = torch.randn(
+            (n_samples, self.mean.shape[1]), generator=generator, dtype=shares.dtype
+        )
+        scale = (0.5 * self.log_var.clamp(MIN_LOG_VAR, MAX_LOG_VAR)).exp()
+        return self.mean[m] + scale[m] * noise
+
+    @torch.no_grad()
+    def start(self, mean: Tensor, log_var: Tensor, generator: torch.Generator) -> None:
+        mean, log_var = mean[:MAX_START_ROWS].cpu(), log_var[:MAX_START_ROWS].cpu()
+        n_clusters = len(np.unique(mean.numpy(), axis=0))
+        n_clusters = max(1, min(self.n_clusters, n_clusters, len(mean) // ROWS_PER_COMPONENT))
+        means = KMeans(n_clusters, n_init=1, random_state=generator.initial_seed() % 2**32)
+        label = torch.from_numpy(means.fit(mean.double().numpy()).labels_).long()
+        one_hot = nn.functional.one_hot(label, n_clusters).to(mean.dtype)
+        count = one_hot.sum(0)
+        center = (one_hot.T @ mean) / count[:, None]
+        second = (one_hot.T @ (mean.square() + log_var.exp())) / count[:, None]
+        self.logits = nn.Parameter(count.log())
+        self.mean = nn.Parameter(center)
+        self.log_var = nn.Parameter((second - center.square()).clamp(min=1e-6).log())
+
+
+def log_normals(z: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:
+    """log N(z; μ_m, diag σ_m²) for z of shape (n, k) and M Gaussians, as one product: (n, M)."""
+    constant, weight = _as_product(mean, log_var)
+    return torch.addmm(constant, torch.cat([z, z.square()], dim=-1), weight)
+
+
+def log_mixture(z: Tensor, log_shares: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:
+    """log Σ_m π_m N(z; μ_m, diag σ_m²) for z of shape (..., k), in pieces that fit the cache."""
+    constant, weight = _as_product(mean, log_var)
+    constant = constant + log_shares
+    flat = z.reshape(-1, z.shape[-1])
+    pieces = [
+        torch.logsumexp(torch.addmm(constant, torch.cat([p, p.square()], -1), weight), dim=-1)
+        for p in flat.split(max(16, PIECE // len(mean)))
+    ]
+    return torch.cat(pieces).view(z.shape[:-1])
+
+
+def _as_product(mean: Tensor, log_var: Tensor) -> tuple[Tensor, Tensor]:
+    """log N = constant + (z, z²) · weight."""
+    precision = torch.exp(-log_var)
+    constant = -0.5 * (mean.square() * precision + log_var + LOG_2PI).sum(-1)
+    return constant, torch.cat([mean * precision, -0.5 * precision], dim=-1).T

@@ -1,0 +1,52 @@
+"""The textbook prior."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from ._base import Prior, PriorModule
+
+LOG_2PI = math.log(2 * math.pi)
+
+
+class StandardNormal(Prior):
+    r"""The textbook prior, :math:`p(z) = N(0, I)`.
+
+    Its divergence from a diagonal Gaussian posterior is
+
+    .. math:: KL = \tfrac12 \sum_i (\mu_i^2 + \sigma_i^2 - \log\sigma_i^2 - 1).
+
+    References
+    ----------
+    Kingma & Welling (2014), Auto-Encoding Variational Bayes, arXiv:1312.6114, appendix B.
+
+    Examples
+    --------
+    >>> from skvae.priors import StandardNormal
+    >>> StandardNormal()
+    StandardNormal()
+    """
+
+    def build(self, n_components: int, generator: torch.Generator) -> PriorModule:
+        return _StandardNormalModule(n_components)
+
+
+class _StandardNormalModule(PriorModule):
+    origin: Tensor
+
+    def __init__(self, n_components: int) -> None:
+        super().__init__()
+        self.register_buffer("origin", torch.zeros(n_components))
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        return -0.5 * (z.square() + LOG_2PI).sum(-1)
+
+    def sample(self, n_samples: int, generator: torch.Generator) -> Tensor:
+        shape = (n_samples, len(self.origin))
+        return torch.randn(shape, generator=generator, dtype=self.origin.dtype)
+
+    def kl(self, mean: Tensor, log_var: Tensor) -> Tensor:
+        return 0.5 * (mean.square() + log_var.exp() - log_var - 1)

@@ -1,0 +1,163 @@
+"""Each prior is a density over codes: it has mass one, its draws follow it, it learns its shape."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from components import PRIORS
+from torch.distributions import Distribution
+
+from skvae import Aggregated, FlowPrior, Mixture, StandardNormal, VAETransformer
+from skvae._zuko import spline_flow
+
+ids = [repr(prior) for prior in PRIORS]
+
+
+def two_moons(n, seed=0, noise=0.08):
+    rng = np.random.default_rng(seed)
+    t = rng.uniform(0, np.pi, size=n)
+    upper = rng.random(n) < 0.5
+    X = np.column_stack([np.where(upper, np.cos(t), 1 - np.cos(t)),
+                         np.where(upper, np.sin(t), 0.5 - np.sin(t))])  # fmt: skip
+    return X + noise * rng.normal(size=X.shape)
+
+
+def posteriors(n=400, seed=0):
+    """Codes in two clusters, as the posteriors of rows."""
+    generator = torch.Generator().manual_seed(seed)
+    mean = torch.randn(n, 2, generator=generator) * torch.tensor([0.4, 0.2])
+    mean[: n // 3] += torch.tensor([1.5, -1.0])
+    return mean, torch.full((n, 2), -3.0), generator
+
+
+def built(prior, stage):
+    mean, log_var, generator = posteriors()
+    module = prior.build(2, generator)
+    if stage != "built":
+        module.start(mean, log_var, generator)
+        for parameter in module.parameters():  # as after some training
+            parameter.data += 0.1 * torch.randn(parameter.shape, generator=generator)
+    if stage == "finished":
+        module.finish(mean, log_var, generator)
+    return module.double().requires_grad_(False)
+
+
+@pytest.mark.parametrize("stage", ["built", "started", "finished"])
+@pytest.mark.parametrize("prior", PRIORS, ids=ids)
+def test_mass_is_one_and_draws_follow(prior, stage):
+    module = built(prior, stage)
+    axis = torch.linspace(-9, 9, 721, dtype=torch.float64)
+    grid = torch.cartesian_prod(axis, axis)
+    log_prob = module.log_prob(grid)
+    mass = log_prob.exp() * float(axis[1] - axis[0]) ** 2
+    assert float(mass.sum()) == pytest.approx(1, abs=1e-3)
+    draws = module.sample(40_000, torch.Generator().manual_seed(1))
+    assert draws.shape == (40_000, 2)
+    # entropy and moments of the draws are those of the density
+    own = module.log_prob(draws)
+    error = 4 * float(own.std()) / 200
+    assert float(own.mean()) == pytest.approx(float((mass * log_prob).sum()), abs=error)
+    mean = mass @ grid
+    torch.testing.assert_close(draws.mean(0), mean, atol=0.04, rtol=0)
+    spread = (mass @ (grid - mean).square()).sqrt()
+    torch.testing.assert_close(draws.std(0), spread, atol=0.04, rtol=0)
+
+
+@pytest.mark.parametrize("prior", PRIORS, ids=ids)
+def test_closed_form_kl_is_the_monte_carlo_kl(prior):
+    module = built(prior, "started")
+    mean, log_var = torch.tensor([[0.3, -1.2]]).double(), torch.tensor([[-2.0, 0.5]]).double()
+    kl = module.kl(mean, log_var)
+    if kl is None:
+        assert not isinstance(prior, StandardNormal)
+        return
+    noise = torch.randn(100_000, 2, generator=torch.Generator().manual_seed(0)).double()
+    z = mean + (0.5 * log_var).exp() * noise
+    log_qz = -0.5 * (noise.square() + log_var + np.log(2 * np.pi)).sum(-1)
+    difference = log_qz - module.log_prob(z)
+    error = float(difference.std()) / np.sqrt(len(difference))
+    assert abs(float(difference.mean() - kl.sum())) < 3 * error
+
+
+def test_mixture_starts_at_the_clusters():
+    mean, log_var, generator = posteriors()
+    module = Mixture(n_components=2).build(2, generator)
+    module.start(mean, log_var, generator)
+    shares = torch.softmax(module.logits, 0).sort().values
+    torch.testing.assert_close(shares, torch.tensor([1 / 3, 2 / 3]), atol=0.02, rtol=0)
+    assert module.log_prob(mean).mean() > StandardNormal().build(2, generator).log_prob(mean).mean()
+
+
+def test_mixture_is_small_on_a_small_table():
+    mean, log_var, generator = posteriors(n=50)
+    module = Mixture(n_components=50).build(2, generator)
+    module.start(mean, log_var, generator)
+    assert len(module.mean) == 2
+
+
+def test_aggregated_posterior_vouches_for_new_codes():
+    """Bandwidths by leave-one-out: as good on fresh codes as it believes, and the bias is told."""
+    mean, log_var, generator = posteriors(n=1000)
+    module = Aggregated(n_exemplars=1000).build(2, generator)
+    module.start(mean, log_var, generator)
+    module.finish(mean, log_var, generator)
+    assert (module.bandwidth > 0.01).all()
+    assert (module.bandwidth < 0.5).all()
+    assert torch.sigmoid(module.guard_logit) < 0.1
+    fresh, _, _ = posteriors(n=4000, seed=1)
+    fresh = fresh + np.exp(-1.5) * torch.randn(fresh.shape, generator=generator)
+    used = mean + np.exp(-1.5) * torch.randn(mean.shape, generator=generator)
+    gap = float(module.log_prob(used).mean() - module.log_prob(fresh).mean())
+    assert 0 < module.exemplar_bias < 0.2
+    assert module.exemplar_bias == pytest.approx(gap, abs=0.08)
+
+
+def test_flow_starts_as_the_standard_normal():
+    generator = torch.Generator().manual_seed(0)
+    z = 2 * torch.randn(100, 3, generator=generator)
+    flow = FlowPrior().build(3, generator)
+    expected = StandardNormal().build(3, generator).log_prob(z)
+    torch.testing.assert_close(flow.log_prob(z), expected, atol=1e-4, rtol=0)
+
+
+def test_flows_leave_no_trace():
+    """Neither in torch's random stream nor in torch.distributions; and the seed decides."""
+    before, validates = torch.get_rng_state(), Distribution._validate_args
+    flows = [spline_flow(3, 2, (8,), 4, torch.Generator().manual_seed(s)) for s in (0, 0, 1)]
+    assert torch.equal(before, torch.get_rng_state())
+    assert Distribution._validate_args == validates
+    first, again, other = (torch.cat([p.flatten() for p in f.parameters()]) for f in flows)
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+@pytest.mark.parametrize("prior", ["mixture", "aggregated", "flow"])
+def test_richer_priors_hold_two_moons(prior):
+    """Higher density on new rows, and draws that stay on the moons."""
+    X, new = two_moons(1000), two_moons(1000, seed=1)
+    params = {"n_components": 2, "hidden_layer_sizes": (64,), "random_state": 0}
+    rich = VAETransformer(prior=prior, **params).fit(X)
+    plain = VAETransformer(prior="standard_normal", **params).fit(X)
+    assert rich.score(new) > plain.score(new) + 0.1
+    np.testing.assert_allclose(rich.sample(4000, 0).std(0), X.std(0), rtol=0.1)
+    off = [np.quantile(_distance(v.sample(1000, 0), X), 0.95) for v in (rich, plain)]
+    assert off[0] < off[1]
+
+
+def _distance(A, B):
+    """From each row of A to the nearest of B."""
+    return np.sqrt(((A[:, None] - B[None]) ** 2).sum(-1)).min(1)
+
+
+def test_a_guard_is_a_broad_prior():
+    with pytest.raises(ValueError, match="'guard' parameter of Aggregated"):
+        VAETransformer(prior=Aggregated(guard=Aggregated())).fit(two_moons(50))
+
+
+def test_exemplars_are_codes_not_rows():
+    """A fitted model holds nothing of the size of the table but codes."""
+    X = two_moons(200)
+    vae = VAETransformer(1, prior="aggregated", max_iter=2, random_state=0).fit(X)
+    tall = [t.shape for t in vae.model_.state_dict().values() if t.ndim and len(t) >= 100]
+    assert all(shape[-1] in (1, 128) or shape[0] in (128, 129, 130) for shape in tall), tall
