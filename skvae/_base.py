@@ -109,7 +109,7 @@ class BaseVAE(DensityMixin, CallbackSupportMixin, BaseEstimator):
         random_state=None,
         device="cpu",
         n_importance_samples=64,
-        n_refinement_steps=20,
+        n_refinement_steps=10,
     ):
         self.n_components = n_components
         self.latent = latent
@@ -241,7 +241,7 @@ class BaseVAE(DensityMixin, CallbackSupportMixin, BaseEstimator):
         split = split_rows(weights, fraction, generator)
 
         if keep:
-            model = copy.deepcopy(self.model_).float().requires_grad_(True)
+            model = copy.deepcopy(self.model_).float().requires_grad_(True).train()
         else:
             fitted.update(self._describe(schema, components))
             model = self._start(fitted, data, split, generator)

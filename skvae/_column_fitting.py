@@ -76,8 +76,11 @@ def _fit_numeric(
         if kind == "integer" and values.dtype.kind in "iu":
             origin = int(values[0])
             values = (values - values[0]).astype(np.uint64)
-        values = values.astype(np.float64)
-        resolution = float(np.diff(values).min())
+        exact, values = values[-1], values.astype(np.float64)
+        if int(values[-1]) > int(exact):  # rounded up: no draw may
+            values[-1] = np.nextafter(values[-1], 0)
+        gaps = np.diff(values)
+        resolution = float(gaps[gaps > 0].min())
         decimals = _decimals(values, single) if kind == "continuous" else 0
         step = _step(values, decimals)
     frequent = np.sort(np.argsort(-counts, kind="stable")[:MAX_REPEATED])

@@ -213,8 +213,10 @@ class NumericColumn(Column):
             steps = np.round(x * (TICKS_PER_DAY[self.unit] / self.step)).astype(np.uint64)
             return self.cells((steps * np.uint64(self.step)).view(np.int64) + self.origin)
         if self.origin:
-            whole = np.uint64 if self.origin > 0 else np.int64
-            return self.cells(x.astype(whole) + whole(self.origin))
+            offset = x.astype(np.uint64)  # a span may exceed int64
+            if self.origin > 0:
+                return self.cells(offset + np.uint64(self.origin))
+            return self.cells(offset.view(np.int64) + np.int64(self.origin))
         return self.cells(x)
 
     def _snapped(self, x: np.ndarray) -> np.ndarray:

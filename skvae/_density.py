@@ -70,9 +70,10 @@ class DensityMixin:
             (ess < 2 of at least 16 draws).
         """
         check_parameters(self)
+        rows = self._rows(X)
         result = log_density(
             self.model_,
-            self._rows(X),
+            rows,
             self.n_importance_samples,
             N_SCRAMBLINGS if return_std else 1,
             self.n_refinement_steps,
@@ -89,7 +90,7 @@ class DensityMixin:
     def _warn_of(self, ess: np.ndarray) -> None:
         n_weak = int((ess < WEAK).sum())
         if n_weak > max(1, MANY_WEAK * len(ess)):
-            more = "" if self.n_refinement_steps else ", or set n_refinement_steps=20"
+            more = "" if self.n_refinement_steps else ", or set n_refinement_steps=10"
             warnings.warn(
                 f"The scores of {n_weak} of {len(ess)} rows rest on one or two of "
                 f"{self.n_importance_samples} draws and are likely too low. Raise "

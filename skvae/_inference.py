@@ -26,7 +26,7 @@ from ._schema import Rows
 
 N_SCRAMBLINGS = 8
 REFINE_BELOW = 4.0  # effective draws under which the posterior of a row is refined
-REFINE_DRAWS, REFINE_RATE = 16, 0.1
+REFINE_DRAWS, REFINE_RATE, REFINE_SCRAMBLING = 8, 0.2, 1_000_000
 
 
 @dataclass
@@ -68,7 +68,7 @@ def log_density(
         weak = torch.nonzero(ess < min(REFINE_BELOW, n_samples)).squeeze(1)
         if n_refinement_steps and len(weak):
             some = chunk.take(weak)
-            affine = _refined(model, some, nets[0], n_refinement_steps)
+            affine = _refined(model, some, n_refinement_steps)
             score[:, weak], ess[weak] = _estimate(model, some, nets, affine)
         if chunk.missing is not None:  # log p of no cell at all is 0
             score = score.masked_fill(chunk.missing.all(1), 0.0)
@@ -110,17 +110,18 @@ def _log_weights(model: VAE, rows: Rows, noise: Tensor, affine: Affine | None) -
 
 
 @torch.enable_grad()
-def _refined(model: VAE, rows: Rows, noise: Tensor, n_steps: int) -> Affine:
+def _refined(model: VAE, rows: Rows, n_steps: int) -> Affine:
     """The affine map of the base noise that some steps of ascent on each row's ELBO find.
 
+    The draws are others than those that score: a proposal that knew its draws could flatter them.
     It works for every latent family, since each is a map of base noise (Cremer, Li & Duvenaud
     2018, arXiv:1801.03558, on what the encoder leaves to gain).
     """
-    shift = torch.zeros(len(rows), noise.shape[-1], dtype=noise.dtype, requires_grad=True)
+    few = quasi_normal(REFINE_DRAWS, model.latent.n_noise, REFINE_SCRAMBLING)
+    shift = torch.zeros(len(rows), few.shape[-1], dtype=few.dtype, requires_grad=True)
     log_scale = torch.zeros_like(shift, requires_grad=True)
     # A large eps, so that rounding in a flat direction is not blown up to a step.
     optimizer = torch.optim.Adam([shift, log_scale], lr=REFINE_RATE, eps=1e-3)
-    few = noise[:REFINE_DRAWS]
     for _ in range(n_steps):
         elbo = _log_weights(model, rows, few, (shift, log_scale)).mean(0)
         optimizer.zero_grad()

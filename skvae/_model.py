@@ -205,6 +205,6 @@ def build(
 
 def finished(model: VAE) -> VAE:
     """The model as it answers: on the CPU, in float64, without gradients."""
-    model = copy.deepcopy(model).cpu().double().requires_grad_(False)
+    model = copy.deepcopy(model).cpu().double().requires_grad_(False).eval()
     model.zero_grad(set_to_none=True)
     return model

@@ -37,7 +37,8 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
         Family of the posterior q(z | x), a name or an object such as ``Gaussian()``.
     prior : str or Prior, default="auto"
         Family of p(z): "standard_normal", "mixture", "aggregated", "flow", or an object such as
-        ``Mixture(n_components=20)``. "auto": PRIOR_TEXT
+        ``Mixture(n_components=20)``. "auto": the aggregated
+        posterior, ``Aggregated()``.
     likelihood : "auto", str, Likelihood or dict, default="auto"
         Family of p(x_j | z): "normal", "student_t", "log_normal", "normal_mixture", "binned",
         "atoms" (numbers), "discretized_logistic", "poisson", "negative_binomial" (integers),
@@ -106,7 +107,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
     n_importance_samples : int, default=64
         Draws of z for each row in ``score_samples``: the work grows with it, and the bound
         tightens. 8 may do for model selection on a large table.
-    n_refinement_steps : int, default=20
+    n_refinement_steps : int, default=10
         Gradient steps by which ``score_samples`` refines the posterior of a row whose draws are
         worth less than four from the true one (see `return_ess`). 0: trust the encoder.
 

@@ -35,6 +35,7 @@ class DrawnFrom(TorchFunctionMode):
         torch.Tensor.normal_,
         torch.nn.init.uniform_,
         torch.nn.init.normal_,
+        torch.nn.init.kaiming_uniform_,
     )
 
     def __init__(self, generator: torch.Generator) -> None:

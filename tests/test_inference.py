@@ -11,10 +11,6 @@ from skvae import VAETransformer
 from skvae._inference import quasi_normal
 
 
-# 34 columns of every dtype and 120 rows: many a row's draws are not to be trusted, and it says so
-pytestmark = pytest.mark.filterwarnings("ignore::skvae.ImportanceWarning")
-
-
 @pytest.fixture(scope="module")
 def table():
     return with_holes(pandas_frame(120))

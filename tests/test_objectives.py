@@ -22,7 +22,7 @@ def X():
 def vae(X):
     """A model whose encoder is a little off, so that gradients are not zero."""
     vae = VAETransformer(2, hidden_layer_sizes=(8,), likelihood="normal", max_iter=3,
-                         random_state=0).fit(X)  # fmt: skip
+                         prior="standard_normal", random_state=0).fit(X)  # fmt: skip
     vae.model_.latent.head.bias += 0.2
     return vae
 
@@ -89,8 +89,8 @@ def test_doubly_reparameterised_gradient_is_unbiased_and_quieter(vae, X):
 def test_free_bits_keep_dimensions_awake():
     """On noise the KL of every dimension falls to zero, but for what it has for free."""
     X = np.random.default_rng(0).normal(size=(600, 6))
-    params = {"n_components": 3, "likelihood": Normal(1.0), "random_state": 0, "max_iter": 60,
-              "early_stopping": False}  # fmt: skip
+    params = {"n_components": 3, "likelihood": Normal(1.0), "prior": "standard_normal",
+              "random_state": 0, "max_iter": 60, "early_stopping": False}  # fmt: skip
 
     def kl(objective):
         vae = VAETransformer(objective=objective, **params).fit(X)

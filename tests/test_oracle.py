@@ -24,7 +24,7 @@ def X():
 
 
 def linear(scale, **params):
-    params = {"n_importance_samples": 512, **params}
+    params = {"n_importance_samples": 512, "prior": "standard_normal", **params}
     return VAETransformer(
         K, hidden_layer_sizes=(), likelihood=Normal(scale=scale), early_stopping=False,
         random_state=0, **params,
@@ -94,7 +94,7 @@ def test_closed_form_start_is_exact_before_any_training(X):
 def test_nonlinear_model_starts_at_probabilistic_pca(X):
     vae = VAETransformer(
         K, likelihood=Normal("shared"), max_iter=1, learning_rate_init=1e-12, random_state=0,
-        early_stopping=False, n_importance_samples=512,
+        early_stopping=False, n_importance_samples=512, prior="standard_normal",
     ).fit(X)  # fmt: skip
     assert vae.score(X) == pytest.approx(PCA(K).fit(X).score(X), abs=1e-4)
 

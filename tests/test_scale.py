@@ -30,3 +30,26 @@ def test_fifty_thousand_levels_fit_in_two_gigabytes():
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert float(run.stdout) < 2.0
+
+
+SCORING = """
+import resource
+import numpy as np
+from skvae import VAETransformer
+
+rng = np.random.default_rng(0)
+X = rng.normal(size=(100_000, 5)) @ rng.normal(size=(5, 30)) + rng.normal(size=(100_000, 30))
+vae = VAETransformer(max_iter=1, random_state=0, n_importance_samples=16).fit(X[:3000])
+vae.score_samples(X[:500])
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+assert np.isfinite(vae.score_samples(X)).all()
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1e6)
+"""
+
+
+def test_scoring_needs_little_memory():
+    """100 000 rows of 30 columns: the input is 24 MB, all else is cut into chunks."""
+    run = subprocess.run(
+        [sys.executable, "-c", SCORING], capture_output=True, text=True, check=True
+    )
+    assert float(run.stdout) < 0.4

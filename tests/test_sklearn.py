@@ -15,7 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils import get_tags
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from skvae import ELBO, Gaussian, Normal, StandardNormal, StudentT, VAETransformer
+from skvae import ELBO, Gaussian, Normal, Aggregated, StudentT, VAETransformer
 
 
 @parametrize_with_checks(
@@ -95,7 +95,7 @@ def test_names(table):
 
 
 def test_clone_and_repr():
-    vae = VAETransformer(3, latent=Gaussian(), prior=StandardNormal(), objective=ELBO(beta=2.0),
+    vae = VAETransformer(3, latent=Gaussian(), prior=Aggregated(), objective=ELBO(beta=2.0),
                          likelihood={"a": Normal(scale="shared")})  # fmt: skip
     copy = clone(vae)
     assert repr(copy) == repr(vae)
@@ -115,7 +115,7 @@ def test_components_are_left_as_they_were(table):
 def test_fitted_names_of_components(table):
     vae = quick().fit(table)
     assert isinstance(vae.latent_, Gaussian)
-    assert isinstance(vae.prior_, StandardNormal)
+    assert isinstance(vae.prior_, Aggregated)
     assert set(vae.likelihood_) == set(table.columns)
     assert isinstance(vae.likelihood_["float64"], StudentT)
     partly = quick(likelihood={"cents": "normal"}).fit(table)

@@ -14,7 +14,7 @@ from .standard_normal import StandardNormal
 __all__ = ["Aggregated", "FlowPrior", "Mixture", "Prior", "PriorModule", "StandardNormal"]
 
 PRIORS: dict[str, type[Prior]] = {
-    "auto": StandardNormal,
+    "auto": Aggregated,
     "standard_normal": StandardNormal,
     "mixture": Mixture,
     "aggregated": Aggregated,

@@ -14,8 +14,8 @@ from ._base import Prior, PriorModule
 from .mixture import log_mixture, log_normals
 from .standard_normal import StandardNormal
 
-N_STEPS = 60
-MAX_QUERIES = 1000
+N_STEPS = 40
+MAX_QUERIES = 500
 
 
 class Aggregated(Prior):
@@ -85,11 +85,12 @@ class _AggregatedModule(PriorModule):
             self.register_buffer(name, torch.zeros(0))
 
     @property
-    def is_finished(self) -> bool:
-        return len(self.mean) > 0
+    def has_exemplars(self) -> bool:
+        """Whether p(z) is the aggregated posterior: not while the nets are trained."""
+        return len(self.mean) > 0 and not self.training
 
     def log_prob(self, z: Tensor) -> Tensor:
-        if not self.is_finished:
+        if not self.has_exemplars:
             return self.guard.log_prob(z)
         share = z.new_tensor(-math.log(len(self.mean)))
         near = log_mixture(z, share, self.mean, self._log_var(self.bandwidth))
@@ -99,11 +100,11 @@ class _AggregatedModule(PriorModule):
         return (self.var + bandwidth.square()).log()
 
     def kl(self, mean: Tensor, log_var: Tensor) -> Tensor | None:
-        return None if self.is_finished else self.guard.kl(mean, log_var)
+        return None if self.has_exemplars else self.guard.kl(mean, log_var)
 
     def sample(self, n_samples: int, generator: torch.Generator) -> Tensor:
         broad = self.guard.sample(n_samples, generator)
-        if not self.is_finished:
+        if not self.has_exemplars:
             return broad
         m = torch.randint(len(self.mean), (n_samples,), generator=generator)
         noise = torch.randn(broad.shape, generator=generator, dtype=broad.dtype)
@@ -115,11 +116,11 @@ class _AggregatedModule(PriorModule):
         self.guard.start(mean, log_var, generator)
 
     def finish(self, mean: Tensor, log_var: Tensor, generator: torch.Generator) -> None:
-        chosen = torch.randperm(len(mean), generator=generator)[: self.n_exemplars]
-        if len(chosen) < 2:
+        order = torch.randperm(len(mean), generator=generator)[: self.n_exemplars]
+        if len(order) < 2:
             return
-        chosen = chosen.to(mean.device)
-        self.mean, self.var = mean[chosen], log_var[chosen].exp()
+        order = order.to(mean.device)
+        self.mean, self.var = mean[order], log_var[order].exp()
         noise = torch.randn(self.mean.shape, generator=generator).to(mean)
         z = (self.mean + self.var.sqrt() * noise)[:MAX_QUERIES]
         self._choose_bandwidth(z, self.mean.std(0))
@@ -132,7 +133,7 @@ class _AggregatedModule(PriorModule):
         silverman = len(self.mean) ** (-1 / (len(spread) + 4))
         log_bandwidth = nn.Parameter((silverman * spread.clamp(min=1e-3)).log())
         guard_logit = nn.Parameter(torch.tensor(-3.0).to(z))
-        optimizer = torch.optim.Adam([log_bandwidth, guard_logit], lr=0.1)
+        optimizer = torch.optim.Adam([log_bandwidth, guard_logit], lr=0.15)
         for _ in range(N_STEPS):
             each = log_normals(z, self.mean, self._log_var(log_bandwidth.exp()))
             others = torch.logsumexp(each.masked_fill(itself, -torch.inf), -1)
@@ -144,6 +145,7 @@ class _AggregatedModule(PriorModule):
         self.bandwidth = log_bandwidth.detach().exp()
         self.guard_logit = guard_logit.detach()
         with torch.no_grad():
+            self.eval()
             self.exemplar_bias = float((self.log_prob(z) - score).mean())
 
 

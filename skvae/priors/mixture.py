@@ -18,7 +18,7 @@ LOG_2PI = math.log(2 * math.pi)
 MIN_LOG_VAR, MAX_LOG_VAR = -10.0, 5.0
 ROWS_PER_COMPONENT = 20
 MAX_START_ROWS = 5000
-PIECE = 2**19  # numbers in a tensor of z × components: larger ones leave the cache
+PIECE = 2**16  # numbers in a tensor of z × components: larger ones leave the cache
 
 
 class Mixture(Prior):
