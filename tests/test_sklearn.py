@@ -15,7 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils import get_tags
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from skvae import ELBO, Gaussian, Normal, Aggregated, StudentT, VAETransformer
+from skvae import ELBO, Aggregated, Gaussian, Normal, StudentT, VAETransformer
 
 
 @parametrize_with_checks(
