@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -253,15 +254,17 @@ class BaseVAE(DensityMixin, CallbackSupportMixin, BaseEstimator):
                 print(f"[{type(self).__name__}] {describe(history, budget.n_steps)}")
             return callbacks.after_round()
 
+        noise = generator
         if device.type != "cpu":
-            generator = torch.Generator(device).manual_seed(generator.initial_seed())
+            noise = torch.Generator(device).manual_seed(generator.initial_seed())
         objective = components["objective"]
-        model, data, split = model.to(device), data.to(device), split.to(device)
+        there = model.to(device), data.to(device), split.to(device)
         state = getattr(self, "_optimizer_state", None) if keep and one_pass else None
-        result = train(model, data, split, objective, budget, generator, on_round, state)
+        result = train(*there, objective, budget, noise, on_round, state)
 
         seen = data.take(drawn(split.train, split.weights, generator))
-        model.prior.finish(*model.posteriors(seen), generator)
+        encodings = model.cpu().posteriors(seen)
+        model.prior.finish(*encodings, generator, goes_on=keep and one_pass)
 
         n_iter = max(1, math.ceil(result.n_steps / math.ceil(len(split.train) / self.batch_size)))
         fitted.update(
@@ -293,15 +296,17 @@ class BaseVAE(DensityMixin, CallbackSupportMixin, BaseEstimator):
 
     def _components(self) -> dict[str, Any]:
         owner = type(self).__name__
-        return {
-            "latent": resolve_component(
-                self.latent, latents.LATENTS, latents.Latent, "latent", owner
-            ),
-            "prior": resolve_component(self.prior, priors.PRIORS, priors.Prior, "prior", owner),
-            "objective": resolve_component(
-                self.objective, objectives.OBJECTIVES, objectives.Objective, "objective", owner
-            ),
+        families: dict[str, tuple[Mapping[str, type], type]] = {
+            "latent": (latents.LATENTS, latents.Latent),
+            "prior": (priors.PRIORS, priors.Prior),
+            "objective": (objectives.OBJECTIVES, objectives.Objective),
         }
+        components = {
+            name: resolve_component(getattr(self, name), registry, base, name, owner)
+            for name, (registry, base) in families.items()
+        }
+        components["latent"].check_prior(components["prior"])
+        return components
 
     def _schema(self, table: Table, weights: np.ndarray) -> Schema:
         owner = type(self).__name__

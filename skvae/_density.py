@@ -42,7 +42,9 @@ class DensityMixin:
         density that is put on integers by hand counts as its value at the integer. A row with
         holes gets log p(seen cells); a row without any seen cell gets 0. A level or a constant
         never seen in n seen cells scores −log(n + 1), or −log(C + 1) beside the pooled rare
-        levels, which stand for C cells.
+        levels, which stand for C cells. Rows that were fitted score somewhat higher than new ones,
+        as with any density; how much of it the aggregated prior adds is told by
+        ``model_.prior.exemplar_bias``.
 
         Parameters
         ----------

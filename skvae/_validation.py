@@ -204,7 +204,7 @@ def check_device(device: Any) -> torch.device:
 def check_nested(estimator: Any, params: Mapping[str, Any]) -> None:
     """Refuse ``component__parameter`` while the component is a name, and say what to pass."""
     examples = {"latent": "Gaussian()", "objective": "ELBO()", "likelihood": "Normal()",
-                "prior": "StandardNormal()"}  # fmt: skip
+                "prior": "Mixture()"}  # fmt: skip
     for key in params:
         name, _, inner = key.partition("__")
         value = params.get(name, getattr(estimator, name, None))

@@ -8,7 +8,7 @@ import torch
 from components import PRIORS
 from torch.distributions import Distribution
 
-from skvae import Aggregated, FlowPrior, Mixture, StandardNormal, VAETransformer
+from skvae import Aggregated, FlowPrior, Gaussian, Mixture, StandardNormal, VAETransformer
 from skvae._zuko import spline_flow
 
 ids = [repr(prior) for prior in PRIORS]
@@ -161,3 +161,25 @@ def test_exemplars_are_codes_not_rows():
     vae = VAETransformer(1, prior="aggregated", max_iter=2, random_state=0).fit(X)
     tall = [t.shape for t in vae.model_.state_dict().values() if t.ndim and len(t) >= 100]
     assert all(shape[-1] in (1, 128) or shape[0] in (128, 129, 130) for shape in tall), tall
+
+
+def test_partial_fit_gathers_exemplars():
+    X = two_moons(600)
+    vae = VAETransformer(2, prior=Aggregated(n_exemplars=250), random_state=0)
+    for i, part in enumerate(np.split(X, 6)):
+        vae.partial_fit(part)
+        assert len(vae.model_.prior.mean) == min(100 * (i + 1), 250)
+    assert vae.score(X) > VAETransformer(2, max_iter=1, learning_rate_init=1e-12).fit(X).score(X)
+
+
+def test_a_family_may_refuse_a_prior():
+    class Choosy(Gaussian):
+        def check_prior(self, prior):
+            if not isinstance(prior, StandardNormal):
+                raise ValueError(
+                    f"latent='choosy' goes with prior='standard_normal', not {prior!r}."
+                )
+
+    with pytest.raises(ValueError, match=r"goes with prior='standard_normal', not Mixture\(\)"):
+        VAETransformer(latent=Choosy(), prior="mixture").fit(two_moons(50))
+    VAETransformer(latent=Choosy(), prior="standard_normal", max_iter=1).fit(two_moons(50))

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from skvae._component import Component
-from skvae.priors import PriorModule
+from skvae.priors import Prior, PriorModule
 
 MOMENT_DRAWS = 64
 
@@ -100,6 +100,9 @@ class LatentModule(nn.Module, ABC):
 
 class Latent(ABC, Component):
     """A latent family: hyper-parameters only."""
+
+    def check_prior(self, prior: Prior) -> None:
+        """Raise a ValueError that says why the family cannot go with a prior."""
 
     @abstractmethod
     def build(self, n_components: int, n_hidden: int, generator: torch.Generator) -> LatentModule:

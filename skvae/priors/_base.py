@@ -39,8 +39,10 @@ class PriorModule(nn.Module, ABC):
     def start(self, mean: Tensor, log_var: Tensor, generator: torch.Generator) -> None:
         """Look at the posteriors of the untrained model, N(mean, exp(log_var)) a row."""
 
-    def finish(self, mean: Tensor, log_var: Tensor, generator: torch.Generator) -> None:
-        """Look at the posteriors of the trained model."""
+    def finish(
+        self, mean: Tensor, log_var: Tensor, generator: torch.Generator, *, goes_on: bool = False
+    ) -> None:
+        """Look at the posteriors of the trained model; of more rows, if it goes on."""
 
 
 class Prior(ABC, Component):

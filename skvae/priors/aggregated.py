@@ -40,8 +40,9 @@ class Aggregated(Prior):
     -----
     Exemplars are posterior means and widths, never rows; decoded, they resemble rows all the
     same. Where that matters, ``Mixture`` keeps clusters only. A row that was an exemplar scores
-    somewhat higher than a new one; the fitted prior measures by how much, in nats:
-    ``model_.prior.exemplar_bias``.
+    somewhat higher than a new one; the fitted prior measures by how much, on average and in nats:
+    ``model_.prior.exemplar_bias``. ``partial_fit`` adds its rows to the exemplars, and thins them
+    out when they are too many.
 
     References
     ----------
@@ -115,13 +116,16 @@ class _AggregatedModule(PriorModule):
     def start(self, mean: Tensor, log_var: Tensor, generator: torch.Generator) -> None:
         self.guard.start(mean, log_var, generator)
 
-    def finish(self, mean: Tensor, log_var: Tensor, generator: torch.Generator) -> None:
+    def finish(
+        self, mean: Tensor, log_var: Tensor, generator: torch.Generator, *, goes_on: bool = False
+    ) -> None:
+        if goes_on and len(self.mean):
+            mean, log_var = torch.cat([mean, self.mean]), torch.cat([log_var, self.var.log()])
         order = torch.randperm(len(mean), generator=generator)[: self.n_exemplars]
         if len(order) < 2:
             return
-        order = order.to(mean.device)
         self.mean, self.var = mean[order], log_var[order].exp()
-        noise = torch.randn(self.mean.shape, generator=generator).to(mean)
+        noise = torch.randn(self.mean.shape, generator=generator)
         z = (self.mean + self.var.sqrt() * noise)[:MAX_QUERIES]
         self._choose_bandwidth(z, self.mean.std(0))
 
