@@ -10,12 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from ._columns import CategoricalColumn, Column, ConstantColumn, NumericColumn
+from ._columns import MAX_REPEATED, CategoricalColumn, Column, ConstantColumn, NumericColumn
 from ._layouts import TICKS_PER_DAY, Cells
 from ._scaling import TRANSFORMS, Map
 
 MAX_DECIMALS = 12
-MAX_REPEATED = 32  # most frequent values that are remembered
 N_QUANTILES = 129
 NEIGHBOURS = 4  # distinct values on either side
 

@@ -36,6 +36,7 @@ import numpy as np
 from ._layouts import TICKS_PER_DAY, Cells
 from ._scaling import Map, NumericMap
 
+MAX_REPEATED = 32  # most frequent values of a numeric column that are remembered
 SNAP = 1e-6  # in scaled units
 MAX_INDICATORS = 32  # categorical columns up to this many levels enter the encoder as indicators
 

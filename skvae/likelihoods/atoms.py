@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skvae._validation import a_real, an_int
+from skvae._columns import MAX_REPEATED
+from skvae._validation import a_real, is_int
 
 from ._base import Likelihood, LocationScale
 from ._levels import discriminant, draw_level
@@ -37,7 +38,7 @@ class Atoms(Likelihood):
         mixture a probability mass, for integers.
     max_levels : int, default=24
         Columns with at most so many different values, each seen ten times on average, have them
-        all as atoms.
+        all as atoms; at most 32.
     min_share : float, default=0.03
         Share of the cells from which a value of another column is an atom, if it is also four
         times as frequent as the values around it.
@@ -63,7 +64,10 @@ class Atoms(Likelihood):
     parameter_constraints: ClassVar = {
         "slab": ("None or a LocationScale object such as StudentT() or DiscretizedLogistic()",
                  lambda v: v is None or isinstance(v, LocationScale)),
-        "max_levels": an_int(0),
+        "max_levels": (
+            f"an int in the range [0, {MAX_REPEATED}]",
+            lambda v: is_int(v, least=0) and v <= MAX_REPEATED,
+        ),
         "min_share": a_real("(0, 1]", above=0, most=1),
     }  # fmt: skip
 
@@ -83,6 +87,10 @@ class Atoms(Likelihood):
     @property
     def is_mass(self) -> bool:  # type: ignore[override]
         return self._slab.is_mass
+
+    @property
+    def transform(self) -> str | None:  # type: ignore[override]
+        return self._slab.transform
 
     def values(self, column: Any) -> tuple[np.ndarray, np.ndarray]:
         """The atoms of a column, in its own units, and their shares of the cells."""
