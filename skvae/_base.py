@@ -19,7 +19,7 @@ from ._initialization import start
 from ._model import VAE, build, finished
 from ._networks import ACTIVATIONS
 from ._scaling import TRANSFORMS
-from ._schema import Rows, Schema, canonical_order, fit_schema
+from ._schema import Rows, Schema, canonical_order, fit_schema, patterns
 from ._tables import Table, read_table
 from ._training import Budget, Split, continued, default_steps, describe, train
 from ._validation import (
@@ -43,7 +43,7 @@ from ._validation import (
     resolve_component,
     resolve_transforms,
 )
-from ._weights import check_sample_weight, drawn, random_seed, split_rows
+from ._weights import check_sample_weight, distinct, drawn, random_seed, split_rows
 from .likelihoods import LIKELIHOODS, resolve_likelihoods
 
 SHAPING = (  # parameters that a model which goes on must not have changed
@@ -262,9 +262,9 @@ class BaseVAE(DensityMixin, CallbackSupportMixin, BaseEstimator):
         state = getattr(self, "_optimizer_state", None) if keep and one_pass else None
         result = train(*there, objective, budget, noise, on_round, state)
 
-        seen = data.take(drawn(split.train, split.weights, generator))
-        encodings = model.cpu().posteriors(seen)
-        model.prior.finish(*encodings, generator, goes_on=keep and one_pass)
+        different, weight = distinct(patterns(data), split)
+        encodings = model.cpu().posteriors(data.take(different))
+        model.prior.finish(*encodings, weight, generator, goes_on=keep and one_pass)
 
         n_iter = max(1, math.ceil(result.n_steps / math.ceil(len(split.train) / self.batch_size)))
         fitted.update(

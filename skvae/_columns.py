@@ -37,6 +37,7 @@ from ._layouts import TICKS_PER_DAY, Cells
 from ._scaling import Map, NumericMap
 
 MAX_REPEATED = 32  # most frequent values of a numeric column that are remembered
+MIN_WIDTH = 2.5e-3  # scaled units: the cell in which an atom is as dense as Normal at its floor
 SNAP = 1e-6  # in scaled units
 MAX_INDICATORS = 32  # categorical columns up to this many levels enter the encoder as indicators
 
@@ -137,6 +138,7 @@ class NumericColumn(Column):
     decimals: int | None = None  # None: as many as there are
     step: int = 1  # all values are whole steps apart, in units of the last decimal (or of a tick)
     target: str = "value"  # set when the likelihood is chosen: see `likelihoods.Likelihood`
+    atoms: np.ndarray = field(default_factory=lambda: np.empty(0))  # likewise
     n_distinct: int = 2
     repeated: np.ndarray = field(default_factory=lambda: np.empty(0))  # most frequent, sorted
     shares: np.ndarray = field(default_factory=lambda: np.empty(0))  # of the cells
@@ -146,8 +148,20 @@ class NumericColumn(Column):
 
     @property
     def scaled_resolution(self) -> float:
-        """Resolution in units of y, in the core of the map."""
-        return self.resolution * self.map.slope
+        """Resolution in units of y, where the map is steepest: floors must hold there too."""
+        if not len(self.quantiles):
+            return self.resolution * self.map.slope
+        steepest = self.map.log_derivative(self.quantiles).max()
+        return self.resolution * max(float(np.exp(steepest)), self.map.slope)
+
+    def cell_width(self, values: np.ndarray) -> np.ndarray:
+        """Width of the rounding cells of some values, in units of y.
+
+        A column of floats may have next to no resolution; among integers a cell is what it is.
+        """
+        cell = 1.0 if self.kind == "integer" else self.resolution
+        width = np.exp(np.log(cell) + self.map.log_derivative(values))
+        return width if self.kind == "integer" else np.maximum(width, MIN_WIDTH)
 
     def numbers(self, cells: Cells) -> np.ndarray:
         """Float64 with NaN; datetimes in days since the first."""
@@ -172,29 +186,46 @@ class NumericColumn(Column):
             measure = np.where(missing, 0.0, -np.log(self.resolution))
         else:
             measure = np.zeros(len(x))
-        return EncodedColumn(y, missing, measure, self._extra(x, missing))
+        return EncodedColumn(y, missing, measure, self._extra(x, y, missing))
 
-    def _extra(self, x: np.ndarray, missing: np.ndarray) -> np.ndarray | None:
-        """Lower edge and width of the rounding cell, or the count, where they are wanted."""
+    def _extra(self, x: np.ndarray, y: np.ndarray, missing: np.ndarray) -> np.ndarray | None:
+        """What the likelihood wants beside the scaled number: see `likelihoods.Likelihood`."""
         if self.target == "count":
-            counts = np.where(missing, 0.0, x + float(self.origin))
-            if (counts < 0).any():
-                raise ValueError(
-                    f"Column {self.name!r} holds {counts.min():g}, but its likelihood describes "
-                    "counts, which are not negative. Make such cells missing, or choose "
-                    "likelihood='discretized_logistic' for the column."
-                )
-            return counts[:, None]
-        if self.target != "interval":
-            return None
+            return self._counts(x, missing)[:, None]
+        if self.target == "interval":
+            return np.stack(self._interval(x), axis=-1)
+        if self.target == "atoms":
+            return np.stack([y, self._atom(y)], axis=-1)
+        if self.target == "atoms_interval":
+            return np.stack([*self._interval(x), self._atom(y)], axis=-1)
+        return None
+
+    def _counts(self, x: np.ndarray, missing: np.ndarray) -> np.ndarray:
+        counts = np.where(missing, 0.0, x + float(self.origin))
+        if (counts < 0).any():
+            raise ValueError(
+                f"Column {self.name!r} holds {counts.min():g}, but its likelihood describes "
+                "counts, which are not negative. Make such cells missing, or choose "
+                "likelihood='discretized_logistic' for the column."
+            )
+        return counts
+
+    def _interval(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Lower edge and width of the rounding cell."""
         half = self.resolution / 2 if self.kind != "integer" else 0.5
         lower = self.map.forward(x - half)
         width = self.map.forward(x + half) - lower
         # Where the difference would cancel, the cell is so narrow that its slope is exact.
         narrow = width < 1e-6
         width[narrow] = 2 * half * np.exp(self.map.log_derivative(x[narrow]))
-        width = np.maximum(width, 1e-30)  # of float32
-        return np.stack([lower, width], axis=-1)
+        return lower, np.maximum(width, 1e-30)  # of float32
+
+    def _atom(self, y: np.ndarray) -> np.ndarray:
+        """Number of the atom in whose cell a value lies, counted from 1; 0: in none."""
+        positions, half = self.map.forward(self.atoms), self.cell_width(self.atoms) / 2
+        nearest = np.searchsorted((positions[1:] + positions[:-1]) / 2, y)
+        inside = np.abs(y - positions[nearest]) <= half[nearest]
+        return np.where(inside, nearest + 1, 0)
 
     def decode(self, y: np.ndarray) -> Cells:
         """Back to the table: inside the seen bounds, rounded as the seen values were."""
@@ -226,7 +257,8 @@ class NumericColumn(Column):
             return x
         middles = self.repeated[:-1] / 2 + self.repeated[1:] / 2
         nearest = self.repeated[np.searchsorted(middles, x)]
-        close = np.abs(self.map.forward(x) - self.map.forward(nearest)) < SNAP
+        y = self.map.forward(x)
+        close = np.abs(y - self.map.forward(nearest)) < SNAP * np.maximum(np.abs(y), 1)
         return np.where(close, nearest, x)
 
 

@@ -16,4 +16,4 @@ class Component(BaseEstimator):
         )
 
     def __hash__(self) -> int:
-        return hash(repr(self))
+        return hash(type(self))

@@ -75,9 +75,11 @@ class ColumnGroup(nn.Module):
             return rows.values[:, self.cells]
         assert rows.extras is not None
         extras = rows.extras[:, self.extras]
-        if self.likelihood.target == "interval":
-            return extras.unflatten(-1, (self.n_columns, 2))
-        return extras
+        return (
+            extras
+            if self.likelihood.target == "count"
+            else extras.unflatten(-1, (self.n_columns, -1))
+        )
 
     def log_prob(self, outputs: Tensor, rows: Rows, n_values: int) -> Tensor:
         """log p(x_j | z) of every cell, 0 where it is missing: (K, n, d)."""

@@ -21,7 +21,12 @@ from ._columns import (
 from ._tables import Table
 from .likelihoods import Choice, Likelihood
 
-N_EXTRAS = {"interval": 2, "count": 1}  # by what a likelihood targets
+N_EXTRAS = {
+    "interval": 2,
+    "count": 1,
+    "atoms": 2,
+    "atoms_interval": 3,
+}  # by what a likelihood targets
 MAX_COMPONENTS = 16  # latent dimensions of n_components=None
 
 
@@ -39,7 +44,7 @@ class Rows:
         None: every cell is there.
     extras : Tensor of shape (n_rows, n_extras) or None
         What the likelihoods of some columns want beside: lower edge and width of the rounding
-        cell, or the count.
+        cell, the count, the number of the atom.
     log_measure : Tensor of shape (n_rows,)
         The part of log p(x) that does not depend on z; see :mod:`skvae._columns`.
     """
@@ -111,7 +116,7 @@ class Schema:
                     self.extras[j] = slice(first + i * width, first + (i + 1) * width)
                 column = columns[j]
                 if isinstance(column, NumericColumn):
-                    column.target = likelihood.target
+                    column.target, column.atoms = likelihood.target, likelihood.atoms(column)
             extras = slice(first, self.n_extras)
             self.groups.append(Group(likelihood, [columns[j] for j in members], cells, extras))
 
@@ -216,6 +221,13 @@ def fit_schema(
         if likelihood.transform is not None:  # the family brings its own map
             columns[j] = fit(j, likelihood.transform)
     return Schema(table, columns, chosen)
+
+
+def patterns(rows: Rows) -> Tensor:
+    """A number for each row, the same for equal rows, of rows in canonical order."""
+    fields = [rows.values, rows.codes] + ([] if rows.missing is None else [rows.missing])
+    differs = torch.stack([(f[1:] != f[:-1]).any(1) for f in fields]).any(0)
+    return torch.cat([torch.zeros(1, dtype=torch.long), torch.cumsum(differs, 0)])
 
 
 def canonical_order(rows: Rows) -> np.ndarray:

@@ -17,6 +17,8 @@ import torch
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import validate_data
 
+from ._component import Component
+
 
 def is_int(value: Any, least: float = -math.inf) -> bool:
     return (
@@ -85,6 +87,8 @@ def check_parameters(component: Any) -> None:
                 f"The {name!r} parameter of {type(component).__name__} must be {allowed}. "
                 f"Got {value!r} instead."
             )
+        if isinstance(value, Component):
+            check_parameters(value)
 
 
 def did_you_mean(name: str, known: Iterable[Any]) -> str:
@@ -204,7 +208,7 @@ def check_device(device: Any) -> torch.device:
 def check_nested(estimator: Any, params: Mapping[str, Any]) -> None:
     """Refuse ``component__parameter`` while the component is a name, and say what to pass."""
     examples = {"latent": "Gaussian()", "objective": "ELBO()", "likelihood": "Normal()",
-                "prior": "Mixture()"}  # fmt: skip
+                "prior": "Aggregated()"}  # fmt: skip
     for key in params:
         name, _, inner = key.partition("__")
         value = params.get(name, getattr(estimator, name, None))

@@ -68,6 +68,16 @@ def drawn(
     return rows[torch.searchsorted(cumulated, u).clamp(max=len(rows) - 1)]
 
 
+def distinct(patterns: torch.Tensor, split: Split) -> tuple[torch.Tensor, torch.Tensor]:
+    """One row of each pattern that is trained on, and the summed weight of its rows."""
+    weight = torch.ones(len(split.train)) if split.weights is None else split.weights
+    found, index = torch.unique(patterns[split.train], return_inverse=True)
+    first = torch.full((len(found),), len(patterns)).scatter_reduce(
+        0, index, split.train, reduce="amin"
+    )
+    return first, torch.zeros(len(found)).index_add(0, index, weight.float())
+
+
 def random_seed(random_state: Any) -> int:
     """A seed; None takes fresh entropy and leaves numpy's global stream alone."""
     if random_state is None:

@@ -108,6 +108,45 @@ def test_no_density_runs_away_on_repeated_values(likelihood):
     assert np.isfinite(vae.score_samples(X)).all()
 
 
+@pytest.mark.parametrize("scale", [1, 10**6, 10**9])
+def test_atoms_of_wide_integers_are_found(scale):
+    """A cell of width one is narrower than single precision tells apart."""
+    rng = np.random.default_rng(0)
+    k = np.where(rng.random(800) < 0.6, 0, scale * rng.integers(1, 1000, size=800))
+    vae = VAETransformer(1, random_state=0, max_iter=60).fit(pd.DataFrame({"k": k}))
+    assert isinstance(vae.likelihood_["k"], Atoms)
+    zero = vae.score_samples(pd.DataFrame({"k": [0]}))
+    np.testing.assert_allclose(zero, np.log((k == 0).mean()), atol=0.2)
+    assert (vae.sample(3000, 0)["k"] == 0).mean() == pytest.approx((k == 0).mean(), abs=0.06)
+
+
+def test_neighbouring_atoms_are_told_apart():
+    x = np.random.default_rng(0).choice([0.0, 0.001, 1000.0], size=(600, 1))
+    drawn = VAETransformer(1, random_state=0, max_iter=60).fit(x).sample(3000, 0)
+    for value in (0.0, 0.001, 1000.0):
+        assert (drawn == value).mean() == pytest.approx(1 / 3, abs=0.08)
+
+
+@pytest.mark.parametrize("transform", ["standard", "log", "power", "quantile"])
+def test_floors_hold_under_every_map(transform):
+    """The mass that a density puts on a rounding cell, density × resolution, is at most one."""
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=(1500, 2))
+    amount = np.exp(3 + z @ [1.0, 1.0]).round() + 1
+    X = np.column_stack([amount, z])
+    vae = VAETransformer(2, likelihood={"x0": "normal"}, random_state=0, max_iter=60,
+                         numeric_transform={"x0": transform}).fit(X)  # fmt: skip
+    rest = VAETransformer(2, random_state=0, max_iter=60).fit(X[:, 1:])
+    conditional = vae.score_samples(X) - rest.score_samples(X[:, 1:])
+    assert conditional.mean() < 0
+    model, rows = vae.model_, vae._rows(X)
+    z = model.latent.embed(model.encode(rows))[None]
+    cells = model.cells(z, rows)[0, :, model.names.index("x0")]
+    column = vae.schema_.columns[0]
+    log_mass = cells.numpy() + column.map.log_derivative(X[:, 0]) + np.log(column.resolution)
+    assert log_mass.max() < np.log(1.4)  # σ = 0.3 of a cell: 1 / (0.3 √2π)
+
+
 def test_log_normal_is_the_normal_of_the_logarithm(amounts):
     X = amounts[["size"]].assign(other=Z)
     logged = X.assign(size=np.log(X["size"]))
@@ -119,6 +158,9 @@ def test_log_normal_is_the_normal_of_the_logarithm(amounts):
 
 def test_families_refuse_what_they_cannot_describe(amounts):
     for likelihood, message in [
+        ({"size": Atoms(slab=DiscretizedLogistic())}, "column 'size' is continuous"),
+        ({"spent": Atoms(slab=LogNormal())}, "'slab' parameter of Atoms"),
+        ({"spent": Atoms(slab=Normal("foo"))}, "'scale' parameter of Normal"),
         ({"spent": "log_normal"}, "positive numbers, but column 'spent' holds 0"),
         ({"size": "poisson"}, "column 'size' is continuous"),
         ({"size": "atoms"}, "no value in column 'size' that stands out"),

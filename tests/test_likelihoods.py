@@ -27,8 +27,8 @@ ids = [repr(likelihood) for likelihood in LIKELIHOODS]
 def numeric_column(integer=False):
     """A fitted column with a spike at 0, and nothing odd beside."""
     rng = np.random.default_rng(0)
-    values = rng.gamma(2, 3, size=400) + 0.05
-    values = np.where(rng.random(400) < 0.3, 0.0, values) if not integer else values.round()
+    values = np.where(rng.random(400) < 0.3, 0.0, rng.gamma(2, 3, size=400) + 0.05)
+    values = (20 * values).round() if integer else values
     cells = Cells("integer" if integer else "float", values, np.zeros(400, dtype=bool))
     return fit_column("x", cells, np.ones(400), categorical=False)
 
@@ -40,7 +40,8 @@ def case(likelihood, seed=0):
     """Random outputs for two columns, and what is known of the columns."""
     column = LEVELS
     if "continuous" in likelihood.kinds or "integer" in likelihood.kinds:
-        column = numeric_column(integer="continuous" not in likelihood.kinds)
+        column = numeric_column("continuous" not in likelihood.kinds or likelihood.is_mass)
+        column.atoms = likelihood.atoms(column)
     shape = likelihood.n_outputs(column), likelihood.n_constants(column)
     generator = torch.Generator().manual_seed(seed)
     outputs = torch.randn(1, 1, 2, shape[0], generator=generator, dtype=torch.float64)
@@ -53,7 +54,7 @@ def case(likelihood, seed=0):
     return column, outputs, columns
 
 
-def support(likelihood, columns):
+def support(likelihood, column, columns):
     """A grid of cells that covers the support, and the weight of each."""
     if likelihood.target == "code":
         return torch.arange(3), np.ones(3)
@@ -62,22 +63,34 @@ def support(likelihood, columns):
     if likelihood.target == "count":
         counts = torch.arange(1000, dtype=torch.float64)
         return counts, np.ones(len(counts))
-    if likelihood.target == "interval":
-        edges = torch.arange(-400, 400, 0.1, dtype=torch.float64)
-        return torch.stack([edges, torch.full_like(edges, 0.1)], -1), np.ones(len(edges))
+    if "interval" in likelihood.target:
+        width = float(column.cell_width(np.zeros(1))[0])
+        first = float(column.map.forward(np.array([-0.5]))[0])
+        edges = first + width * torch.arange(-20_000, 20_000, dtype=torch.float64)
+        cells = torch.stack([edges, torch.full_like(edges, width)], -1)
+        return with_atoms(likelihood, column, cells, edges + width / 2), np.ones(len(edges))
     # x = sinh(u) covers heavy tails; midpoints between the places where the density may jump
     edges = np.sinh(np.linspace(-16, 16, 200_001))
     if columns.grid.numel():
         places = columns.grid[0, 0].numpy()
         half = 0.5 * np.exp(columns.grid[0, 1].numpy()) if len(columns.grid[0]) > 1 else 0.0
         edges = np.unique(np.concatenate([edges, places - half, places + half]))
-    return torch.from_numpy((edges[1:] + edges[:-1]) / 2), np.diff(edges)
+    middles = torch.from_numpy((edges[1:] + edges[:-1]) / 2)
+    return with_atoms(likelihood, column, middles, middles), np.diff(edges)
+
+
+def with_atoms(likelihood, column, cells, middles):
+    """The cells followed by the number of their atom, where the family asks for it."""
+    if "atoms" not in likelihood.target:
+        return cells
+    number = torch.from_numpy(column._atom(middles.numpy())).double().unsqueeze(-1)
+    return torch.cat([cells.unsqueeze(-1) if cells.ndim == 1 else cells, number], dim=-1)
 
 
 @pytest.mark.parametrize("likelihood", LIKELIHOODS, ids=ids)
 def test_mass_is_one(likelihood):
-    _, outputs, columns = case(likelihood)
-    cells, weight = support(likelihood, columns)
+    column, outputs, columns = case(likelihood)
+    cells, weight = support(likelihood, column, columns)
     x = cells.unsqueeze(1).expand(len(cells), 2, *cells.shape[1:]).unsqueeze(0)
     with torch.no_grad():
         log_prob = likelihood.log_prob(x, outputs.expand(1, len(cells), -1, -1), columns)[0]
@@ -86,27 +99,25 @@ def test_mass_is_one(likelihood):
 
 @pytest.mark.parametrize("likelihood", LIKELIHOODS, ids=ids)
 def test_draws_follow_the_density(likelihood):
-    _, outputs, columns = case(likelihood)
+    column, outputs, columns = case(likelihood)
     n = 40_000
     generator = torch.Generator().manual_seed(3)
     o = outputs[0].expand(n, -1, -1)
     draws = likelihood.sample(o, columns, generator).numpy()
     assert draws.shape == (n, 2)
-    cells, weight = support(likelihood, columns)
+    cells, weight = support(likelihood, column, columns)
     x = cells.unsqueeze(1).expand(len(cells), 2, *cells.shape[1:]).unsqueeze(0)
     log_prob = likelihood.log_prob(x, outputs.expand(1, len(cells), -1, -1), columns)[0]
     mass = log_prob.exp().numpy() * weight[:, None]
-    edges = cells[:, 0] if likelihood.target == "interval" else cells
-    edges = edges.numpy()
+    edges = (cells if cells.ndim == 1 else cells[:, 0]).numpy()
+    width = cells[0, 1].item() if "interval" in likelihood.target else 0.5 * weight
     if isinstance(likelihood, Atoms):  # an atom's draws are spread over its cell
         u = np.random.default_rng(0).uniform(size=draws.shape)
-        position, width = columns.grid[0].numpy()
+        position, log_width = columns.grid[0].numpy()
         is_atom = np.isclose(draws[..., None], position).any(-1)
         assert 0 < is_atom.mean() < 1
-        if likelihood.target == "interval":
-            spread = np.floor((draws + 400) / 0.1) * 0.1 - 400 + 0.1 * u
-        else:
-            spread = draws + np.exp(width[0]) * (u - 0.5)
+        cell = width if likelihood.is_mass else np.exp(log_width[0])
+        spread = draws + cell * (u - 0.5)
         draws = np.where(is_atom, spread, draws)
     if isinstance(likelihood, Bernoulli):
         draws = np.sign(draws)
@@ -116,15 +127,14 @@ def test_draws_follow_the_density(likelihood):
             np.testing.assert_allclose(shares, mass[:, j], atol=0.01)
         else:  # numbers: Kolmogorov–Smirnov against the summed density
             cdf = np.cumsum(mass[:, j])
-            width = 0.1 if likelihood.target == "interval" else 0.5 * weight
             test = stats.kstest(draws[:, j], lambda v, c=cdf, w=width: np.interp(v, edges + w, c))
             assert test.pvalue > 1e-3
 
 
 @pytest.mark.parametrize("likelihood", LIKELIHOODS, ids=ids)
 def test_gradients_are_finite_and_reach_every_output(likelihood):
-    _, outputs, columns = case(likelihood)
-    cells, _ = support(likelihood, columns)
+    column, outputs, columns = case(likelihood)
+    cells, _ = support(likelihood, column, columns)
     cells = cells[:: max(1, len(cells) // 500)]
     x = cells.unsqueeze(1).expand(len(cells), 2, *cells.shape[1:]).unsqueeze(0)
     outputs = outputs.clone().requires_grad_(True)

@@ -21,10 +21,10 @@ class Likelihood(ABC, Component):
     ----------
     kinds : frozenset of str
         Kinds of column it can describe.
-    target : {"value", "interval", "count", "code"}
+    target : {"value", "interval", "count", "code", "atoms", "atoms_interval"}
         How a cell reaches ``log_prob``: as one scaled number; as lower edge and width of its
-        rounding cell (last axis of size 2); as a number that counts, not scaled; or as the code
-        of a level.
+        rounding cell (last axis of size 2); as a number that counts, not scaled; as the code of a
+        level; as the scaled number, or the interval, followed by the number of its atom (0: none).
     is_mass : bool
         Whether ``log_prob`` is the log of a probability (True) or of a density (False).
     transform : str or None
@@ -38,6 +38,10 @@ class Likelihood(ABC, Component):
 
     def check(self, column: Any) -> None:
         """Raise a ValueError that says why the family cannot describe a fitted column."""
+
+    def atoms(self, column: Any) -> np.ndarray:
+        """Values of a column, in its own units and sorted, that are told apart from all others."""
+        return np.empty(0)
 
     @abstractmethod
     def n_outputs(self, column: Any) -> int:

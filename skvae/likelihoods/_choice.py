@@ -53,12 +53,13 @@ def resolve_likelihoods(
     if isinstance(spec, Mapping):
         names = [column.name for column in columns]
         for j, value in by_column(spec, names, "likelihood", owner).items():
-            if _is_auto(value) or j not in chosen:
+            if _is_auto(value):
                 continue
             parameter = f"likelihood[{names[j]!r}]"
             likelihood = resolve_component(value, registry, Likelihood, parameter, owner)
-            _check(likelihood, columns[j])
-            chosen[j] = likelihood, "asked for"
+            if j in chosen:  # a constant column has none
+                _check(likelihood, columns[j])
+                chosen[j] = likelihood, "asked for"
     elif not _is_auto(spec):
         whole = resolve_component(spec, registry, Likelihood, "likelihood", owner)
         for j, (likelihood, why) in chosen.items():

@@ -17,7 +17,6 @@ from .student_t import StudentT
 
 ROWS_PER_LEVEL = 10
 MIN_PROMINENCE = 4.0
-MIN_WIDTH = 2.5e-3  # scaled units: the cell in which an atom is as dense as Normal at its floor
 
 
 class Atoms(Likelihood):
@@ -62,8 +61,8 @@ class Atoms(Likelihood):
 
     kinds = frozenset({"continuous", "datetime", "integer"})
     parameter_constraints: ClassVar = {
-        "slab": ("None or a LocationScale object such as StudentT() or DiscretizedLogistic()",
-                 lambda v: v is None or isinstance(v, LocationScale)),
+        "slab": ("None, or Normal(), StudentT() or DiscretizedLogistic()",
+                 lambda v: v is None or (isinstance(v, LocationScale) and v.transform is None)),
         "max_levels": (
             f"an int in the range [0, {MAX_REPEATED}]",
             lambda v: is_int(v, least=0) and v <= MAX_REPEATED,
@@ -82,15 +81,14 @@ class Atoms(Likelihood):
 
     @property
     def target(self) -> str:  # type: ignore[override]
-        return self._slab.target
+        return "atoms_interval" if self._slab.target == "interval" else "atoms"
 
     @property
     def is_mass(self) -> bool:  # type: ignore[override]
         return self._slab.is_mass
 
-    @property
-    def transform(self) -> str | None:  # type: ignore[override]
-        return self._slab.transform
+    def atoms(self, column: Any) -> np.ndarray:
+        return self.values(column)[0]
 
     def values(self, column: Any) -> tuple[np.ndarray, np.ndarray]:
         """The atoms of a column, in its own units, and their shares of the cells."""
@@ -101,6 +99,11 @@ class Atoms(Likelihood):
         return repeated[is_atom], shares[is_atom]
 
     def check(self, column: Any) -> None:
+        if self.is_mass and column.kind != "integer":
+            raise ValueError(
+                f"{self!r} is a probability mass, for integers, but column {column.name!r} is "
+                f"{column.kind}. Choose likelihood=Atoms()."
+            )
         if not len(self.values(column)[0]):
             raise ValueError(
                 f"{self!r} finds no value in column {column.name!r} that stands out and makes up "
@@ -116,28 +119,20 @@ class Atoms(Likelihood):
 
     def grid(self, column: Any) -> np.ndarray:
         """Scaled positions of the atoms, and the logarithm of the width of their cells."""
-        values, _ = self.values(column)
-        positions = column.map.forward(values)
-        if self.is_mass:
-            return np.stack([positions, np.zeros(len(values))])
-        cell = 1.0 if column.kind == "integer" else column.resolution
-        width = np.exp(np.log(cell) + column.map.log_derivative(values))
-        return np.stack([positions, np.log(np.maximum(width, MIN_WIDTH))])
+        values = self.atoms(column)
+        positions, width = column.map.forward(values), column.cell_width(values)
+        return np.stack([positions, np.zeros_like(width) if self.is_mass else np.log(width)])
 
     def log_prob(self, x: Tensor, outputs: Tensor, columns: Any) -> Tensor:
         slab, log_shares = self._split(outputs, columns)
-        log_slab = log_shares[..., 0] + self._slab.log_prob(x, slab, columns)
-        positions, log_width = columns.grid.unbind(1)
-        if self.target == "interval":
-            lower, width = x.unsqueeze(-2).unbind(-1)
-            is_atom = (positions > lower) & (positions < lower + width)
-        else:
-            is_atom = (x.unsqueeze(-1) - positions).abs() < 0.5 * log_width.exp()
-        is_any, which = is_atom.any(-1), is_atom.int().argmax(-1)
-        chosen = (which + 1).expand(log_slab.shape).unsqueeze(-1)
-        log_atom = log_shares.gather(-1, chosen).squeeze(-1)
-        log_atom = log_atom - log_width[torch.arange(len(log_width)), which]
-        return torch.where(is_any, torch.logaddexp(log_slab, log_atom), log_slab)
+        smooth, atom = x[..., :-1], x[..., -1].long()
+        if self.target == "atoms":
+            smooth = smooth.squeeze(-1)
+        log_slab = log_shares[..., 0] + self._slab.log_prob(smooth, slab, columns)
+        chosen = atom.expand(log_slab.shape).unsqueeze(-1)
+        log_width = columns.grid[torch.arange(len(columns.grid)), 1, (atom - 1).clamp(min=0)]
+        log_atom = log_shares.gather(-1, chosen).squeeze(-1) - log_width
+        return torch.where(atom > 0, torch.logaddexp(log_slab, log_atom), log_slab)
 
     def _split(self, outputs: Tensor, columns: Any) -> tuple[Tensor, Tensor]:
         """The slab's outputs, and the log-shares of the slab and of each atom."""

@@ -8,11 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from skvae._columns import MAX_REPEATED, MIN_WIDTH
 from skvae._validation import an_int, one_of
 
 from ._base import Likelihood, uniform
 from ._levels import discriminant, draw_level
-from .atoms import MIN_WIDTH, ROWS_PER_LEVEL
+from .atoms import ROWS_PER_LEVEL
 
 
 class Binned(Likelihood):
@@ -34,7 +35,7 @@ class Binned(Likelihood):
 
     Notes
     -----
-    Bins are at least 0.0025 scaled units wide. A tail is exponential with scale ½.
+    Bins are at least about 0.0025 scaled units wide. A tail is exponential with scale ½.
 
     References
     ----------
@@ -57,7 +58,7 @@ class Binned(Likelihood):
 
     def edges(self, column: Any) -> np.ndarray:
         """Edges of the bins in scaled units, shape (n_edges,)."""
-        few = column.n_distinct <= min(self.n_bins, column.weight / ROWS_PER_LEVEL)
+        few = column.n_distinct <= min(self.n_bins, MAX_REPEATED, column.weight / ROWS_PER_LEVEL)
         spikes = column.repeated[(column.shares >= 1 / self.n_bins) | few]
         half = np.maximum(np.exp(column.map.log_derivative(spikes)) * column.resolution, MIN_WIDTH)
         half, spikes = half / 2, column.map.forward(spikes)
@@ -68,7 +69,7 @@ class Binned(Likelihood):
         near = np.abs(edges[:, None] - spikes) < half + MIN_WIDTH
         edges = np.concatenate([edges[~near.any(1)], spikes - half, spikes + half])
         edges = np.unique(edges)
-        keep = np.concatenate([[True], np.diff(edges) > 0.5 * MIN_WIDTH])
+        keep = np.concatenate([[True], np.diff(edges) > 0.9 * MIN_WIDTH])
         edges = edges[keep]
         return edges if len(edges) > 1 else edges[0] + np.array([-0.5, 0.5]) * MIN_WIDTH
 

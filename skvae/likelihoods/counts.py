@@ -11,7 +11,8 @@ from torch.nn import functional as F
 
 from ._base import Likelihood
 
-MIN_LOG_RATE, MAX_LOG_RATE = -12.0, 25.0
+MIN_LOG_RATE, MAX_LOG_RATE = -12.0, 20.0
+MAX_COUNT = 1_000_000  # beyond, the terms of log p cancel in single precision
 
 
 class _Count(Likelihood):
@@ -27,6 +28,12 @@ class _Count(Likelihood):
             raise ValueError(
                 f"{self!r} describes counts, which are not negative, but column "
                 f"{column.name!r} holds {least:g}. Choose likelihood='discretized_logistic'."
+            )
+        most = column.maximum + column.origin
+        if most > MAX_COUNT:
+            raise ValueError(
+                f"{self!r} describes counts up to {MAX_COUNT:,}, but column {column.name!r} holds "
+                f"{most:g}. Choose likelihood='discretized_logistic'."
             )
 
     def n_outputs(self, column: Any) -> int:

@@ -40,6 +40,14 @@ class Ordinal(Likelihood):
     target = "code"
     is_mass = True
 
+    def check(self, column: Any) -> None:
+        if column.pools:
+            raise ValueError(
+                f"Rare levels of column {column.name!r} were pooled, and a pool has no place on a "
+                "scale. Set min_frequency=None and max_categories=None, or choose "
+                "likelihood='categorical'."
+            )
+
     def n_outputs(self, column: Any) -> int:
         return 1
 

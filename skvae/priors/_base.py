@@ -40,9 +40,13 @@ class PriorModule(nn.Module, ABC):
         """Look at the posteriors of the untrained model, N(mean, exp(log_var)) a row."""
 
     def finish(
-        self, mean: Tensor, log_var: Tensor, generator: torch.Generator, *, goes_on: bool = False
-    ) -> None:
-        """Look at the posteriors of the trained model; of more rows, if it goes on."""
+        self, mean: Tensor, log_var: Tensor, weight: Tensor, generator: torch.Generator,
+        *, goes_on: bool = False,
+    ) -> None:  # fmt: skip
+        """Look at the posteriors of the trained model, one for each different row.
+
+        `weight` tells how often a row was there; if training goes on, these are more rows.
+        """
 
 
 class Prior(ABC, Component):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, ClassVar
 
 import torch
@@ -21,8 +20,10 @@ MAX_QUERIES = 500
 class Aggregated(Prior):
     r"""The aggregated posterior over M exemplars, widened, beside a broad guard,
 
-    .. math:: p(z) = (1 - w) \frac1M \sum_{m=1}^M N(z; \mu(x_m), \mathrm{diag}(\sigma(x_m)^2 + b^2))
-        + w\, p_\text{guard}(z).
+    .. math:: p(z) = (1 - w) \sum_{m=1}^M \pi_m\,
+        N(z; \mu(x_m), \mathrm{diag}(\sigma(x_m)^2 + b^2)) + w\, p_\text{guard}(z),
+
+    with shares :math:`\pi_m` by how often a row is there.
 
     Training sees the guard alone. Afterwards the exemplars are set to the posteriors of rows of
     the table, and the bandwidths b (one a dimension) and the weight w are chosen by
@@ -31,7 +32,7 @@ class Aggregated(Prior):
     Parameters
     ----------
     n_exemplars : int, default=2000
-        M, at most; they are drawn from the rows that were trained on.
+        M, at most; they are drawn from the different rows that were trained on.
     guard : Prior, default=None
         The prior in training and, afterwards, the component that keeps p(z) proper off the data.
         None: ``StandardNormal()``.
@@ -74,6 +75,7 @@ class Aggregated(Prior):
 class _AggregatedModule(PriorModule):
     mean: Tensor
     var: Tensor
+    weight: Tensor
     bandwidth: Tensor
     guard_logit: Tensor
 
@@ -82,7 +84,7 @@ class _AggregatedModule(PriorModule):
         self.guard, self.n_exemplars = guard, n_exemplars
         self.width = guard.width
         self.exemplar_bias = 0.0
-        for name in ("mean", "var", "bandwidth", "guard_logit"):
+        for name in ("mean", "var", "weight", "bandwidth", "guard_logit"):
             self.register_buffer(name, torch.zeros(0))
 
     @property
@@ -93,8 +95,8 @@ class _AggregatedModule(PriorModule):
     def log_prob(self, z: Tensor) -> Tensor:
         if not self.has_exemplars:
             return self.guard.log_prob(z)
-        share = z.new_tensor(-math.log(len(self.mean)))
-        near = log_mixture(z, share, self.mean, self._log_var(self.bandwidth))
+        log_shares = (self.weight / self.weight.sum()).log()
+        near = log_mixture(z, log_shares, self.mean, self._log_var(self.bandwidth))
         return _mixed(near, self.guard.log_prob(z), self.guard_logit)
 
     def _log_var(self, bandwidth: Tensor) -> Tensor:
@@ -107,7 +109,7 @@ class _AggregatedModule(PriorModule):
         broad = self.guard.sample(n_samples, generator)
         if not self.has_exemplars:
             return broad
-        m = torch.randint(len(self.mean), (n_samples,), generator=generator)
+        m = torch.multinomial(self.weight, n_samples, replacement=True, generator=generator)
         noise = torch.randn(broad.shape, generator=generator, dtype=broad.dtype)
         near = self.mean[m] + (0.5 * self._log_var(self.bandwidth)).exp()[m] * noise
         u = torch.rand((n_samples, 1), generator=generator, dtype=broad.dtype)
@@ -117,40 +119,51 @@ class _AggregatedModule(PriorModule):
         self.guard.start(mean, log_var, generator)
 
     def finish(
-        self, mean: Tensor, log_var: Tensor, generator: torch.Generator, *, goes_on: bool = False
-    ) -> None:
+        self, mean: Tensor, log_var: Tensor, weight: Tensor, generator: torch.Generator,
+        *, goes_on: bool = False,
+    ) -> None:  # fmt: skip
+        var, weight = log_var.exp(), weight.to(mean)
         if goes_on and len(self.mean):
-            mean, log_var = torch.cat([mean, self.mean]), torch.cat([log_var, self.var.log()])
+            mean, var = torch.cat([mean, self.mean]), torch.cat([var, self.var])
+            weight = torch.cat([weight, self.weight])
         order = torch.randperm(len(mean), generator=generator)[: self.n_exemplars]
         if len(order) < 2:
             return
-        self.mean, self.var = mean[order], log_var[order].exp()
+        self.mean, self.var, self.weight = mean[order], var[order], weight[order]
         noise = torch.randn(self.mean.shape, generator=generator)
         z = (self.mean + self.var.sqrt() * noise)[:MAX_QUERIES]
         self._choose_bandwidth(z, self.mean.std(0))
 
     @torch.enable_grad()
     def _choose_bandwidth(self, z: Tensor, spread: Tensor) -> None:
-        """Maximise the leave-one-out likelihood of draws; the i-th comes from exemplar i."""
+        """Maximise the leave-one-out likelihood of draws; the i-th comes from exemplar i.
+
+        Equal rows are one exemplar of more weight, and so do not vouch for each other.
+        """
+        query = self.weight[: len(z)]
+        itself = torch.eye(len(z), len(self.mean), dtype=torch.bool)
+        log_weight = self.weight.log() - (self.weight.sum() - query).log().unsqueeze(1)
         log_guard = self.guard.log_prob(z).detach()
-        itself = torch.eye(len(z), len(self.mean), dtype=torch.bool, device=z.device)
         silverman = len(self.mean) ** (-1 / (len(spread) + 4))
         log_bandwidth = nn.Parameter((silverman * spread.clamp(min=1e-3)).log())
         guard_logit = nn.Parameter(torch.tensor(-3.0).to(z))
         optimizer = torch.optim.Adam([log_bandwidth, guard_logit], lr=0.15)
-        for _ in range(N_STEPS):
-            each = log_normals(z, self.mean, self._log_var(log_bandwidth.exp()))
+
+        def left_out() -> Tensor:
+            each = log_normals(z, self.mean, self._log_var(log_bandwidth.exp())) + log_weight
             others = torch.logsumexp(each.masked_fill(itself, -torch.inf), -1)
-            others = others - math.log(len(self.mean) - 1)
+            return (query * _mixed(others, log_guard, guard_logit)).sum() / query.sum()
+
+        for _ in range(N_STEPS):
             optimizer.zero_grad()
-            score = _mixed(others, log_guard, guard_logit).mean()
-            (-score).backward()
+            (-left_out()).backward()
             optimizer.step()
         self.bandwidth = log_bandwidth.detach().exp()
         self.guard_logit = guard_logit.detach()
         with torch.no_grad():
             self.eval()
-            self.exemplar_bias = float((self.log_prob(z) - score).mean())
+            together = (query * self.log_prob(z)).sum() / query.sum()
+            self.exemplar_bias = float(together - left_out())
 
 
 def _mixed(log_near: Tensor, log_broad: Tensor, logit: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from skvae._validation import an_int, layers
+from skvae._validation import an_int, is_int, layers
 from skvae._zuko import spline_flow
 
 from ._base import Prior, PriorModule
@@ -62,7 +62,7 @@ class FlowPrior(Prior):
 
     def build(self, n_components: int, generator: torch.Generator) -> PriorModule:
         sizes = self.hidden_layer_sizes
-        sizes = (sizes,) if isinstance(sizes, int) else tuple(sizes)
+        sizes = (int(sizes),) if is_int(sizes) else tuple(sizes)
         flow = spline_flow(n_components, self.n_transforms, sizes, self.n_bins, generator)
         return _FlowModule(flow, n_components, 3 * self.n_bins * n_components + sum(sizes))
 
