@@ -229,7 +229,8 @@ class BaseVAE(DensityMixin, CallbackSupportMixin, BaseEstimator):
         if keep:  # other noise than in the steps before, which the weights would fit to
             seed += int(sum(self.history_["step"][-1:]))
         generator = torch.Generator().manual_seed(seed)
-        shape = {name: repr(getattr(self, name)) for name in SHAPING}
+        values = {name: getattr(self, name) for name in SHAPING}
+        shape = {k: repr(v.item() if isinstance(v, np.generic) else v) for k, v in values.items()}
         if keep:
             check_unchanged(shape, self._shape, type(self).__name__)
         fitted, table, weights = self._take_in(X, sample_weight, keep, least)
