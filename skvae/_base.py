@@ -325,7 +325,7 @@ class BaseVAE(DensityMixin, CallbackSupportMixin, BaseEstimator):
     def _describe(self, schema: Schema, components: dict[str, Any]) -> dict[str, Any]:
         """What fit learned about the table, before training."""
         k = schema.n_components(self.n_components)
-        choices = {column.name: schema.choices[column.name] for column in schema.modelled}
+        choices = schema.choices
         return {
             "schema_": schema,
             "n_components_": k,

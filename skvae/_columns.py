@@ -227,6 +227,19 @@ class NumericColumn(Column):
         inside = np.abs(y - positions[nearest]) <= half[nearest]
         return np.where(inside, nearest + 1, 0)
 
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """Least and greatest value seen, as the likelihood draws them; half a cell more."""
+        if self.kind == "boolean":
+            return -np.inf, np.inf
+        ends = np.array([self.minimum, self.maximum])
+        if self.target == "count":
+            low, high = ends + float(self.origin)
+            return float(low), float(high)
+        half = self.resolution / 2 if self.decimals is not None else 0.0
+        low, high = self.map.forward(ends + np.array([-half, half]))
+        return float(low), float(high)
+
     def decode(self, y: np.ndarray) -> Cells:
         """Back to the table: inside the seen bounds, rounded as the seen values were."""
         if self.kind == "boolean":

@@ -96,7 +96,8 @@ class DensityMixin:
             warnings.warn(
                 f"The scores of {n_weak} of {len(ess)} rows rest on one or two of "
                 f"{self.n_importance_samples} draws and are likely too low. Raise "
-                f"n_importance_samples{more}; return_ess=True tells which rows.",
+                f"n_importance_samples{more}; return_ess=True tells which rows. "
+                "Rows that are unlike all that were fitted show the same.",
                 ImportanceWarning,
                 stacklevel=3,
             )

@@ -351,8 +351,8 @@ def fit_log(values: np.ndarray, weights: np.ndarray) -> LogMap:
     """The logarithm of positive values; the ValueError of others does not name the column."""
     if not values[0] > 0:
         raise ValueError(
-            f"transform='log' needs positive values, but the minimum is {values[0]:g}. Make such "
-            "cells missing, or choose transform='power', which takes values of any sign."
+            f"numeric_transform='log' needs positive values, but the minimum is {values[0]:g}. "
+            "Make such cells missing, or choose numeric_transform='power', for values of any sign."
         )
     return LogMap(float(values[0])).standardised(values, weights)
 

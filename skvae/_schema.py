@@ -27,6 +27,7 @@ N_EXTRAS = {
     "atoms": 2,
     "atoms_interval": 3,
 }  # by what a likelihood targets
+FEW_OUTPUTS = 8
 MAX_COMPONENTS = 16  # latent dimensions of n_components=None
 
 
@@ -131,6 +132,12 @@ class Schema:
         levels = [self.columns[j].n_codes - 1 for j in self.categorical]  # type: ignore[attr-defined]
         return len(self.numeric) + sum(min(n, MAX_INDICATORS) for n in levels)
 
+    @property
+    def bounds(self) -> Tensor:
+        """Least and greatest value seen of each number, as the model draws them: (2, n_numeric)."""
+        bounds = [self.columns[j].bounds for j in self.numeric]  # type: ignore[attr-defined]
+        return torch.tensor(bounds, dtype=torch.float64).reshape(-1, 2).T
+
     def n_components(self, requested: int | None) -> int:
         """Latent dimensions: as requested, or half the features between 1 and 16."""
         n_features = max(1, self.n_features)
@@ -189,16 +196,13 @@ class Schema:
 
 
 def _group_key(likelihood: Likelihood, column: Column) -> tuple:
-    # Outputs, and entries of the grid, are padded together while that wastes less than half.
+    # Few outputs are padded together, many while that wastes less than half: a step pays for each
+    # group before it pays for numbers.
     size = likelihood.n_outputs(column)
-    n_entries = likelihood.grid(column).shape[1]
-    return (
-        repr(likelihood),
-        likelihood.target,
-        (size - 1).bit_length(),
-        (n_entries - 1).bit_length(),
-        likelihood.n_constants(column),
-    )
+    n_constants = likelihood.n_constants(column)
+    varies = likelihood.target == "code" or likelihood.grid(column).size > 0
+    padded = max(size - 1, FEW_OUTPUTS - 1).bit_length() if varies else size
+    return repr(likelihood), likelihood.target, padded, n_constants
 
 
 def fit_schema(

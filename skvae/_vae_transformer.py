@@ -11,6 +11,8 @@ from ._base import BaseVAE
 from ._validation import is_int
 from ._weights import random_seed
 
+REDRAWS = 10
+
 
 class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE):
     r"""Variational autoencoder of a table: embedding, way back, log-density and new rows.
@@ -234,7 +236,8 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
         Returns
         -------
         X : table like the fitted one, with `n_samples` rows
-            Without missing cells, but for columns that never had a value.
+            Without missing cells, but for columns that never had a value. Numbers stay inside
+            the bounds that were seen.
         """
         check_is_fitted(self)
         if not is_int(n_samples, least=1):
@@ -252,7 +255,24 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
         """A table from codes: points, or draws with a generator."""
         size = self.model_.chunk_size(1, most=8192)
         with torch.no_grad():
-            parts = [self.model_.decode(chunk, generator) for chunk in z.split(size)]
+            parts = [self._drawn(chunk, generator) for chunk in z.split(size)]
         values, codes = (torch.cat(part).numpy() for part in zip(*parts, strict=True))
         rng = None if generator is None else np.random.default_rng(generator.initial_seed())
         return self.schema_.decode(values, codes, rng)
+
+    def _drawn(self, z, generator):
+        """Numbers and codes for z; draws beyond the seen bounds are drawn again.
+
+        What is still beyond after a few times is set to the bound when it is decoded.
+        """
+        values, codes = self.model_.decode(z, generator)
+        if generator is not None:
+            low, high = self.schema_.bounds
+            for _ in range(REDRAWS):
+                beyond = (values < low) | (values > high)
+                rows = beyond.any(1).nonzero().squeeze(1)
+                if not len(rows):
+                    break
+                again, _ = self.model_.decode(z[rows], generator)
+                values[rows] = torch.where(beyond[rows], again, values[rows])
+        return values, codes

@@ -203,6 +203,25 @@ def test_ordinal_holds_an_ordered_level():
     np.testing.assert_allclose(*shares, atol=0.05)
 
 
+def test_draws_do_not_pile_up_at_the_bounds():
+    """A skewed amount: what would fall below the least value is drawn again."""
+    rng = np.random.default_rng(0)
+    x = np.exp(1.2 * rng.normal(size=(1500, 1)) + 3).round(2)
+    drawn = VAETransformer(1, random_state=0, max_iter=40).fit(x).sample(3000, 0)
+    assert drawn.min() >= x.min()
+    assert (drawn == x.min()).mean() < 0.02
+    assert (drawn == x.max()).mean() < 0.02
+
+
+def test_refusals_tell_the_cure():
+    X = pd.DataFrame({"visits": [1.0, 2.0, np.nan, 4.0] * 10, "grade": list("abcd") * 10})
+    with pytest.raises(ValueError, match=r"whole numbers: convert it with astype\('Int64'\)"):
+        fit(X, likelihood={"visits": "poisson"})
+    with pytest.raises(ValueError, match=r"pandas Categorical with ordered=True"):
+        fit(X, likelihood={"grade": "ordinal"})
+    assert list(fit(X, max_iter=1).likelihood_) == ["visits", "grade"]
+
+
 # ------------------------------------------------------------------------------ maps
 
 

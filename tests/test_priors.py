@@ -90,7 +90,7 @@ def test_mixture_starts_at_the_clusters():
 
 
 def test_mixture_is_small_on_a_small_table():
-    mean, log_var, generator = posteriors(n=50)
+    mean, log_var, generator = posteriors(n=100)
     module = Mixture(n_components=50).build(2, generator)
     module.start(mean, log_var, generator)
     assert len(module.mean) == 2

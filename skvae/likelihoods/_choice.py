@@ -81,6 +81,14 @@ def _check(likelihood: Likelihood, column: Any) -> None:
         raise ValueError(
             f"likelihood={likelihood!r} describes columns that are "
             f"{' or '.join(sorted(likelihood.kinds))}, but column {column.name!r} is "
-            f"{column.kind}. Choose another, or change the dtype of the column."
+            f"{column.kind}. {_cure(likelihood, column)}"
         )
     likelihood.check(column)
+
+
+def _cure(likelihood: Likelihood, column: Any) -> str:
+    if column.kind == "continuous" and "integer" in likelihood.kinds and column.decimals == 0:
+        return "Its values are whole numbers: convert it with astype('Int64')."
+    if column.kind == "categorical" and "ordered" in likelihood.kinds:
+        return "Make it a pandas Categorical with ordered=True."
+    return "Choose another, or change the dtype of the column."

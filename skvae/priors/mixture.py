@@ -16,7 +16,7 @@ from ._base import Prior, PriorModule
 
 LOG_2PI = math.log(2 * math.pi)
 MIN_LOG_VAR, MAX_LOG_VAR = -10.0, 5.0
-ROWS_PER_COMPONENT = 20
+ROWS_PER_COMPONENT = 50
 MAX_START_ROWS = 5000
 PIECE = 2**16  # numbers in a tensor of z × components: larger ones leave the cache
 
@@ -32,7 +32,7 @@ class Mixture(Prior):
     Parameters
     ----------
     n_components : int, default=50
-        M; on small tables at most one for every 20 rows.
+        M; on small tables at most one for every 50 rows.
 
     References
     ----------
