@@ -263,9 +263,10 @@ class BaseVAE(DensityMixin, CallbackSupportMixin, BaseEstimator):
         state = getattr(self, "_optimizer_state", None) if keep and one_pass else None
         result = train(*there, objective, budget, noise, on_round, state)
 
-        different, weight = distinct(patterns(data), split)
-        encodings = model.cpu().posteriors(data.take(different))
-        model.prior.finish(*encodings, weight, generator, goes_on=keep and one_pass)
+        if model.cpu().prior.looks_at_posteriors:
+            different, weight = distinct(patterns(data), split)
+            encodings = model.posteriors(data.take(different))
+            model.prior.finish(*encodings, weight, generator, goes_on=keep and one_pass)
 
         n_iter = max(1, math.ceil(result.n_steps / math.ceil(len(split.train) / self.batch_size)))
         fitted.update(
@@ -348,7 +349,8 @@ class BaseVAE(DensityMixin, CallbackSupportMixin, BaseEstimator):
         seen = data.take(drawn(split.train, split.weights, generator))
         if self.init == "pca":
             start(model, schema, seen, k, generator.initial_seed() % 2**32)
-        model.prior.start(*model.posteriors(seen), generator)
+        if model.prior.looks_at_posteriors:
+            model.prior.start(*model.posteriors(seen), generator)
         return model
 
     def _budget(self, n_rows: int, one_pass: bool) -> Budget:

@@ -17,9 +17,12 @@ class PriorModule(nn.Module, ABC):
     ----------
     width : int
         Numbers that ``log_prob`` needs at once for one z; chunks of rows are cut by it.
+    looks_at_posteriors : bool
+        Whether ``start`` and ``finish`` do something: encoding the table for them takes time.
     """
 
     width: int = 1
+    looks_at_posteriors: bool = False
 
     @abstractmethod
     def log_prob(self, z: Tensor) -> Tensor:

@@ -73,6 +73,7 @@ class Aggregated(Prior):
 
 
 class _AggregatedModule(PriorModule):
+    looks_at_posteriors = True
     mean: Tensor
     var: Tensor
     weight: Tensor

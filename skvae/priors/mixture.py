@@ -57,6 +57,8 @@ class Mixture(Prior):
 
 
 class _MixtureModule(PriorModule):
+    looks_at_posteriors = True
+
     def __init__(self, n_clusters: int, n_components: int) -> None:
         super().__init__()
         self.n_clusters = n_clusters
