@@ -263,11 +263,7 @@ class BaseVAE(DensityMixin, CallbackSupportMixin, BaseEstimator):
         state = getattr(self, "_optimizer_state", None) if keep and one_pass else None
         result = train(*there, objective, budget, noise, on_round, state)
 
-        if model.cpu().prior.looks_at_posteriors:
-            different, weight = distinct(patterns(data), split)
-            encodings = model.posteriors(data.take(different))
-            model.prior.finish(*encodings, weight, generator, goes_on=keep and one_pass)
-
+        self._finish_prior(model.cpu(), data, split, generator, goes_on=keep and one_pass)
         n_iter = max(1, math.ceil(result.n_steps / math.ceil(len(split.train) / self.batch_size)))
         fitted.update(
             model_=finished(model),
@@ -352,6 +348,15 @@ class BaseVAE(DensityMixin, CallbackSupportMixin, BaseEstimator):
         if model.prior.looks_at_posteriors:
             model.prior.start(*model.posteriors(seen), generator)
         return model
+
+    def _finish_prior(
+        self, model: VAE, data: Rows, split: Split, generator: torch.Generator, goes_on: bool
+    ) -> None:
+        """Show the trained posteriors to a prior that looks at them, each different row once."""
+        if model.prior.looks_at_posteriors:
+            different, weight = distinct(patterns(data), split)
+            encodings = model.posteriors(data.take(different))
+            model.prior.finish(*encodings, weight, generator, goes_on=goes_on)
 
     def _budget(self, n_rows: int, one_pass: bool) -> Budget:
         per_epoch = math.ceil(n_rows / self.batch_size)

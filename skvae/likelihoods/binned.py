@@ -60,8 +60,8 @@ class Binned(Likelihood):
         """Edges of the bins in scaled units, shape (n_edges,)."""
         few = column.n_distinct <= min(self.n_bins, MAX_REPEATED, column.weight / ROWS_PER_LEVEL)
         spikes = column.repeated[(column.shares >= 1 / self.n_bins) | few]
-        half = np.maximum(np.exp(column.map.log_derivative(spikes)) * column.resolution, MIN_WIDTH)
-        half, spikes = half / 2, column.map.forward(spikes)
+        half = np.maximum(column.cell_width(spikes), MIN_WIDTH) / 2
+        spikes = column.map.forward(spikes)
         steps = np.linspace(0, len(column.quantiles) - 1, self.n_bins + 1).round().astype(int)
         # Between the values, where these are rounded: each bin holds whole rounding cells.
         ends = column.quantiles[steps] - column.resolution / 2
