@@ -46,6 +46,7 @@ def main() -> None:
             vae = VAETransformer(
                 3,
                 hidden_layer_sizes=(),
+                prior="standard_normal",
                 likelihood=Normal(scale=scale),
                 early_stopping=False,
                 random_state=0,
