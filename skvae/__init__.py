@@ -24,9 +24,10 @@ A map of the package, in the order in which a table travels:
 """
 
 from ._density import ImportanceWarning
+from ._units import CollapseWarning
 from ._vae_transformer import VAETransformer
 from ._version import __version__
-from .latents import Gaussian
+from .latents import Flow, Gaussian, Ladder, Quantized
 from .likelihoods import (
     Atoms,
     Bernoulli,
@@ -42,20 +43,24 @@ from .likelihoods import (
     StudentT,
 )
 from .objectives import ELBO, IWAE
-from .priors import Aggregated, FlowPrior, Mixture, StandardNormal
+from .priors import Aggregated, Autoregressive, FlowPrior, Mixture, StandardNormal
 
 __all__ = [
     "ELBO",
     "IWAE",
     "Aggregated",
     "Atoms",
+    "Autoregressive",
     "Bernoulli",
     "Binned",
     "Categorical",
+    "CollapseWarning",
     "DiscretizedLogistic",
+    "Flow",
     "FlowPrior",
     "Gaussian",
     "ImportanceWarning",
+    "Ladder",
     "LogNormal",
     "Mixture",
     "NegativeBinomial",
@@ -63,6 +68,7 @@ __all__ = [
     "NormalMixture",
     "Ordinal",
     "Poisson",
+    "Quantized",
     "StandardNormal",
     "StudentT",
     "VAETransformer",

@@ -22,6 +22,7 @@ from ._scaling import TRANSFORMS
 from ._schema import Rows, Schema, canonical_order, fit_schema, patterns
 from ._tables import Table, read_table
 from ._training import Budget, Split, continued, default_steps, describe, train
+from ._units import N_ROWS, active_units, kl_per_unit, warn_of_collapse
 from ._validation import (
     Constraint,
     a_bool,
@@ -247,6 +248,7 @@ class BaseVAE(DensityMixin, CallbackSupportMixin, BaseEstimator):
         else:
             fitted.update(self._describe(schema, components))
             model = self._start(fitted, data, split, generator)
+            fitted["_n_features_out"] = len(model.latent.shown)
         budget = self._budget(len(split.train), one_pass)
         callbacks = RoundCallbacks(self, X, lambda: {**fitted, "model_": finished(model)})
 
@@ -263,7 +265,8 @@ class BaseVAE(DensityMixin, CallbackSupportMixin, BaseEstimator):
         state = getattr(self, "_optimizer_state", None) if keep and one_pass else None
         result = train(*there, objective, budget, noise, on_round, state)
 
-        self._finish_prior(model.cpu(), data, split, generator, goes_on=keep and one_pass)
+        goes_on = keep and one_pass
+        fitted.update(self._finish(model.cpu(), data, split, generator, goes_on))
         n_iter = max(1, math.ceil(result.n_steps / math.ceil(len(split.train) / self.batch_size)))
         fitted.update(
             model_=finished(model),
@@ -294,17 +297,20 @@ class BaseVAE(DensityMixin, CallbackSupportMixin, BaseEstimator):
 
     def _components(self) -> dict[str, Any]:
         owner = type(self).__name__
-        families: dict[str, tuple[Mapping[str, type], type]] = {
-            "latent": (latents.LATENTS, latents.Latent),
-            "prior": (priors.PRIORS, priors.Prior),
-            "objective": (objectives.OBJECTIVES, objectives.Objective),
-        }
-        components = {
-            name: resolve_component(getattr(self, name), registry, base, name, owner)
-            for name, (registry, base) in families.items()
-        }
-        components["latent"].check_prior(components["prior"])
-        return components
+
+        def resolve(value: Any, registry: Mapping[str, type], base: type, name: str) -> Any:
+            return resolve_component(value, registry, base, name, owner)
+
+        latent = resolve(self.latent, latents.LATENTS, latents.Latent, "latent")
+        prior = latent.default_prior() if self.prior == "auto" else self.prior
+        prior = resolve(prior, priors.PRIORS, priors.Prior, "prior")
+        objective = resolve(
+            self.objective, objectives.OBJECTIVES, objectives.Objective, "objective"
+        )
+        if self.objective == "elbo":
+            objective.warmup = latent.warmup
+        latent.check_partners(prior, objective)
+        return {"latent": latent, "prior": prior, "objective": objective}
 
     def _schema(self, table: Table, weights: np.ndarray) -> Schema:
         owner = type(self).__name__
@@ -321,13 +327,13 @@ class BaseVAE(DensityMixin, CallbackSupportMixin, BaseEstimator):
 
     def _describe(self, schema: Schema, components: dict[str, Any]) -> dict[str, Any]:
         """What fit learned about the table, before training."""
-        k = schema.n_components(self.n_components)
+        latent = components["latent"]
+        k = latent.size(self.n_components, schema.n_components(self.n_components))
         choices = schema.choices
         return {
             "schema_": schema,
             "n_components_": k,
-            "_n_features_out": k,
-            "latent_": components["latent"],
+            "latent_": latent,
             "prior_": components["prior"],
             "likelihood_": {name: likelihood for name, (likelihood, _) in choices.items()},
             "likelihood_reasons_": {name: why for name, (_, why) in choices.items()},
@@ -344,19 +350,35 @@ class BaseVAE(DensityMixin, CallbackSupportMixin, BaseEstimator):
         model = build(schema, k, latent, prior, sizes, self.activation, generator)
         seen = data.take(drawn(split.train, split.weights, generator))
         if self.init == "pca":
-            start(model, schema, seen, k, generator.initial_seed() % 2**32)
-        if model.prior.looks_at_posteriors:
-            model.prior.start(*model.posteriors(seen), generator)
+            start(model, schema, seen, generator.initial_seed() % 2**32)
+        if model.prior.n_posteriors:
+            model.prior.start(*map(model.latent.under_prior, model.posteriors(seen)), generator)
+        if model.latent.looks_at_rows:
+            model.look(seen, generator)
         return model
 
-    def _finish_prior(
+    def _finish(
         self, model: VAE, data: Rows, split: Split, generator: torch.Generator, goes_on: bool
-    ) -> None:
-        """Show the trained posteriors to a prior that looks at them, each different row once."""
-        if model.prior.looks_at_posteriors:
-            different, weight = distinct(patterns(data), split)
-            encodings = model.posteriors(data.take(different))
+    ) -> dict[str, Any]:
+        """Show the trained posteriors to whom they concern, each different row once."""
+        different, weight = distinct(patterns(data), split)
+        n_rows = max(N_ROWS, model.prior.n_posteriors)
+        some = torch.randperm(len(different), generator=generator)[:n_rows]
+        rows, weight = data.take(different[some]), weight[some]
+        mean, log_var = model.posteriors(rows)
+        active = active_units(mean, weight)
+        kl = kl_per_unit(model, rows, mean, log_var)
+        warn_of_collapse(active, model.latent.slices(), stacklevel=5)
+        if model.prior.n_posteriors:
+            encodings = map(model.latent.under_prior, (mean, log_var))
             model.prior.finish(*encodings, weight, generator, goes_on=goes_on)
+        if model.latent.looks_at_rows:
+            model.finish_latent(data.take(split.train))
+        return {
+            "active_units_": active.numpy(),
+            "kl_per_unit_": kl.double().numpy(),
+            **model.latent.attributes(),
+        }
 
     def _budget(self, n_rows: int, one_pass: bool) -> Budget:
         per_epoch = math.ceil(n_rows / self.batch_size)

@@ -19,9 +19,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from torch.quasirandom import SobolEngine
 
 from ._model import VAE
+from ._noise import quasi_normal
 from ._schema import Rows
 
 N_SCRAMBLINGS = 8
@@ -48,13 +48,6 @@ class LogDensity:
     ess: np.ndarray
 
 
-def quasi_normal(n_samples: int, n_dims: int, scrambling: int = 0) -> Tensor:
-    """Standard normal quasi-random points, (n_samples, 1, n_dims)."""
-    engine = SobolEngine(n_dims, scramble=True, seed=scrambling)
-    u = engine.draw(n_samples, dtype=torch.float64)
-    return torch.special.ndtri(u.clamp(2.0**-31, 1 - 2.0**-31)).unsqueeze(1)
-
-
 @torch.no_grad()
 def log_density(
     model: VAE, rows: Rows, n_samples: int, n_scramblings: int = 1, n_refinement_steps: int = 0
@@ -64,7 +57,9 @@ def log_density(
     size = model.chunk_size(n_samples, most=len(rows))
     scores, sizes = [torch.zeros(n_scramblings, 0, dtype=torch.float64)], [torch.zeros(0)]
     for chunk in rows.chunks(size):
-        score, ess = _estimate(model, chunk, nets, None)
+        score, ess = _exact(model, chunk, n_samples, n_scramblings) or _estimate(
+            model, chunk, nets, None
+        )
         weak = torch.nonzero(ess < min(REFINE_BELOW, n_samples)).squeeze(1)
         if n_refinement_steps and len(weak):
             some = chunk.take(weak)
@@ -80,6 +75,14 @@ def log_density(
 
 
 Affine = tuple[Tensor, Tensor]  # shift and log-scale of the base noise, each (n_rows, n_noise)
+
+
+def _exact(model: VAE, rows: Rows, n_samples: int, n_nets: int) -> tuple[Tensor, Tensor] | None:
+    """log p(x) by summation, where every code can be listed; all draws are then worth their full."""
+    total = model.summed(rows)
+    if total is None:
+        return None
+    return total.expand(n_nets, -1).clone(), torch.full_like(total, n_samples)
 
 
 def _estimate(

@@ -89,8 +89,9 @@ def factor_analysis(
 
 
 @torch.no_grad()
-def start(model: VAE, schema: Schema, rows: Rows, k: int, seed: int) -> None:
+def start(model: VAE, schema: Schema, rows: Rows, seed: int) -> None:
     """Set the skip paths of an untrained model to probabilistic PCA of some rows."""
+    k = model.latent.layers[0]  # what the decoder reads
     rows = next(rows.chunks(max(1000, MAX_CELLS // max(model.inputs.n_features, 1))))
     mean, S = covariance(rows, model)
     W = probabilistic_pca(S, min(k, len(S)), seed) if len(S) else np.zeros((0, 0))

@@ -133,7 +133,9 @@ class VAE(nn.Module):
 
     def chunk_size(self, n_draws: int, most: int) -> int:
         """Rows that go through the decoder at once, so that no tensor is much over 32 MB."""
-        widest = max(self.head.weight.shape[0], self.decoder.n_outputs, self.prior.width)
+        widest = max(
+            self.head.weight.shape[0], self.decoder.n_outputs, self.prior.width, self.latent.width
+        )
         return max(1, min(most, MAX_CHUNK // (n_draws * widest)))
 
     def encode(self, rows: Rows) -> Tensor:
@@ -143,14 +145,31 @@ class VAE(nn.Module):
     @torch.no_grad()
     def posteriors(self, rows: Rows) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of q(z | x) of each row, (n, k)."""
-        chunks = rows.chunks(self.chunk_size(1, most=8192))
+        chunks = rows.chunks(self.chunk_size(self.latent.n_moment_draws, most=8192))
         moments = [self.latent.moments(self.encode(chunk), self.prior) for chunk in chunks]
         mean, log_var = zip(*moments, strict=True)
         return torch.cat(mean), torch.cat(log_var)
 
+    @torch.no_grad()
+    def embeddings(self, rows: Rows) -> Tensor:
+        """The deterministic code of each row, (n, k)."""
+        chunks = rows.chunks(self.chunk_size(self.latent.n_moment_draws, most=8192))
+        return torch.cat([self.latent.embed(self.encode(c), self.prior) for c in chunks])
+
+    @torch.no_grad()
+    def look(self, rows: Rows, generator: torch.Generator) -> None:
+        """Show the untrained encoder's words of some rows to the latent family."""
+        self.latent.look(self.encode(rows), self.prior, generator)
+
+    @torch.no_grad()
+    def finish_latent(self, rows: Rows) -> None:
+        """Show the trained encoder's words of the rows to the latent family."""
+        chunks = rows.chunks(self.chunk_size(1, most=8192))
+        self.latent.finish(torch.cat([self.encode(chunk) for chunk in chunks]), self.prior)
+
     def outputs(self, z: Tensor) -> Iterator[tuple[ColumnGroup, Tensor]]:
         """The decoder's outputs for each group of columns."""
-        outputs = self.head(self.decoder(z)).split(self.sizes, dim=-1)
+        outputs = self.head(self.decoder(self.latent.decoded(z))).split(self.sizes, dim=-1)
         yield from zip(self.groups, outputs, strict=True)
 
     def cells(self, z: Tensor, rows: Rows) -> Tensor:
@@ -166,15 +185,26 @@ class VAE(nn.Module):
         total = z.new_zeros(()).expand(z.shape[:-1])
         return sum(terms, start=total)
 
-    def forward(self, rows: Rows, noise: Tensor) -> tuple[Tensor, Draw]:
-        """log p(x | z) for z drawn from q(z | x) with the given base noise."""
-        draw = self.latent.draw(self.encode(rows), noise, self.prior)
+    def forward(self, rows: Rows, noise: Tensor, hold_z: bool = False) -> tuple[Tensor, Draw]:
+        """log p(x | z) for z drawn from q(z | x) with the given base noise.
+
+        With `hold_z` no gradient flows through z: for the score function.
+        """
+        h = self.encode(rows)
+        draw = self.latent.draw(h, noise, self.prior)
+        if hold_z:
+            draw = self.latent.held(draw, h, self.prior)
         return self.log_px(draw.z, rows), draw
 
     def log_weights(self, rows: Rows, noise: Tensor) -> Tensor:
         """log p(x, z) − log q(z | x): importance weights of the draws, (K, n)."""
         log_px, draw = self(rows, noise)
         return log_px + draw.log_pz - draw.log_qz
+
+    def summed(self, rows: Rows) -> Tensor | None:
+        """log p(x) = log Σ_z p(x | z) p(z) where every z can be listed, else None."""
+        draw = self.latent.enumerate(self.encode(rows), self.prior)
+        return None if draw is None else torch.logsumexp(self.log_px(draw.z, rows) + draw.log_pz, 0)
 
     def decode(self, z: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
         """Scaled numbers and codes for z of shape (n, k): points, or draws with a generator."""
@@ -201,8 +231,9 @@ def build(
     inputs = Inputs(len(schema.numeric), categorical, generator)  # type: ignore[arg-type]
     encoder = Trunk(inputs.n_outputs, hidden_layer_sizes, activation, generator)
     posterior = latent.build(k, encoder.n_outputs, generator)
-    decoder = Trunk(k, hidden_layer_sizes[::-1], activation, generator)
-    return VAE(schema, inputs, encoder, posterior, prior.build(k, generator), decoder, generator)
+    decoder = Trunk(posterior.layers[0], hidden_layer_sizes[::-1], activation, generator)
+    p_z = posterior.build_prior(prior, generator)
+    return VAE(schema, inputs, encoder, posterior, p_z, decoder, generator)
 
 
 def finished(model: VAE) -> VAE:

@@ -83,7 +83,10 @@ class Result:
 
 
 class FlatParameters:
-    """The parameters of a module as views of one tensor, and their gradients of another."""
+    """The parameters of a module as views of one tensor, and their gradients of another.
+
+    Buffers are kept with them: what moves without a gradient is part of the best weights too.
+    """
 
     def __init__(self, module: torch.nn.Module) -> None:
         parameters = [p for p in module.parameters() if p.numel()]
@@ -96,6 +99,15 @@ class FlatParameters:
             p.grad = self.grad[start:stop].view_as(p)
             start = stop
         self.values.grad = self.grad
+        self.buffers = list(module.buffers())
+
+    def copy(self) -> list[Tensor]:
+        return [tensor.clone() for tensor in (self.values, *self.buffers)]
+
+    @torch.no_grad()
+    def restore(self, copies: list[Tensor]) -> None:
+        for tensor, copy in zip((self.values, *self.buffers), copies, strict=True):
+            tensor.copy_(copy)
 
 
 def batches(split: Split, size: int, generator: torch.Generator) -> Iterator[Tensor]:
@@ -155,7 +167,7 @@ def train(
     result = Result({name: [] for name in ("step", "bound", "reconstruction", "kl")})
     if len(best.rows):
         result.history["validation_bound"] = []
-    good, repairs = run.flat.values.clone(), 0
+    good, repairs = run.flat.copy(), 0
     try:
         while result.n_steps < budget.n_steps:
             n = min(round_length, budget.n_steps - result.n_steps)
@@ -164,7 +176,7 @@ def train(
                 repairs += 1
                 run.repair(good, repairs)
                 continue
-            good.copy_(run.flat.values)
+            good = run.flat.copy()
             result.n_steps += n
             record = [result.n_steps, *terms]
             if len(best.rows):
@@ -180,7 +192,7 @@ def train(
             ConvergenceWarning,
             stacklevel=4,
         )
-        run.flat.values.copy_(good)
+        run.flat.restore(good)
     best.restore()
     result.optimizer_state = run.optimizer.state_dict()
     return result
@@ -192,7 +204,7 @@ class _Best:
     def __init__(self, run: _Run, rows: Tensor, generator: torch.Generator) -> None:
         self.run, self.rows = run, rows
         self.noise_state = generator.get_state()  # the same draws at every evaluation
-        self.weights: Tensor | None = None
+        self.weights: list[Tensor] | None = None
         self.bound, self.n_stale = -math.inf, 0
         if len(rows) and run.objective.warmup == 0:
             self.update(1.0)
@@ -204,7 +216,7 @@ class _Best:
             return bound
         self.n_stale = 0 if bound > self.bound + self.run.budget.tol else self.n_stale + 1
         if bound > self.bound:
-            self.bound, self.weights = bound, self.run.flat.values.clone()
+            self.bound, self.weights = bound, self.run.flat.copy()
         return bound
 
     def is_stale(self) -> bool:
@@ -213,7 +225,7 @@ class _Best:
 
     def restore(self) -> None:
         if self.weights is not None:
-            self.run.flat.values.copy_(self.weights)
+            self.run.flat.restore(self.weights)
 
 
 def describe(history: dict[str, list[float]], n_steps: int) -> str:
@@ -266,7 +278,7 @@ class _Run:
     def step(self, batch: Rows, step: int) -> Tensor:
         """One ascent of the bound."""
         noise = self._noise(len(batch), self.objective.n_samples, self.generator)
-        log_px, draw = self.model(batch, noise)
+        log_px, draw = self.model(batch, noise, self.objective.holds_z)
         bound = self.objective.bound(log_px, draw, self.budget.progress(step)).mean()
         loss = -bound if draw.penalty is None else draw.penalty.mean() - bound
         self.flat.grad.zero_()
@@ -275,6 +287,7 @@ class _Run:
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate * learning_rate(step, self.budget)
         self.optimizer.step()
+        self.model.latent.after_step(self.generator)
         with torch.no_grad():
             measure = batch.log_measure.mean()
             return torch.stack([bound + measure, log_px.mean() + measure, divergence(draw).mean()])
@@ -296,9 +309,9 @@ class _Run:
             total += (self.objective.bound(log_px, draw, 1.0) + batch.log_measure).sum()
         return float(total) / len(rows)
 
-    def repair(self, good: Tensor, repairs: int) -> None:
+    def repair(self, good: list[Tensor], repairs: int) -> None:
         """After a loss that is not finite: the last good weights, half the rate, or give up."""
-        self.flat.values.copy_(good)
+        self.flat.restore(good)
         if repairs >= MAX_REPAIRS:
             raise FloatingPointError(
                 f"The loss was not finite {repairs} times in a row of halved learning rates; "

@@ -191,10 +191,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
         Z : ndarray of shape (n_samples, n_components_)
         """
         rows = self._rows(X)
-        with torch.no_grad():
-            chunks = rows.chunks(self.model_.chunk_size(1, most=8192))
-            parts = [self.model_.latent.embed(self.model_.encode(chunk)) for chunk in chunks]
-        return torch.cat(parts).numpy()
+        return self.model_.embeddings(rows)[:, self.model_.latent.shown].numpy()
 
     def inverse_transform(self, Z):
         """The rows that the decoder expects at the given codes.
@@ -248,7 +245,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
         seed = random_seed(random_state)
         generator = torch.Generator().manual_seed(seed)
         with torch.no_grad():
-            z = self.model_.prior.sample(int(n_samples), generator)
+            z = self.model_.latent.sample(int(n_samples), self.model_.prior, generator)
         return self._decode(z, None if mean else generator)
 
     def _decode(self, z, generator):

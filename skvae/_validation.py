@@ -106,7 +106,7 @@ def resolve_component(
         component = registry[value]()
     else:
         hint = ""
-        auto = ["auto"] if parameter == "likelihood" else []
+        auto = ["auto"] if parameter in ("likelihood", "prior") else []
         allowed = f"one of {sorted([*registry, *auto])}"
         if isinstance(value, str):
             hint = did_you_mean(value, registry)

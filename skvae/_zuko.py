@@ -27,6 +27,12 @@ def zuko_flows() -> ModuleType:
     return importlib.import_module("zuko.flows")
 
 
+def zuko_transforms() -> ModuleType:
+    """``zuko.transforms``, without a trace on torch.distributions."""
+    zuko_flows()
+    return importlib.import_module("zuko.transforms")
+
+
 class DrawnFrom(TorchFunctionMode):
     """Random starts of modules come from a generator, in this thread alone."""
 
@@ -51,22 +57,42 @@ class DrawnFrom(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
-def spline_flow(
+def autoregressive_flow(
+    kind: str,
     n_features: int,
     n_transforms: int,
     hidden_layer_sizes: Sequence[int],
     n_bins: int,
     generator: torch.Generator,
+    *,
+    n_context: int = 0,
 ) -> torch.nn.Module:
-    """Autoregressive rational-quadratic splines (Durkan et al. 2019), started as the identity."""
+    """Autoregressive transforms, the order reversed from one to the next, started as the identity.
+
+    `kind` is "spline" (rational-quadratic, Durkan et al. 2019) or "affine" (Kingma et al. 2016).
+    """
     flows = zuko_flows()
+    sizes = {"transforms": n_transforms, "hidden_features": hidden_layer_sizes}
     with DrawnFrom(generator):
-        flow = flows.NSF(
-            n_features, transforms=n_transforms, hidden_features=hidden_layer_sizes, bins=n_bins
-        )
+        if kind == "spline":
+            flow = flows.NSF(n_features, n_context, bins=n_bins, **sizes)
+        else:
+            flow = flows.MAF(n_features, n_context, **sizes)
     transform = flow.transform
     for layer in transform.transforms:
-        last = layer.hyper[-1] if n_features > 1 else layer
+        last = layer.hyper[-1] if hasattr(layer, "hyper") else layer
         for parameter in last.parameters():
             torch.nn.init.zeros_(parameter)
     return transform
+
+
+def masked_mlp(
+    adjacency: torch.Tensor, hidden_layer_sizes: Sequence[int], generator: torch.Generator
+) -> torch.nn.Module:
+    """A net whose output i depends on input j where adjacency[i, j]; it starts at zero."""
+    zuko_flows()
+    with DrawnFrom(generator):
+        net = importlib.import_module("zuko.nn").MaskedMLP(adjacency, hidden_layer_sizes)
+    for parameter in net[-1].parameters():
+        torch.nn.init.zeros_(parameter)
+    return net

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ._component import Component
-from ._validation import a_real, an_int
+from ._validation import a_real, an_int, one_of
 from .latents import Draw
 
 __all__ = ["ELBO", "IWAE", "Objective"]
@@ -24,6 +24,7 @@ class Objective(ABC, Component):
     """What training maximises."""
 
     n_samples: int  # draws of z for each row and step
+    holds_z: bool = False  # whether no gradient may flow through z
     warmup: float = 0.0  # share of the training after which the objective is what it is to be
 
     @abstractmethod
@@ -46,6 +47,21 @@ def divergence(draw: Draw) -> Tensor:
     return draw.kl.sum(-1) if draw.kl is not None else (draw.log_qz - draw.log_pz).mean(0)
 
 
+def score_function(signal: Tensor, log_qz: Tensor) -> Tensor:
+    r"""Nothing, with the gradient :math:`\text{signal} \cdot \nabla_\phi \log q(z|x)`."""
+    return signal.detach() * (log_qz - log_qz.detach())
+
+
+def left_out_mean(signal: Tensor) -> Tensor:
+    """The mean of the others, (n_samples, n_rows): other draws, or with one draw other rows.
+
+    It knows nothing of the draw it stands beside, so as a baseline it leaves the mean alone.
+    """
+    dim = 0 if signal.shape[0] > 1 else 1
+    n = signal.shape[dim]
+    return (signal.sum(dim, keepdim=True) - signal) / max(n - 1, 1)
+
+
 class ELBO(Objective):
     r"""Evidence lower bound,
 
@@ -65,13 +81,21 @@ class ELBO(Objective):
         prior that ties the dimensions together, for their sum.
     n_samples : int, default=1
         Draws of z for each row and step.
+    gradient : {"reparameterization", "score_function"}, default="reparameterization"
+        How the encoder learns. "reparameterization" differentiates through z. "score_function"
+        (REINFORCE) holds z fixed and weighs
+        :math:`\nabla_\phi \log q(z|x)` by the bound of the draw less a baseline, the mean of
+        the row's other draws, or with one draw of the other rows in the batch: unbiased too, with
+        far more variance.
 
     References
     ----------
     Kingma & Welling (2014), arXiv:1312.6114. Higgins et al. (2017), beta-VAE, ICLR.
     Sønderby et al. (2016), Ladder Variational Autoencoders, arXiv:1602.02282 (warm-up).
     Kingma et al. (2016), Improved Variational Inference with Inverse Autoregressive Flow,
-    arXiv:1606.04934 (free bits).
+    arXiv:1606.04934 (free bits). Mnih & Gregor (2014), Neural Variational Inference and Learning,
+    arXiv:1402.0030 (score function). Mnih & Rezende (2016), Variational Inference for Monte Carlo
+    Objectives, arXiv:1602.06725 (leave-one-out baseline).
 
     Examples
     --------
@@ -85,6 +109,7 @@ class ELBO(Objective):
         "warmup": a_real("[0, 1]", least=0, most=1),
         "free_bits": a_real("[0, inf)", least=0),
         "n_samples": an_int(1),
+        "gradient": one_of("reparameterization", "score_function"),
     }
 
     def __init__(
@@ -94,23 +119,41 @@ class ELBO(Objective):
         warmup: float = 0.0,
         free_bits: float = 0.0,
         n_samples: int = 1,
+        gradient: str = "reparameterization",
     ) -> None:
         self.beta = beta
         self.warmup = warmup
         self.free_bits = free_bits
         self.n_samples = n_samples
+        self.gradient = gradient
+
+    @property
+    def holds_z(self) -> bool:  # type: ignore[override]
+        return self.gradient == "score_function"
 
     def bound(self, log_px: Tensor, draw: Draw, progress: float) -> Tensor:
         beta = self.beta * min(1.0, progress / self.warmup) if self.warmup > 0 else self.beta
+        if self.holds_z:
+            return self._held_bound(log_px, draw, beta)
         return log_px.mean(0) - beta * self._divergence(draw)
+
+    def _held_bound(self, log_px: Tensor, draw: Draw, beta: float) -> Tensor:
+        """The bound of draws with z held fixed, with the score function's gradient."""
+        rate = draw.log_qz.detach() - draw.log_pz
+        if self.free_bits:
+            rate = torch.where(rate.mean() > self._free(draw), rate, self._free(draw))
+        each = log_px - beta * rate
+        signal = each.detach()
+        return (each + score_function(signal - left_out_mean(signal), draw.log_qz)).mean(0)
+
+    def _free(self, draw: Draw) -> float:
+        return self.free_bits * draw.z.shape[-1]
 
     def _divergence(self, draw: Draw) -> Tensor:
         if self.free_bits == 0:
             return divergence(draw)
-        k = draw.z.shape[-1]
         each = draw.kl if draw.kl is not None else divergence(draw).unsqueeze(-1)
-        free = self.free_bits * k / each.shape[-1]
-        return each.mean(0).clamp(min=free).sum()
+        return each.mean(0).clamp(min=self._free(draw) / each.shape[-1]).sum()
 
 
 class IWAE(Objective):

@@ -5,8 +5,11 @@ row to ``tests/components.py``.
 """
 
 from ._base import Draw, Latent, LatentModule, LinearPosterior
+from .flow import Flow
 from .gaussian import Gaussian
+from .ladder import Ladder
+from .quantized import Quantized
 
-__all__ = ["Draw", "Gaussian", "Latent", "LatentModule", "LinearPosterior"]
+__all__ = ["Draw", "Flow", "Gaussian", "Ladder", "Latent", "LatentModule", "LinearPosterior", "Quantized"]
 
-LATENTS: dict[str, type[Latent]] = {"gaussian": Gaussian}
+LATENTS: dict[str, type[Latent]] = {"gaussian": Gaussian, "flow": Flow, "ladder": Ladder, "quantized": Quantized}

@@ -1,16 +1,26 @@
-"""The contract between a latent family and the rest: noise in, :class:`Draw` out."""
+"""The contract between a latent family and the rest: noise in, :class:`Draw` out.
+
+A code z may have several stochastic layers: its columns are those of layer 1, which the decoder
+reads, then of layer 2 and so on; the prior is on the last. Most families have one layer.
+"""
 
 from __future__ import annotations
 
+import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from skvae._component import Component
-from skvae.priors import Prior, PriorModule
+from skvae._noise import quasi_normal
+from skvae.priors import Aggregated, Prior, PriorModule
+
+if TYPE_CHECKING:
+    from skvae.objectives import Objective
 
 MOMENT_DRAWS = 64
 
@@ -25,12 +35,14 @@ class Draw:
     log_pz, log_qz : Tensor of shape (n_samples, n_rows)
         log p(z) and log q(z | x).
     kl : Tensor of shape (n_rows, n_parts) or None
-        KL(q(z | x) ‖ p(z)) where it has a closed form, in parts (dimensions) that add up.
+        KL(q(z | x) ‖ p(z)) where it has a closed form, in parts (dimensions) that add up. Below
+        the top of a ladder the closed form is that of a layer given the one above.
     penalty : Tensor of shape (n_rows,) or None
         What the family subtracts from the bound of its own (a commitment, say).
     path_log_qz : callable or None
         log q(z | x) once more, with the parameters of q held fixed: its gradient flows along the
-        path through z alone (Roeder, Wu & Duvenaud 2017, arXiv:1703.09194).
+        path through z alone (Roeder, Wu & Duvenaud 2017, arXiv:1703.09194). None where it would
+        cost much more than the draw.
     """
 
     z: Tensor
@@ -47,11 +59,11 @@ class LinearPosterior:
 
     Attributes
     ----------
-    weight : Tensor of shape (n_components, n_inputs)
-    bias : Tensor of shape (n_components,)
-    log_var : Tensor of shape (n_components,)
+    weight : Tensor of shape (n_decoded, n_inputs)
+    bias : Tensor of shape (n_decoded,)
+    log_var : Tensor of shape (n_decoded,)
         With all cells seen.
-    missing : Tensor of shape (n_components, n_inputs)
+    missing : Tensor of shape (n_decoded, n_inputs)
         What a missing cell adds to ``log_var``: non-zero for the inputs that flag it.
     """
 
@@ -62,9 +74,35 @@ class LinearPosterior:
 
 
 class LatentModule(nn.Module, ABC):
-    """q(z | x) with its learned parameters."""
+    """q(z | x) with its learned parameters.
 
-    n_noise: int  # standard normal numbers that one draw of one row needs
+    Attributes
+    ----------
+    layers : tuple of int
+        Sizes of the stochastic layers, from the one that the decoder reads up.
+    shown : list of int
+        Columns of z that ``transform`` gives.
+    n_noise : int
+        Standard normal numbers that one draw of one row needs.
+    width : int
+        Numbers that ``draw`` needs at once for one z; chunks of rows are cut by it.
+    n_moment_draws : int
+        Draws of a row that ``moments`` needs.
+    looks_at_rows : bool
+        Whether ``look`` and ``finish`` do something: encoding the table for them takes time.
+    """
+
+    width: int = 1
+    n_moment_draws: int = MOMENT_DRAWS
+    looks_at_rows: bool = False
+
+    def __init__(self, layers: Sequence[int]) -> None:
+        super().__init__()
+        self.layers = tuple(layers)
+        self.n_components = self.n_noise = sum(layers)
+        self.shown = list(range(self.n_components))
+
+    # -------------------------------------------------------------------- every family
 
     @abstractmethod
     def draw(self, h: Tensor, noise: Tensor, prior: PriorModule) -> Draw:
@@ -80,29 +118,111 @@ class LatentModule(nn.Module, ABC):
         """
 
     @abstractmethod
-    def embed(self, h: Tensor) -> Tensor:
-        """The deterministic embedding that ``transform`` returns, (n_rows, n_components)."""
-
-    def moments(self, h: Tensor, prior: PriorModule) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance of q(z | x), each (n_rows, n_components).
-
-        By draws, for families that know no closed form.
-        """
-        generator = torch.Generator().manual_seed(0)
-        noise = torch.randn((MOMENT_DRAWS, 1, self.n_noise), generator=generator).to(h)
-        z = self.draw(h, noise, prior).z
-        return z.mean(0), z.var(0).clamp(min=1e-12).log()
+    def log_prob(self, z: Tensor, h: Tensor, prior: PriorModule) -> Tensor:
+        """log q(z | x) at given codes, (n_samples, n_rows)."""
 
     @abstractmethod
     def start(self, posterior: LinearPosterior) -> None:
         """Set the parameters so that q(z | x) is the given linear posterior."""
 
+    # -------------------------------------------- families that are more than a posterior
+
+    def moments(self, h: Tensor, prior: PriorModule) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance of q(z | x), each (n_rows, n_components).
+
+        By quasi-random draws, for families that know no closed form.
+        """
+        z = self.draw(h, quasi_normal(MOMENT_DRAWS, self.n_noise).to(h), prior).z
+        return z.mean(0), z.var(0).clamp(min=1e-12).log()
+
+    def embed(self, h: Tensor, prior: PriorModule) -> Tensor:
+        """The deterministic embedding of a row, (n_rows, n_components)."""
+        return self.moments(h, prior)[0]
+
+    def log_pz(self, z: Tensor, prior: PriorModule) -> Tensor:
+        """log p(z), over all layers."""
+        return prior.log_prob(z)
+
+    def sample(self, n_samples: int, prior: PriorModule, generator: torch.Generator) -> Tensor:
+        """Draws of p(z), (n_samples, n_components)."""
+        return prior.sample(n_samples, generator)
+
+    def build_prior(self, prior: Prior, generator: torch.Generator) -> PriorModule:
+        """The module of p(z), for the last layer."""
+        return prior.build(self.layers[-1], generator)
+
+    def enumerate(self, h: Tensor, prior: PriorModule) -> Draw | None:
+        """Every code there is, for families that can list them: log p(x) is then their sum."""
+        return None
+
+    def snap(self, z: Tensor) -> Tensor:
+        """The codes nearest to z that the decoder knows, for families that know not all."""
+        return z
+
+    def fill(self, z: Tensor, layers: Collection[int]) -> Tensor:
+        """z with some layers (0: the lowest) set to their mean given the layer above."""
+        return z
+
+    def look(self, h: Tensor, prior: PriorModule, generator: torch.Generator) -> None:
+        """Look at what the untrained encoder says of some rows."""
+
+    def after_step(self, generator: torch.Generator) -> None:
+        """Whatever moves without a gradient, after each step of training."""
+
+    def finish(self, h: Tensor, prior: PriorModule) -> None:
+        """Look at what the trained encoder says of some rows."""
+
+    def attributes(self) -> dict[str, object]:
+        """Fitted attributes that the family adds to the estimator."""
+        return {}
+
+    # ------------------------------------------------------------------------ for all
+
+    def held(self, draw: Draw, h: Tensor, prior: PriorModule) -> Draw:
+        """A draw with z fixed: gradients flow through the parameters of p and q alone."""
+        z = draw.z.detach()
+        return Draw(z, self.log_pz(z, prior), self.log_prob(z, h, prior), penalty=draw.penalty)
+
+    def decoded(self, z: Tensor) -> Tensor:
+        """What the decoder reads of z: the lowest layer."""
+        return z[..., : self.layers[0]]
+
+    def under_prior(self, z: Tensor) -> Tensor:
+        """What the prior is on: the highest layer."""
+        return z[..., self.n_components - self.layers[-1] :]
+
+    def slices(self) -> list[slice]:
+        """The columns of each layer, from the lowest up."""
+        bounds = itertools.accumulate(self.layers, initial=0)
+        return [slice(*pair) for pair in itertools.pairwise(bounds)]
+
+    def names(self) -> list[str]:
+        """A name for each column of z."""
+        if len(self.layers) == 1:
+            return [str(i) for i in range(self.n_components)]
+        return [f"_layer{n}_{i}" for n, size in enumerate(self.layers, 1) for i in range(size)]
+
 
 class Latent(ABC, Component):
     """A latent family: hyper-parameters only."""
 
-    def check_prior(self, prior: Prior) -> None:
-        """Raise a ValueError that says why the family cannot go with a prior."""
+    warmup: float = 0.0  # of the objective "elbo", where it is given by name
+
+    def default_prior(self) -> Prior:
+        """The prior that "auto" stands for."""
+        return Aggregated()
+
+    def size(self, n_components: int | None, default: int) -> int:
+        """Components that the family has if the user asks for `n_components`."""
+        return default if n_components is None else n_components
+
+    def check_partners(self, prior: Prior, objective: Objective) -> None:
+        """Raise a ValueError that says why the family cannot go with a prior or an objective."""
+        if prior.over_codes:
+            raise ValueError(
+                f"prior={prior!r} is over integer codes, which {type(self).__name__} does not "
+                "have. Use it with latent='quantized', or leave prior='auto'."
+            )
 
     @abstractmethod
     def build(self, n_components: int, n_hidden: int, generator: torch.Generator) -> LatentModule:

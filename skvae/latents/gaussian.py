@@ -16,6 +16,11 @@ LOG_2PI = math.log(2 * math.pi)
 MAX_LOG_VAR, MIN_LOG_VAR = 4.0, -20.0
 
 
+def log_normal(z: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:
+    """log N(z; mean, exp(log_var)) of each dimension."""
+    return -0.5 * ((z - mean).square() * (-log_var).exp() + log_var + LOG_2PI)
+
+
 class Gaussian(Latent):
     r"""Diagonal Gaussian posterior, :math:`q(z|x) = N(z; \mu(x), \mathrm{diag}\,\sigma(x)^2)`.
 
@@ -35,13 +40,16 @@ class Gaussian(Latent):
     """
 
     def build(self, n_components: int, n_hidden: int, generator: torch.Generator) -> LatentModule:
-        return _GaussianModule(n_components, n_hidden, generator)
+        return GaussianModule(n_components, n_hidden, generator)
 
 
-class _GaussianModule(LatentModule):
+class GaussianModule(LatentModule):
+    """N(μ(x), diag σ(x)²); flows are built on it."""
+
+    n_moment_draws = 1
+
     def __init__(self, n_components: int, n_hidden: int, generator: torch.Generator) -> None:
-        super().__init__()
-        self.n_noise = n_components
+        super().__init__([n_components])
         self.head = Linear(n_hidden, 2 * n_components, generator)
 
     def posterior(self, h: Tensor) -> tuple[Tensor, Tensor]:
@@ -55,17 +63,15 @@ class _GaussianModule(LatentModule):
         log_qz = -0.5 * (noise.square() + log_var + LOG_2PI).sum(-1)
 
         def path_log_qz() -> Tensor:
-            fixed_mean, fixed_var = mean.detach(), log_var.detach()
-            squared = (z - fixed_mean).square() * (-fixed_var).exp()
-            return -0.5 * (squared + fixed_var + LOG_2PI).sum(-1)
+            return log_normal(z, mean.detach(), log_var.detach()).sum(-1)
 
         return Draw(z, prior.log_prob(z), log_qz, prior.kl(mean, log_var), path_log_qz=path_log_qz)
 
+    def log_prob(self, z: Tensor, h: Tensor, prior: PriorModule) -> Tensor:
+        return log_normal(z, *self.posterior(h)).sum(-1)
+
     def moments(self, h: Tensor, prior: PriorModule) -> tuple[Tensor, Tensor]:
         return self.posterior(h)
-
-    def embed(self, h: Tensor) -> Tensor:
-        return self.posterior(h)[0]
 
     @torch.no_grad()
     def start(self, posterior: LinearPosterior) -> None:

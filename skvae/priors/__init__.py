@@ -7,16 +7,17 @@ file with one class and its module, put it into :data:`PRIORS`, and add a row to
 
 from ._base import Prior, PriorModule
 from .aggregated import Aggregated
+from .autoregressive import Autoregressive
 from .flow import FlowPrior
 from .mixture import Mixture
 from .standard_normal import StandardNormal
 
-__all__ = ["Aggregated", "FlowPrior", "Mixture", "Prior", "PriorModule", "StandardNormal"]
+__all__ = ["Aggregated", "Autoregressive", "FlowPrior", "Mixture", "Prior", "PriorModule", "StandardNormal"]
 
 PRIORS: dict[str, type[Prior]] = {
-    "auto": Aggregated,
     "standard_normal": StandardNormal,
     "mixture": Mixture,
     "aggregated": Aggregated,
     "flow": FlowPrior,
+    "autoregressive": Autoregressive,
 }

@@ -17,12 +17,12 @@ class PriorModule(nn.Module, ABC):
     ----------
     width : int
         Numbers that ``log_prob`` needs at once for one z; chunks of rows are cut by it.
-    looks_at_posteriors : bool
-        Whether ``start`` and ``finish`` do something: encoding the table for them takes time.
+    n_posteriors : int
+        Rows whose posteriors ``start`` and ``finish`` want to see, at most; 0: none.
     """
 
     width: int = 1
-    looks_at_posteriors: bool = False
+    n_posteriors: int = 0
 
     @abstractmethod
     def log_prob(self, z: Tensor) -> Tensor:
@@ -54,6 +54,8 @@ class PriorModule(nn.Module, ABC):
 
 class Prior(ABC, Component):
     """A family of priors."""
+
+    over_codes: bool = False  # whether p is over integers, not over vectors
 
     @abstractmethod
     def build(self, n_components: int, generator: torch.Generator) -> PriorModule:

@@ -73,7 +73,6 @@ class Aggregated(Prior):
 
 
 class _AggregatedModule(PriorModule):
-    looks_at_posteriors = True
     mean: Tensor
     var: Tensor
     weight: Tensor
@@ -84,6 +83,7 @@ class _AggregatedModule(PriorModule):
         super().__init__()
         self.guard, self.n_exemplars = guard, n_exemplars
         self.width = guard.width
+        self.n_posteriors = max(n_exemplars, guard.n_posteriors)
         self.exemplar_bias = 0.0
         for name in ("mean", "var", "weight", "bandwidth", "guard_logit"):
             self.register_buffer(name, torch.zeros(0))

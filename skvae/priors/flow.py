@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from skvae._validation import an_int, is_int, layers
-from skvae._zuko import spline_flow
+from skvae._zuko import autoregressive_flow
 
 from ._base import Prior, PriorModule
 from .standard_normal import LOG_2PI
@@ -63,7 +63,9 @@ class FlowPrior(Prior):
     def build(self, n_components: int, generator: torch.Generator) -> PriorModule:
         sizes = self.hidden_layer_sizes
         sizes = (int(sizes),) if is_int(sizes) else tuple(sizes)
-        flow = spline_flow(n_components, self.n_transforms, sizes, self.n_bins, generator)
+        flow = autoregressive_flow(
+            "spline", n_components, self.n_transforms, sizes, self.n_bins, generator
+        )
         return _FlowModule(flow, n_components, 3 * self.n_bins * n_components + sum(sizes))
 
 

@@ -57,7 +57,7 @@ class Mixture(Prior):
 
 
 class _MixtureModule(PriorModule):
-    looks_at_posteriors = True
+    n_posteriors = MAX_START_ROWS
 
     def __init__(self, n_clusters: int, n_components: int) -> None:
         super().__init__()

@@ -1,0 +1,69 @@
+"""What each latent unit says of the rows, and a warning where it is nothing."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ._model import VAE
+from ._schema import Rows
+from .latents.gaussian import log_normal
+
+ACTIVE_VARIANCE = 0.01  # Burda et al. 2016, section 5.1
+N_ROWS = 1000  # that the units are judged by
+N_MARGINAL = 500  # of these, where the aggregated posterior stands for the prior
+
+
+class CollapseWarning(UserWarning):
+    """The posterior is the prior: the code says nothing of the rows.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> from skvae import CollapseWarning
+    >>> warnings.simplefilter("ignore", CollapseWarning)
+    """
+
+
+def active_units(mean: Tensor, weight: Tensor) -> Tensor:
+    """Which units' posterior means vary over the rows by more than 0.01: (k,) bool."""
+    share = (weight / weight.sum()).to(mean).unsqueeze(-1)
+    center = (share * mean).sum(0)
+    return (share * (mean - center).square()).sum(0) > ACTIVE_VARIANCE
+
+
+@torch.no_grad()
+def kl_per_unit(model: VAE, rows: Rows, mean: Tensor, log_var: Tensor) -> Tensor:
+    """Mean KL(q(z_i | x) ‖ p(z_i)) in nats, (k,), with the prior that the nets are trained with.
+
+    Where that has no closed form, the aggregated posterior's marginal stands for p(z_i).
+    """
+    generator = torch.Generator().manual_seed(0)
+    rows = rows.take(torch.arange(min(len(rows), N_MARGINAL)))
+    noise = torch.randn(1, len(rows), model.latent.n_noise, generator=generator)
+    kl = model.latent.draw(model.encode(rows), noise.to(mean), model.prior).kl
+    if kl is not None and kl.shape[-1] == mean.shape[-1]:
+        return kl.mean(0)
+    mean, log_var = mean[:N_MARGINAL], log_var[:N_MARGINAL]
+    z = mean + torch.exp(0.5 * log_var) * torch.randn(mean.shape, generator=generator).to(mean)
+    each = log_normal(z.unsqueeze(1), mean, log_var)  # of row n under the posterior of row m
+    marginal = torch.logsumexp(each, 1) - torch.tensor(float(len(z))).log()
+    return (each.diagonal().T - marginal).mean(0).clamp(min=0)
+
+
+def warn_of_collapse(active: Tensor, layers: Sequence[slice], stacklevel: int) -> None:
+    """Say so if no unit of a layer is active, and name the cures."""
+    dead = [i for i, columns in enumerate(layers, 1) if not active[columns].any()]
+    if dead:
+        where = f"any unit of layer {dead[0]}" if len(layers) > 1 else "any latent unit"
+        warnings.warn(
+            f"Posterior collapse: for no row does {where} say more than the prior. Give the code "
+            "room with objective=ELBO(free_bits=0.1), warm the KL up with ELBO(warmup=0.5), or "
+            "start with init='pca'. If the columns have nothing to do with each other, there is "
+            "nothing to say.",
+            CollapseWarning,
+            stacklevel=stacklevel,
+        )

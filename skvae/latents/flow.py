@@ -1,0 +1,184 @@
+"""Posteriors by normalising flows, on zuko's transforms."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Transform, constraints
+from torch.nn import functional as F
+
+from skvae._networks import Linear
+from skvae._validation import an_int, is_int, layers, one_of, or_none
+from skvae._zuko import autoregressive_flow, zuko_transforms
+from skvae.priors import PriorModule
+
+from ._base import Draw, Latent, LatentModule, LinearPosterior
+from .gaussian import LOG_2PI, GaussianModule
+
+N_CONTEXT = 32  # numbers by which a row tells the flow what it is
+BISECTIONS = 60  # halvings: to the last bit of a float64
+IDENTITY = math.log(math.e - 1)  # softplus of it is 1
+
+
+class Flow(Latent):
+    r"""Posterior by a conditional normalising flow f on the base noise,
+
+    .. math:: z = \mu(x) + \sigma(x)\, f(\epsilon; x), \quad \epsilon \sim N(0, I), \quad
+        \log q(z|x) = \log N(\epsilon) - \log|\det \partial f / \partial \epsilon|
+        - \textstyle\sum_i \log \sigma_i(x).
+
+    It can bend and split where the diagonal Gaussian cannot. The flow starts as the identity, so
+    the posterior starts as that Gaussian. Draws and their log-densities take one pass; the density
+    at any other code takes an inversion.
+
+    Parameters
+    ----------
+    transform : {"spline", "affine", "planar"}, default="spline"
+        "spline": autoregressive rational-quadratic splines. "affine": inverse autoregressive
+        flow, an affine map of each dimension given those before. "planar":
+        :math:`f(u) = u + \hat a \tanh(w^T u + b)`.
+    n_transforms : int or None, default=None
+        Transforms in a row; the autoregressive ones reverse the order of the dimensions from one
+        to the next. None: 8 of "planar", 2 of the others.
+    hidden_layer_sizes : int or tuple of int, default=(64,)
+        Hidden layers of the nets that give the autoregressive transforms.
+    n_bins : int, default=8
+        Bins of a spline.
+
+    References
+    ----------
+    Rezende & Mohamed (2015), Variational Inference with Normalizing Flows, arXiv:1505.05770
+    (planar). Kingma et al. (2016), Improved Variational Inference with Inverse Autoregressive
+    Flow, arXiv:1606.04934. Durkan et al. (2019), Neural Spline Flows, arXiv:1906.04032.
+
+    Examples
+    --------
+    >>> from skvae.latents import Flow
+    >>> Flow("affine", n_transforms=3)
+    Flow(n_transforms=3, transform='affine')
+    """
+
+    parameter_constraints: ClassVar = {
+        "transform": one_of("spline", "affine", "planar"),
+        "n_transforms": or_none(an_int(1)),
+        "hidden_layer_sizes": layers(),
+        "n_bins": an_int(2),
+    }
+
+    def __init__(
+        self,
+        transform: str = "spline",
+        *,
+        n_transforms: int | None = None,
+        hidden_layer_sizes: Any = (64,),
+        n_bins: int = 8,
+    ) -> None:
+        self.transform = transform
+        self.n_transforms = n_transforms
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.n_bins = n_bins
+
+    def build(self, n_components: int, n_hidden: int, generator: torch.Generator) -> LatentModule:
+        sizes = self.hidden_layer_sizes
+        sizes = (int(sizes),) if is_int(sizes) else tuple(sizes)
+        base = GaussianModule(n_components, n_hidden, generator)
+        n_transforms = self.n_transforms or (8 if self.transform == "planar" else 2)
+        if self.transform == "planar":
+            planar = Planar(n_components, n_hidden, n_transforms, generator)
+            return _FlowModule(base, nn.Identity(), planar, 4 * n_components)
+        flow = autoregressive_flow(
+            self.transform, n_components, n_transforms, sizes, self.n_bins, generator,
+            n_context=N_CONTEXT,
+        )  # fmt: skip
+        context = Linear(n_hidden, N_CONTEXT, generator)
+        n_each = 3 * self.n_bins if self.transform == "spline" else 2
+        return _FlowModule(base, context, flow, n_each * n_components + sum(sizes) + N_CONTEXT)
+
+
+class _FlowModule(LatentModule):
+    def __init__(
+        self, base: GaussianModule, context: nn.Module, flow: nn.Module, width: int
+    ) -> None:
+        super().__init__(base.layers)
+        self.base, self.context, self.flow, self.width = base, context, flow, width
+
+    def draw(self, h: Tensor, noise: Tensor, prior: PriorModule) -> Draw:
+        mean, log_var = self.base.posterior(h)
+        noise = noise.expand(len(noise), *mean.shape)
+        u, log_det = self.flow(self.context(h)).call_and_ladj(noise)
+        z = mean + torch.exp(0.5 * log_var) * u
+        log_qz = -0.5 * (noise.square() + log_var + LOG_2PI).sum(-1) - log_det
+        return Draw(z, prior.log_prob(z), log_qz)
+
+    def log_prob(self, z: Tensor, h: Tensor, prior: PriorModule) -> Tensor:
+        mean, log_var = self.base.posterior(h)
+        u = (z - mean) * torch.exp(-0.5 * log_var)
+        noise, log_det = self.flow(self.context(h)).inv.call_and_ladj(u)
+        return log_det - 0.5 * (noise.square() + log_var + LOG_2PI).sum(-1)
+
+    def start(self, posterior: LinearPosterior) -> None:
+        self.base.start(posterior)
+
+
+class Planar(nn.Module):
+    """Planar transforms whose parameters the row gives, started as the identity."""
+
+    def __init__(
+        self, n_features: int, n_hidden: int, n_transforms: int, generator: torch.Generator
+    ) -> None:
+        super().__init__()
+        self.sizes = [n_features, n_features, 1]
+        self.n_transforms = n_transforms
+        self.head = Linear(n_hidden, n_transforms * sum(self.sizes), generator)
+        self.composed = zuko_transforms().ComposedTransform
+        with torch.no_grad():
+            self.head.weight.zero_()
+            w = self.head.bias.view(n_transforms, -1)[:, :n_features]
+            w.normal_(generator=generator).div_(w.norm(dim=-1, keepdim=True))
+
+    def forward(self, h: Tensor) -> Transform:
+        each = self.head(h).unflatten(-1, (self.n_transforms, -1)).unbind(-2)
+        return self.composed(*(PlanarTransform(*each_.split(self.sizes, -1)) for each_ in each))
+
+
+class PlanarTransform(Transform):
+    r"""f(u) = u + â tanh(wᵀu + b), with â the part of a along w bent so that wᵀâ > −1."""
+
+    domain = codomain = constraints.real_vector
+    bijective = True
+
+    def __init__(self, w: Tensor, a: Tensor, b: Tensor) -> None:
+        super().__init__()
+        along = (w * a).sum(-1, keepdim=True)
+        bent = F.softplus(along + IDENTITY) - 1
+        self.w, self.b = w, b
+        self.a = a + (bent - along) * w / w.square().sum(-1, keepdim=True).clamp(min=1e-12)
+        self.slope = bent  # wᵀâ, over −1
+
+    def _call(self, x: Tensor) -> Tensor:
+        return x + self.a * torch.tanh(self._along(x) + self.b)
+
+    def _along(self, x: Tensor) -> Tensor:
+        return (self.w * x).sum(-1, keepdim=True)
+
+    def _inverse(self, y: Tensor) -> Tensor:
+        """The root t of t + wᵀâ tanh(t + b) = wᵀy gives u = y − â tanh(t + b)."""
+        goal = self._along(y)
+        with torch.no_grad():
+            low, high = goal - self.slope.abs(), goal + self.slope.abs()
+            for _ in range(BISECTIONS):
+                middle = (low + high) / 2
+                above = middle + self.slope * torch.tanh(middle + self.b) > goal
+                low, high = torch.where(above, low, middle), torch.where(above, middle, high)
+            t = (low + high) / 2
+            steep = 1 + self.slope * (1 - torch.tanh(t + self.b).square())
+        # One step of Newton: the gradient of the root is the gradient of the step.
+        t = t - (t + self.slope * torch.tanh(t + self.b) - goal) / steep
+        return y - self.a * torch.tanh(t + self.b)
+
+    def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
+        slope = 1 - torch.tanh(self._along(x) + self.b).square()
+        return torch.log1p(self.slope * slope).squeeze(-1)

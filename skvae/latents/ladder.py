@@ -1,0 +1,328 @@
+"""Several stochastic layers: the ladder variational autoencoder."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Sequence
+from itertools import pairwise
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from skvae._networks import Linear
+from skvae._validation import a_bool, a_real, is_int, layers, or_none
+from skvae.priors import PriorModule
+
+from ._base import Draw, Latent, LatentModule, LinearPosterior
+from .gaussian import MAX_LOG_VAR, MIN_LOG_VAR, log_normal
+
+LINK = 0.7  # correlation at the start of a unit with its partner in the layer above
+MAX_LOG_PRECISION = 20.0
+UNSEEN = 3.0  # by how much the log-precision of a row without seen cells starts below 0
+
+
+class Ladder(Latent):
+    r"""Several stochastic layers that share their inference with the generative model.
+
+    .. math:: p(x, z) = p(x|z_1)\, p(z_1|z_2) \cdots p(z_{L-1}|z_L)\, p(z_L)
+
+    The posterior goes bottom-up without noise and then top-down as the model does. What the row
+    says of a layer, :math:`(\hat\mu_i, \hat\sigma_i)`, is merged with what the layer above
+    expects, :math:`(\mu_i, \sigma_i)`, by precision,
+
+    .. math:: q(z_i | z_{i+1}, x) = N\Big(\frac{\hat\mu_i \hat\sigma_i^{-2} + \mu_i
+        \sigma_i^{-2}}{\hat\sigma_i^{-2} + \sigma_i^{-2}},\;
+        \frac{1}{\hat\sigma_i^{-2} + \sigma_i^{-2}}\Big).
+
+    The closed-form start is as good as with one layer, and has every layer in use.
+
+    Parameters
+    ----------
+    layers : tuple of int or None, default=None
+        Units of the layers, from the one that the decoder reads up. None: two thirds of
+        `n_components` below and the rest above; one layer if there is one component.
+    hidden_layer_sizes : int or tuple of int, default=(64,)
+        Hidden layers of the nets between two stochastic layers, the same in both directions.
+    normalization : bool, default=True
+        Layer normalisation in these nets. It stands where the paper has batch normalisation,
+        so that a row's answer does not depend on the other rows.
+    warmup : float, default=0.2
+        Share of the training over which the weight of the KL rises from 0 to 1, where the
+        objective is given by name, "elbo"; an ``ELBO`` object has its own.
+    output_layers : tuple of int or None, default=None
+        Layers that ``transform`` gives, counted from 1, the lowest. None: all. On the way back
+        layers that are not there are filled with their means given the layer above.
+
+    References
+    ----------
+    Sønderby et al. (2016), Ladder Variational Autoencoders, arXiv:1602.02282. Ba, Kiros & Hinton
+    (2016), Layer Normalization, arXiv:1607.06450.
+
+    Examples
+    --------
+    >>> from skvae.latents import Ladder
+    >>> Ladder(layers=(8, 4))
+    Ladder(layers=(8, 4))
+    """
+
+    parameter_constraints: ClassVar = {
+        "layers": or_none((
+            "a tuple of ints in the range [1, inf)",
+            lambda v: isinstance(v, (tuple, list)) and len(v) > 0
+            and all(is_int(size, least=1) for size in v),
+        )),
+        "hidden_layer_sizes": layers(),
+        "normalization": a_bool(),
+        "warmup": a_real("[0, 1]", least=0, most=1),
+        "output_layers": or_none((
+            "a tuple of different ints in the range [1, inf)",
+            lambda v: isinstance(v, (tuple, list)) and len(set(v)) == len(v) > 0
+            and all(is_int(layer, least=1) for layer in v),
+        )),
+    }  # fmt: skip
+
+    def __init__(
+        self,
+        layers: Any = None,
+        *,
+        hidden_layer_sizes: Any = (64,),
+        normalization: bool = True,
+        warmup: float = 0.2,
+        output_layers: Any = None,
+    ) -> None:
+        self.layers = layers
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.normalization = normalization
+        self.warmup = warmup
+        self.output_layers = output_layers
+
+    def size(self, n_components: int | None, default: int) -> int:
+        if self.layers is None:
+            return super().size(n_components, default)
+        total = sum(self.layers)
+        if n_components not in (None, total):
+            raise ValueError(
+                f"n_components={n_components}, but {self!r} has {total} units. Leave "
+                f"n_components=None, or give layers that add up to {n_components}."
+            )
+        return total
+
+    def build(self, n_components: int, n_hidden: int, generator: torch.Generator) -> LatentModule:
+        n_above = n_components // 3 if n_components > 2 else n_components - 1
+        sizes = self.layers or tuple(n for n in (n_components - n_above, n_above) if n)
+        widths = self.hidden_layer_sizes
+        widths = (int(widths),) if is_int(widths) else tuple(widths)
+        module = _LadderModule(sizes, n_hidden, widths, self.normalization, generator)
+        if self.output_layers is not None:
+            if max(self.output_layers) > len(sizes):
+                raise ValueError(
+                    f"output_layers={self.output_layers!r} of Ladder names layer "
+                    f"{max(self.output_layers)}, but there are {len(sizes)}: {sizes}."
+                )
+            parts = [range(n_components)[module.slices()[n - 1]] for n in self.output_layers]
+            module.shown = [column for part in parts for column in part]
+        return module
+
+
+class _LadderModule(LatentModule):
+    n_moment_draws = 1
+
+    def __init__(
+        self,
+        sizes: Sequence[int],
+        n_hidden: int,
+        widths: Sequence[int],
+        normalization: bool,
+        generator: torch.Generator,
+    ) -> None:
+        super().__init__(sizes)
+        shape = (widths, normalization, generator)
+        n_inputs = [n_hidden] + [n_hidden + (widths[-1] if widths else 0)] * (len(sizes) - 1)
+        self.up = nn.ModuleList(Deterministic(n, *shape) for n in n_inputs[:-1])
+        self.heads = nn.ModuleList(
+            Linear(n, 2 * size, generator) for n, size in zip(n_inputs, sizes, strict=True)
+        )
+        self.down = nn.ModuleList(
+            Conditional(above, below, *shape) for below, above in pairwise(sizes)
+        )
+        self.width = max(sum(widths), *sizes)
+
+    def said(self, h: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """What the row says of each layer: mean and log-precision; at the top log-variance."""
+        d, found = h, []
+        for i, head in enumerate(self.heads):
+            if i:
+                d = self.up[i - 1](d, h)
+            mean, log_precision = head(d).chunk(2, dim=-1)
+            found.append((mean, log_precision.clamp(-MAX_LOG_PRECISION, MAX_LOG_PRECISION)))
+        mean, log_var = found[-1]
+        found[-1] = mean, log_var.clamp(MIN_LOG_VAR, MAX_LOG_VAR)
+        return found
+
+    def draw(self, h: Tensor, noise: Tensor, prior: PriorModule) -> Draw:
+        said, columns = self.said(h), self.slices()
+        mean, log_var = said[-1]
+        z_top = mean + torch.exp(0.5 * log_var) * noise[..., columns[-1]]
+        top_kl = prior.kl(mean, log_var)
+        log_pz, log_qz = prior.log_prob(z_top), log_normal(z_top, mean, log_var).sum(-1)
+        zs, kls = [z_top], [(log_qz - log_pz).mean(0).unsqueeze(-1) if top_kl is None else top_kl]
+        for i in reversed(range(len(self.down))):
+            expected = self.down[i](zs[0])
+            mean, log_var = merged(said[i], expected)
+            z = mean + torch.exp(0.5 * log_var) * noise[..., columns[i]]
+            log_pz = log_pz + log_normal(z, *expected).sum(-1)
+            log_qz = log_qz + log_normal(z, mean, log_var).sum(-1)
+            zs.insert(0, z)
+            kls.insert(0, normal_kl(mean, log_var, *expected).mean(0))
+        z = torch.cat(zs, dim=-1)
+
+        def path_log_qz() -> Tensor:
+            fixed = {name: parameter.detach() for name, parameter in self.named_parameters()}
+            return functional_call(self, fixed, (z, h.detach(), prior))
+
+        return Draw(z, log_pz, log_qz, torch.cat(kls, dim=-1), path_log_qz=path_log_qz)
+
+    def log_prob(self, z: Tensor, h: Tensor, prior: PriorModule) -> Tensor:
+        said, parts = self.said(h), self.parts(z)
+        total = log_normal(parts[-1], *said[-1]).sum(-1)
+        for i, down in enumerate(self.down):
+            expected = down(parts[i + 1])
+            total = total + log_normal(parts[i], *merged(said[i], expected)).sum(-1)
+        return total
+
+    forward = log_prob  # what functional_call calls
+
+    def log_pz(self, z: Tensor, prior: PriorModule) -> Tensor:
+        parts = self.parts(z)
+        total = prior.log_prob(parts[-1])
+        for i, down in enumerate(self.down):
+            total = total + log_normal(parts[i], *down(parts[i + 1])).sum(-1)
+        return total
+
+    def parts(self, z: Tensor) -> list[Tensor]:
+        """z layer by layer."""
+        return list(z.split(self.layers, dim=-1))
+
+    def moments(self, h: Tensor, prior: PriorModule) -> tuple[Tensor, Tensor]:
+        """Along the means: those of a layer given the mean of the layer above."""
+        said = self.said(h)
+        found = [said[-1]]
+        for i in reversed(range(len(self.down))):
+            found.insert(0, merged(said[i], self.down[i](found[0][0])))
+        means, log_vars = zip(*found, strict=True)
+        return torch.cat(means, -1), torch.cat(log_vars, -1)
+
+    def sample(self, n_samples: int, prior: PriorModule, generator: torch.Generator) -> Tensor:
+        zs = [prior.sample(n_samples, generator)]
+        for down in reversed(self.down):
+            mean, log_var = down(zs[0])
+            noise = torch.randn(mean.shape, generator=generator, dtype=mean.dtype)
+            zs.insert(0, mean + torch.exp(0.5 * log_var) * noise)
+        return torch.cat(zs, -1)
+
+    def fill(self, z: Tensor, layers: Collection[int]) -> Tensor:
+        parts = self.parts(z)
+        for i in reversed(range(len(self.down))):
+            if i in layers:
+                parts[i] = self.down[i](parts[i + 1])[0]
+        return torch.cat(parts, -1)
+
+    @torch.no_grad()
+    def start(self, posterior: LinearPosterior) -> None:
+        """Units in line: each has the correlation LINK with its partner in the layer above.
+
+        All layers are then standard normal, the lowest has the given posterior, and that of each
+        layer above follows from the one below.
+        """
+        weight, bias, var = posterior.weight, posterior.bias, posterior.log_var.exp()
+        for i, (head, size) in enumerate(zip(self.heads, self.layers, strict=True)):
+            if i:
+                n_linked = min(size, len(bias))
+                self.down[i - 1].start(n_linked)
+                weight = _rows(LINK * weight, n_linked, size)
+                bias = _rows(LINK * bias, n_linked, size)
+                var = 1 - _rows(LINK**2 * (1 - var), n_linked, size)
+            head.weight.zero_()
+            missing = posterior.missing.sum(1, keepdim=True)
+            share = posterior.missing / missing.clamp(min=1e-12)
+            share = _rows(share, min(size, len(share)), size)
+            known = (1 - var).clamp(min=1e-6)
+            n_inputs = weight.shape[1]
+            if i + 1 < len(self.layers):  # z_i ~ N(0, 1) times what the row says gives N(bias, var)
+                head.weight[:size, :n_inputs] = weight / known[:, None]
+                log_precision = (known / var).log()
+                head.weight[size:, :n_inputs] = -share * (log_precision + UNSEEN)[:, None]
+                head.bias.copy_(torch.cat([bias / known, log_precision]))
+            else:
+                head.weight[:size, :n_inputs] = weight
+                head.weight[size:, :n_inputs] = -share * var.log()[:, None]
+                head.bias.copy_(torch.cat([bias, var.log()]))
+
+
+def _rows(x: Tensor, n: int, size: int) -> Tensor:
+    """The first n rows of x, and rows of zeros up to `size`."""
+    return torch.cat([x[:n], x.new_zeros(size - n, *x.shape[1:])])
+
+
+def merged(said: tuple[Tensor, Tensor], expected: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    """Mean and log-variance of the product of two normal densities, weighed by precision."""
+    (mean, log_precision), (prior_mean, prior_log_var) = said, expected
+    log_total = torch.logaddexp(log_precision, -prior_log_var)
+    share = torch.exp(log_precision - log_total)
+    return prior_mean + share * (mean - prior_mean), -log_total
+
+
+def normal_kl(mean: Tensor, log_var: Tensor, prior_mean: Tensor, prior_log_var: Tensor) -> Tensor:
+    """KL(N(mean, exp(log_var)) ‖ N(prior_mean, exp(prior_log_var))) of each dimension."""
+    ratio = log_var - prior_log_var
+    return 0.5 * ((mean - prior_mean).square() * (-prior_log_var).exp() + ratio.exp() - ratio - 1)
+
+
+class Deterministic(nn.Module):
+    """A step without noise, beside a skip path: (skip, f(d))."""
+
+    def __init__(
+        self, n_inputs: int, widths: Sequence[int], normalization: bool, generator: torch.Generator
+    ) -> None:
+        super().__init__()
+        sizes = [n_inputs, *widths]
+        self.layers = nn.Sequential()
+        for n_in, n_out in pairwise(sizes):
+            self.layers.append(Linear(n_in, n_out, generator))
+            if normalization:
+                self.layers.append(nn.LayerNorm(n_out))
+            self.layers.append(nn.SiLU())
+
+    def forward(self, d: Tensor, skip: Tensor) -> Tensor:
+        return torch.cat([skip, self.layers(d)], -1) if len(self.layers) else skip
+
+
+class Conditional(nn.Module):
+    """p(z_i | z_{i+1}): mean and log-variance from the layer above."""
+
+    def __init__(
+        self,
+        n_above: int,
+        n_below: int,
+        widths: Sequence[int],
+        normalization: bool,
+        generator: torch.Generator,
+    ) -> None:
+        super().__init__()
+        self.hidden = Deterministic(n_above, widths, normalization, generator)
+        n_outputs = n_above + (widths[-1] if widths else 0)
+        self.head = Linear(n_outputs, 2 * n_below, generator)
+
+    def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        mean, log_var = self.head(self.hidden(z, z)).chunk(2, dim=-1)
+        return mean, log_var.clamp(MIN_LOG_VAR, MAX_LOG_VAR)
+
+    def start(self, n_linked: int) -> None:
+        """z_i = LINK · z_{i+1} + noise, so that both are standard normal."""
+        n_below = len(self.head.bias) // 2
+        self.head.weight.zero_()
+        self.head.bias.zero_()
+        self.head.weight[:n_linked, :n_linked].fill_diagonal_(LINK)
+        self.head.bias[n_below : n_below + n_linked] = math.log(1 - LINK**2)

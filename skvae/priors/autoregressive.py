@@ -1,0 +1,98 @@
+"""A learned prior over the positions of a quantised code."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from skvae._validation import is_int, layers
+from skvae._zuko import masked_mlp
+
+from ._base import Prior, PriorModule
+
+N_EMBEDDED = 8  # numbers by which a code enters the net
+
+
+class Autoregressive(Prior):
+    r"""Categorical distributions over integer codes, each given those before it,
+
+    .. math:: p(c) = \prod_i p(c_i | c_1, \dots, c_{i-1}).
+
+    A masked net gives all the factors at once. It is learned with the model, and starts at the
+    frequencies of the codes. It goes with ``Quantized`` alone, whose ``prior="auto"`` it is.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : int or tuple of int, default=(128,)
+        Hidden layers of the net.
+
+    References
+    ----------
+    Germain et al. (2015), MADE, arXiv:1502.03509. van den Oord et al. (2017), Neural Discrete
+    Representation Learning, arXiv:1711.00937 (an autoregressive prior over codes).
+
+    Examples
+    --------
+    >>> from skvae.priors import Autoregressive
+    >>> Autoregressive(hidden_layer_sizes=(64,))
+    Autoregressive(hidden_layer_sizes=(64,))
+    """
+
+    over_codes = True
+    parameter_constraints: ClassVar = {"hidden_layer_sizes": layers()}
+
+    def __init__(self, hidden_layer_sizes: Any = (128,)) -> None:
+        self.hidden_layer_sizes = hidden_layer_sizes
+
+    def build(
+        self, n_components: int, generator: torch.Generator, *, n_codes: int = 2
+    ) -> PriorModule:
+        sizes = self.hidden_layer_sizes
+        sizes = (int(sizes),) if is_int(sizes) else tuple(sizes)
+        return AutoregressiveModule(n_components, n_codes, sizes, generator)
+
+
+class AutoregressiveModule(PriorModule):
+    """p(c) for integer codes of shape (..., n_positions)."""
+
+    def __init__(
+        self, n_positions: int, n_codes: int, sizes: tuple[int, ...], generator: torch.Generator
+    ) -> None:
+        super().__init__()
+        self.n_positions, self.n_codes = n_positions, n_codes
+        self.width = n_positions * n_codes + sum(sizes)
+        self.log_frequency = nn.Parameter(torch.zeros(n_positions, n_codes))
+        shape = (n_positions, n_codes, N_EMBEDDED)
+        self.embedding = nn.Parameter(torch.randn(shape, generator=generator))
+        self.net = None
+        if n_positions > 1:
+            before = torch.ones(n_positions, n_positions, dtype=torch.bool).tril(-1)
+            before = before.repeat_interleave(n_codes, 0).repeat_interleave(N_EMBEDDED, 1)
+            self.net = masked_mlp(before, sizes, generator)
+
+    def log_shares(self, codes: Tensor) -> Tensor:
+        """log p(c_i = c | c_1, …, c_{i−1}) of every code c, (..., n_positions, n_codes)."""
+        logits = self.log_frequency
+        if self.net is not None:
+            position = torch.arange(self.n_positions, device=codes.device)
+            said = self.net(self.embedding[position, codes].flatten(-2))
+            logits = logits + said.unflatten(-1, (self.n_positions, self.n_codes))
+        return torch.log_softmax(logits, dim=-1).expand(*codes.shape, -1)
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        return self.log_shares(z).gather(-1, z.unsqueeze(-1)).squeeze(-1).sum(-1)
+
+    def sample(self, n_samples: int, generator: torch.Generator) -> Tensor:
+        codes = torch.zeros(n_samples, self.n_positions, dtype=torch.long)
+        for i in range(self.n_positions):
+            shares = self.log_shares(codes)[:, i].exp()
+            codes[:, i] = torch.multinomial(shares, 1, generator=generator).squeeze(1)
+        return codes
+
+    @torch.no_grad()
+    def start_codes(self, codes: Tensor) -> None:
+        """Set the frequencies to those of some rows' codes, (n_rows, n_positions)."""
+        counts = nn.functional.one_hot(codes, self.n_codes).sum(0) + 1.0
+        self.log_frequency.copy_((counts / counts.sum(-1, keepdim=True)).log())
