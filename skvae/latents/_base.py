@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 MOMENT_DRAWS = 64
 
 
-@dataclass
+Lazy = Tensor | Callable[[], Tensor]
+
+
 class Draw:
     """Latent codes with their log-densities: all that an objective needs.
 
@@ -33,7 +35,8 @@ class Draw:
     ----------
     z : Tensor of shape (n_samples, n_rows, n_components)
     log_pz, log_qz : Tensor of shape (n_samples, n_rows)
-        log p(z) and log q(z | x).
+        log p(z), as a function of z, and log q(z | x). They may be given as functions, which are
+        called when somebody asks.
     kl : Tensor of shape (n_rows, n_parts) or None
         KL(q(z | x) ‖ p(z)) where it has a closed form, in parts (dimensions) that add up. Below
         the top of a ladder the closed form is that of a layer given the one above.
@@ -45,12 +48,30 @@ class Draw:
         cost much more than the draw.
     """
 
-    z: Tensor
-    log_pz: Tensor
-    log_qz: Tensor
-    kl: Tensor | None = None
-    penalty: Tensor | None = None
-    path_log_qz: Callable[[], Tensor] | None = None
+    def __init__(
+        self,
+        z: Tensor,
+        log_pz: Lazy,
+        log_qz: Lazy,
+        *,
+        kl: Tensor | None = None,
+        penalty: Tensor | None = None,
+        path_log_qz: Callable[[], Tensor] | None = None,
+    ) -> None:
+        self.z, self.kl, self.penalty, self.path_log_qz = z, kl, penalty, path_log_qz
+        self._log_pz, self._log_qz = log_pz, log_qz
+
+    @property
+    def log_pz(self) -> Tensor:
+        if callable(self._log_pz):
+            self._log_pz = self._log_pz()
+        return self._log_pz
+
+    @property
+    def log_qz(self) -> Tensor:
+        if callable(self._log_qz):
+            self._log_qz = self._log_qz()
+        return self._log_qz
 
 
 @dataclass

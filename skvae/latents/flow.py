@@ -111,7 +111,7 @@ class _FlowModule(LatentModule):
         u, log_det = self.flow(self.context(h)).call_and_ladj(noise)
         z = mean + torch.exp(0.5 * log_var) * u
         log_qz = -0.5 * (noise.square() + log_var + LOG_2PI).sum(-1) - log_det
-        return Draw(z, prior.log_prob(z), log_qz)
+        return Draw(z, lambda: prior.log_prob(z), log_qz)
 
     def log_prob(self, z: Tensor, h: Tensor, prior: PriorModule) -> Tensor:
         mean, log_var = self.base.posterior(h)

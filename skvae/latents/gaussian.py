@@ -60,12 +60,13 @@ class GaussianModule(LatentModule):
     def draw(self, h: Tensor, noise: Tensor, prior: PriorModule) -> Draw:
         mean, log_var = self.posterior(h)
         z = mean + torch.exp(0.5 * log_var) * noise
-        log_qz = -0.5 * (noise.square() + log_var + LOG_2PI).sum(-1)
-
-        def path_log_qz() -> Tensor:
-            return log_normal(z, mean.detach(), log_var.detach()).sum(-1)
-
-        return Draw(z, prior.log_prob(z), log_qz, prior.kl(mean, log_var), path_log_qz=path_log_qz)
+        return Draw(
+            z,
+            log_pz=lambda: prior.log_prob(z),
+            log_qz=lambda: -0.5 * (noise.square() + log_var + LOG_2PI).sum(-1),
+            kl=prior.kl(mean, log_var),
+            path_log_qz=lambda: log_normal(z, mean.detach(), log_var.detach()).sum(-1),
+        )
 
     def log_prob(self, z: Tensor, h: Tensor, prior: PriorModule) -> Tensor:
         return log_normal(z, *self.posterior(h)).sum(-1)

@@ -164,17 +164,16 @@ class _LadderModule(LatentModule):
     def draw(self, h: Tensor, noise: Tensor, prior: PriorModule) -> Draw:
         said, columns = self.said(h), self.slices()
         mean, log_var = said[-1]
-        z_top = mean + torch.exp(0.5 * log_var) * noise[..., columns[-1]]
-        top_kl = prior.kl(mean, log_var)
-        log_pz, log_qz = prior.log_prob(z_top), log_normal(z_top, mean, log_var).sum(-1)
-        zs, kls = [z_top], [(log_qz - log_pz).mean(0).unsqueeze(-1) if top_kl is None else top_kl]
+        zs = [mean + torch.exp(0.5 * log_var) * noise[..., columns[-1]]]
+        kl = prior.kl(mean, log_var)
+        if kl is None:
+            log_qz = log_normal(zs[0], mean, log_var).sum(-1)
+            kl = (log_qz - prior.log_prob(zs[0])).mean(0).unsqueeze(-1)
+        kls = [kl]
         for i in reversed(range(len(self.down))):
             expected = self.down[i](zs[0])
             mean, log_var = merged(said[i], expected)
-            z = mean + torch.exp(0.5 * log_var) * noise[..., columns[i]]
-            log_pz = log_pz + log_normal(z, *expected).sum(-1)
-            log_qz = log_qz + log_normal(z, mean, log_var).sum(-1)
-            zs.insert(0, z)
+            zs.insert(0, mean + torch.exp(0.5 * log_var) * noise[..., columns[i]])
             kls.insert(0, normal_kl(mean, log_var, *expected).mean(0))
         z = torch.cat(zs, dim=-1)
 
@@ -182,7 +181,13 @@ class _LadderModule(LatentModule):
             fixed = {name: parameter.detach() for name, parameter in self.named_parameters()}
             return functional_call(self, fixed, (z, h.detach(), prior))
 
-        return Draw(z, log_pz, log_qz, torch.cat(kls, dim=-1), path_log_qz=path_log_qz)
+        return Draw(
+            z,
+            log_pz=lambda: self.log_pz(z, prior),
+            log_qz=lambda: self.log_prob(z, h, prior),
+            kl=torch.cat(kls, dim=-1),
+            path_log_qz=path_log_qz,
+        )
 
     def log_prob(self, z: Tensor, h: Tensor, prior: PriorModule) -> Tensor:
         said, parts = self.said(h), self.parts(z)

@@ -194,7 +194,9 @@ class _QuantizedModule(LatentModule):
         cumulated = log_q.exp().cumsum(-1)
         codes = torch.searchsorted(cumulated, (u * cumulated[..., -1:]).contiguous())
         codes = codes.clamp(max=self.n_codes - 1).permute(2, 0, 1)
-        return Draw(self.vectors(codes), prior.log_prob(codes), _of_codes(log_q, codes))
+        return Draw(
+            self.vectors(codes), lambda: prior.log_prob(codes), lambda: _of_codes(log_q, codes)
+        )
 
     def _nearest(self, e: Tensor, n_samples: int, prior: PriorModule) -> Draw:
         """The nearest codes; what the decoder asks of them goes straight through to e."""
