@@ -63,7 +63,7 @@ def log_density(
         weak = torch.nonzero(ess < min(REFINE_BELOW, n_samples)).squeeze(1)
         if n_refinement_steps and len(weak):
             some = chunk.take(weak)
-            affine = _refined(model, some, n_refinement_steps)
+            affine = refined(model, some, n_refinement_steps)
             score[:, weak], ess[weak] = _estimate(model, some, nets, affine)
         if chunk.missing is not None:  # log p of no cell at all is 0
             score = score.masked_fill(chunk.missing.all(1), 0.0)
@@ -91,7 +91,7 @@ def _estimate(
     """L_K under each net, (n_nets, n), and the effective sample size under the first, (n,)."""
     scores = []
     for i, noise in enumerate(nets):
-        log_w = _log_weights(model, rows, noise, affine)
+        log_w = log_weights(model, rows, noise, affine)
         total = torch.logsumexp(log_w, 0)
         scores.append(total - math.log(len(noise)))
         if i == 0:
@@ -99,7 +99,7 @@ def _estimate(
     return torch.stack(scores), ess
 
 
-def _log_weights(model: VAE, rows: Rows, noise: Tensor, affine: Affine | None) -> Tensor:
+def log_weights(model: VAE, rows: Rows, noise: Tensor, affine: Affine | None) -> Tensor:
     """log w_k of each row, (K, n), where q is moved by an affine map of its base noise.
 
     With ε = m + e^s u in place of u, q'(z) = q(z) N(u) / (N(ε) e^Σs).
@@ -113,20 +113,20 @@ def _log_weights(model: VAE, rows: Rows, noise: Tensor, affine: Affine | None) -
 
 
 @torch.enable_grad()
-def _refined(model: VAE, rows: Rows, n_steps: int) -> Affine:
+def refined(model: VAE, rows: Rows, n_steps: int, n_draws: int = REFINE_DRAWS) -> Affine:
     """The affine map of the base noise that some steps of ascent on each row's ELBO find.
 
     The draws are others than those that score: a proposal that knew its draws could flatter them.
     It works for every latent family, since each is a map of base noise (Cremer, Li & Duvenaud
     2018, arXiv:1801.03558, on what the encoder leaves to gain).
     """
-    few = quasi_normal(REFINE_DRAWS, model.latent.n_noise, REFINE_SCRAMBLING)
+    few = quasi_normal(n_draws, model.latent.n_noise, REFINE_SCRAMBLING)
     shift = torch.zeros(len(rows), few.shape[-1], dtype=few.dtype, requires_grad=True)
     log_scale = torch.zeros_like(shift, requires_grad=True)
     # A large eps, so that rounding in a flat direction is not blown up to a step.
     optimizer = torch.optim.Adam([shift, log_scale], lr=REFINE_RATE, eps=1e-3)
     for _ in range(n_steps):
-        elbo = _log_weights(model, rows, few, (shift, log_scale)).mean(0)
+        elbo = log_weights(model, rows, few, (shift, log_scale)).mean(0)
         optimizer.zero_grad()
         (-elbo.sum()).backward()
         optimizer.step()

@@ -157,6 +157,16 @@ class VAE(nn.Module):
         return torch.cat([self.latent.embed(self.encode(c), self.prior) for c in chunks])
 
     @torch.no_grad()
+    def completed(self, shown: Tensor) -> Tensor:
+        """z from the columns that ``transform`` gives: (n, k) of (n, n_shown)."""
+        z = shown.new_zeros(len(shown), self.latent.n_components)
+        z[:, self.latent.shown] = shown
+        given = set(self.latent.shown)
+        layers = enumerate(self.latent.slices())
+        absent = [i for i, part in layers if part.start not in given]
+        return self.latent.snap(self.latent.fill(z, absent))
+
+    @torch.no_grad()
     def look(self, rows: Rows, generator: torch.Generator) -> None:
         """Show the untrained encoder's words of some rows to the latent family."""
         self.latent.look(self.encode(rows), self.prior, generator)

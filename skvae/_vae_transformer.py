@@ -5,16 +5,30 @@ from __future__ import annotations
 import numpy as np
 import torch
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_array, check_is_fitted
 
 from ._base import BaseVAE
+from ._traversal import TraversalMixin
 from ._validation import is_int
 from ._weights import random_seed
+from .latents import Quantized
 
 REDRAWS = 10
 
 
-class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE):
+def _is_quantized(estimator):
+    if isinstance(getattr(estimator, "latent_", None), Quantized):
+        return True
+    if not hasattr(estimator, "latent_"):
+        return isinstance(estimator.latent, Quantized) or estimator.latent == "quantized"
+    raise AttributeError(
+        f"codes are those of latent='quantized', but this {type(estimator).__name__} has "
+        f"latent_={estimator.latent_!r}."
+    )
+
+
+class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TraversalMixin, BaseVAE):
     r"""Variational autoencoder of a table: embedding, way back, log-density and new rows.
 
     The model of a row x is
@@ -34,13 +48,17 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
     Parameters
     ----------
     n_components : int or None, default=None
-        Latent dimensions. None: half the encoded features, between 1 and 16.
-    latent : {"gaussian"} or Latent, default="gaussian"
-        Family of the posterior q(z | x), a name or an object such as ``Gaussian()``.
+        Latent dimensions, over all layers. None: half the encoded features, between 1 and 16, or
+        what the sizes of `latent` add up to.
+    latent : str or Latent, default="gaussian"
+        Family of the posterior q(z | x): "gaussian", "flow" (normalising flow), "ladder" (several
+        stochastic layers), "quantized" (integer codes), or an object such as
+        ``Flow("affine")`` or ``Ladder(layers=(8, 4))``. Names take their sizes from
+        `n_components`.
     prior : str or Prior, default="auto"
         Family of p(z): "standard_normal", "mixture", "aggregated", "flow", or an object such as
-        ``Mixture(n_components=20)``. "auto": the aggregated
-        posterior, ``Aggregated()``.
+        ``Mixture(n_components=20)``. "auto": the aggregated posterior, ``Aggregated()``; of
+        quantised codes the only one there is, ``Autoregressive()``.
     likelihood : "auto", str, Likelihood or dict, default="auto"
         Family of p(x_j | z): "normal", "student_t", "log_normal", "normal_mixture", "binned",
         "atoms" (numbers), "discretized_logistic", "poisson", "negative_binomial" (integers),
@@ -128,6 +146,15 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
         Why each column has its likelihood: "asked for", or what the column looks like.
     latent_, prior_, objective_ : objects
         The components behind the names.
+    active_units_ : ndarray of bool of shape (n_components_,)
+        Units that say something: whose posterior means vary over the rows by more than 0.01
+        (Burda et al. 2016).
+    kl_per_unit_ : ndarray of shape (n_components_,)
+        Mean KL(q(z_i | x) ‖ p(z_i)) of each unit, in nats, with the prior of the training. Where
+        that has no closed form, the aggregated posterior's marginal stands for p(z_i).
+    codebook_usage_, perplexity_ : ndarray of shape (n_positions,)
+        Only of quantised codes: the share of the codebook that the rows trained on use, and how
+        many entries used evenly would be as rich.
     model_ : torch.nn.Module
         The nets, on the CPU, in float64; see ``skvae._model``.
     schema_ : object
@@ -179,7 +206,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
     """
 
     def transform(self, X):
-        """Embed rows: the mean of the posterior q(z | x).
+        """Embed rows: the mean of the posterior q(z | x), or the quantised vector.
 
         Parameters
         ----------
@@ -189,9 +216,45 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
         Returns
         -------
         Z : ndarray of shape (n_samples, n_components_)
+            Of a ladder the layers in a row, the lowest first, or those of its `output_layers`.
         """
         rows = self._rows(X)
         return self.model_.embeddings(rows)[:, self.model_.latent.shown].numpy()
+
+    def get_feature_names_out(self, input_features=None):
+        """Names of the columns of ``transform``: "vaetransformer0", "vaetransformer1", …
+
+        Of a ladder "vaetransformer_layer1_0", …
+
+        Parameters
+        ----------
+        input_features : None
+            Ignored.
+
+        Returns
+        -------
+        names : ndarray of str
+        """
+        super().get_feature_names_out(input_features)
+        latent, prefix = self.model_.latent, type(self).__name__.lower()
+        names = latent.names()
+        return np.asarray([f"{prefix}{names[i]}" for i in latent.shown], dtype=object)
+
+    @available_if(_is_quantized)
+    def codes(self, X):
+        """The integer codes of rows, with ``latent="quantized"``.
+
+        Parameters
+        ----------
+        X : table of shape (n_samples, n_features)
+
+        Returns
+        -------
+        codes : ndarray of int of shape (n_samples, n_positions)
+            For each position the entry of its codebook, ``model_.latent.codebook[position]``.
+        """
+        latent = self.model_.latent
+        return latent.codes(latent.split(self.model_.embeddings(self._rows(X)))).numpy()
 
     def inverse_transform(self, Z):
         """The rows that the decoder expects at the given codes.
@@ -199,6 +262,9 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
         Parameters
         ----------
         Z : array-like of shape (n_samples, n_components_)
+            As ``transform`` gives them. Quantised codes are moved to the nearest entries of the
+            codebooks; layers of a ladder that ``transform`` leaves out are filled with their
+            means given the layer above.
 
         Returns
         -------
@@ -210,12 +276,12 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
         check_is_fitted(self)
         index = getattr(Z, "index", None)
         Z = check_array(Z, dtype=np.float64, input_name="Z", copy=True)
-        if Z.shape[1] != self.n_components_:
+        if Z.shape[1] != self._n_features_out:
             raise ValueError(
-                f"Z has {Z.shape[1]} columns, but this {type(self).__name__} has "
-                f"n_components_={self.n_components_}; pass what transform returns."
+                f"Z has {Z.shape[1]} columns, but transform of this {type(self).__name__} gives "
+                f"{self._n_features_out}; pass what transform returns."
             )
-        X = self._decode(torch.from_numpy(Z), None)
+        X = self._decode(self.model_.completed(torch.from_numpy(Z)), None)
         both_pandas = index is not None and self.schema_.layout.container == "pandas"
         return X.set_axis(index, axis=0) if both_pandas else X
 

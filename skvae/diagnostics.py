@@ -1,0 +1,183 @@
+r"""Diagnostics: what the bound of a fitted model loses, and what its code says of the rows.
+
+.. math:: \log p(x) = \underbrace{E_q[\log p(x|z)]}_{-\text{distortion}}
+    - \underbrace{KL(q(z|x) \| p(z))}_{\text{rate}}
+    + \underbrace{KL(q(z|x) \| p(z|x))}_{\text{gap of the bound}}
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from ._inference import log_density, log_weights, refined
+from ._model import VAE
+from ._noise import quasi_normal
+from ._schema import Rows
+
+__all__ = ["inference_gap", "mutual_information", "rate_distortion"]
+
+N_DRAWS = 64
+MAX_ROWS = 500  # that the mutual information is estimated from: it looks at all pairs
+
+
+@torch.no_grad()
+def rate_distortion(estimator: Any, X: Any) -> pd.DataFrame:
+    r"""What the code of a row costs, and what it leaves open; both in nats.
+
+    .. math:: \text{rate} = KL(q(z|x) \| p(z)), \quad
+        \text{distortion} = -E_{q(z|x)}[\log p(x|z)], \quad
+        \text{ELBO} = -\text{rate} - \text{distortion}
+
+    Parameters
+    ----------
+    estimator : VAETransformer
+        Fitted.
+    X : table of shape (n_samples, n_features)
+
+    Returns
+    -------
+    DataFrame of shape (n_samples, 3)
+        Columns "rate", "distortion" (in the units of the table) and "elbo". With the aggregated
+        prior the rate is that to the prior as fitted, with its exemplars.
+
+    References
+    ----------
+    Alemi et al. (2018), Fixing a Broken ELBO, arXiv:1711.00464.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skvae import VAETransformer
+    >>> from skvae.diagnostics import rate_distortion
+    >>> X = np.random.default_rng(0).normal(size=(200, 4))
+    >>> vae = VAETransformer(max_iter=3, random_state=0).fit(X)
+    >>> rate_distortion(vae, X).shape
+    (200, 3)
+    """
+    model, rows = estimator.model_, estimator._rows(X)
+    noise = quasi_normal(N_DRAWS, model.latent.n_noise)
+    rates, distortions = [], []
+    for chunk in rows.chunks(model.chunk_size(N_DRAWS, most=len(rows))):
+        log_px, draw = model(chunk, noise)
+        rates.append((draw.log_qz - draw.log_pz).mean(0))
+        distortions.append(-(log_px.mean(0) + chunk.log_measure))
+    rate, distortion = torch.cat(rates).numpy(), torch.cat(distortions).numpy()
+    return pd.DataFrame({"rate": rate, "distortion": distortion, "elbo": -rate - distortion})
+
+
+def inference_gap(
+    estimator: Any, X: Any, *, n_importance_samples: int = 1000, n_steps: int = 100
+) -> pd.DataFrame:
+    r"""How far the bound is from log p(x), and whose fault it is.
+
+    .. math:: \log p(x) - L[q] = \underbrace{\log p(x) - L[q^*]}_\text{approximation gap}
+        + \underbrace{L[q^*] - L[q]}_\text{amortisation gap}
+
+    q* is the best posterior of the row within the family: a large approximation gap asks for a
+    richer family, a large amortisation gap for a larger encoder or longer training. log p(x) is
+    estimated by importance weighting, and q* sought by ascent on an affine map of the base noise
+    of each row. For ``Gaussian`` that is the whole family; for the others what is not found counts
+    as approximation gap.
+
+    Parameters
+    ----------
+    estimator : VAETransformer
+        Fitted.
+    X : table of shape (n_samples, n_features)
+    n_importance_samples : int, default=1000
+        Draws for log p(x).
+    n_steps : int, default=100
+        Steps of the ascent.
+
+    Returns
+    -------
+    DataFrame of shape (n_samples, 5)
+        Columns "log_px", "elbo", "best_elbo", "approximation_gap", "amortization_gap", in nats.
+
+    References
+    ----------
+    Cremer, Li & Duvenaud (2018), Inference Suboptimality in Variational Autoencoders,
+    arXiv:1801.03558.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skvae import VAETransformer
+    >>> from skvae.diagnostics import inference_gap
+    >>> X = np.random.default_rng(0).normal(size=(100, 4))
+    >>> vae = VAETransformer(max_iter=3, random_state=0).fit(X)
+    >>> gap = inference_gap(vae, X[:20]).mean()
+    >>> bool(gap["elbo"] <= gap["best_elbo"] <= gap["log_px"] + 1e-3)
+    True
+    """
+    model, rows = estimator.model_, estimator._rows(X)
+    exact = log_density(model, rows, n_importance_samples, 1, estimator.n_refinement_steps).score
+    elbos, bests = [], []
+    for chunk in rows.chunks(model.chunk_size(N_DRAWS, most=len(rows))):
+        elbo = _elbo(model, chunk, None)
+        best = _elbo(model, chunk, refined(model, chunk, n_steps, n_draws=N_DRAWS))
+        elbos.append(elbo + chunk.log_measure)
+        bests.append(torch.maximum(elbo, best) + chunk.log_measure)
+    elbo, best = torch.cat(elbos).numpy(), torch.cat(bests).numpy()
+    return pd.DataFrame({
+        "log_px": exact, "elbo": elbo, "best_elbo": best,
+        "approximation_gap": exact - best, "amortization_gap": best - elbo,
+    })  # fmt: skip
+
+
+@torch.no_grad()
+def _elbo(model: VAE, rows: Rows, affine: tuple[Tensor, Tensor] | None) -> Tensor:
+    return log_weights(model, rows, quasi_normal(N_DRAWS, model.latent.n_noise), affine).mean(0)
+
+
+@torch.no_grad()
+def mutual_information(estimator: Any, X: Any) -> float:
+    r"""What the code says of the row, in nats.
+
+    .. math:: I_q(x; z) = E_x\Big[ E_{q(z|x)} \log \frac{q(z|x)}{\tfrac1N \sum_n q(z|x_n)} \Big]
+
+    Between 0 (posterior collapse) and log N, where every row has a code of its own; so it can
+    tell no more than log N nats.
+
+    Parameters
+    ----------
+    estimator : VAETransformer
+        Fitted.
+    X : table of shape (n_samples, n_features)
+        The first 500 rows are looked at.
+
+    Returns
+    -------
+    float
+
+    References
+    ----------
+    Hoffman & Johnson (2016), ELBO surgery, NIPS workshop. Dieng et al. (2019), Avoiding Latent
+    Variable Collapse with Generative Skip Models, arXiv:1807.04863.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skvae import VAETransformer
+    >>> from skvae.diagnostics import mutual_information
+    >>> X = np.random.default_rng(0).normal(size=(200, 4))
+    >>> vae = VAETransformer(max_iter=3, random_state=0).fit(X)
+    >>> bool(0 <= mutual_information(vae, X) <= np.log(200))
+    True
+    """
+    model, rows = estimator.model_, estimator._rows(X)
+    rows = rows.take(torch.arange(min(len(rows), MAX_ROWS)))
+    h, n = model.encode(rows), len(rows)
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randn((1, n, model.latent.n_noise), generator=generator, dtype=torch.float64)
+    z = model.latent.draw(h, noise, model.prior).z[0]
+    # log q(z_n | x_m): each code is set beside every row
+    each = [model.latent.log_prob(one.expand(1, n, -1), h, model.prior)[0] for one in z]
+    density = torch.stack(each)
+    marginal = torch.logsumexp(density, 1) - math.log(n)
+    return float((density.diagonal() - marginal).mean().clamp(0.0, math.log(n)))
