@@ -53,7 +53,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Traversa
     latent : str or Latent, default="gaussian"
         Family of the posterior q(z | x): "gaussian", "flow" (normalising flow), "ladder" (several
         stochastic layers), "quantized" (integer codes), or an object such as
-        ``Flow("affine")`` or ``Ladder(layers=(8, 4))``. Names take their sizes from
+        ``Flow("spline")`` or ``Ladder(layers=(8, 4))``. Names take their sizes from
         `n_components`.
     prior : str or Prior, default="auto"
         Family of p(z): "standard_normal", "mixture", "aggregated", "flow", or an object such as

@@ -7,12 +7,15 @@ from skvae import (
     IWAE,
     Aggregated,
     Atoms,
+    Autoregressive,
     Bernoulli,
     Binned,
     Categorical,
     DiscretizedLogistic,
+    Flow,
     FlowPrior,
     Gaussian,
+    Ladder,
     LogNormal,
     Mixture,
     NegativeBinomial,
@@ -20,6 +23,7 @@ from skvae import (
     NormalMixture,
     Ordinal,
     Poisson,
+    Quantized,
     StandardNormal,
     StudentT,
 )
@@ -48,13 +52,23 @@ LIKELIHOODS = [
     Categorical(),
     Ordinal(),
 ]
-LATENTS = [Gaussian()]
+LATENTS = [
+    Gaussian(),
+    Flow(n_transforms=1, hidden_layer_sizes=(16,)),
+    Flow("spline", n_transforms=1, hidden_layer_sizes=(16,), n_bins=4),
+    Flow("planar", n_transforms=2),
+    Ladder(hidden_layer_sizes=(16,)),
+    Ladder(hidden_layer_sizes=(), normalization=False),
+    Quantized(n_codes=8),
+    Quantized(n_codes=16, n_codebooks=1),
+]
 PRIORS = [
     StandardNormal(),
     Mixture(n_components=5),
     Aggregated(n_exemplars=60),
     Aggregated(n_exemplars=60, guard=Mixture(n_components=3)),
     FlowPrior(n_transforms=1, hidden_layer_sizes=(16,)),
+    Autoregressive(hidden_layer_sizes=(16,)),
 ]
 OBJECTIVES = [
     ELBO(),
@@ -62,5 +76,6 @@ OBJECTIVES = [
     ELBO(beta=0.5, warmup=0.5),
     ELBO(free_bits=0.1),
     ELBO(n_samples=3),
+    ELBO(gradient="score_function", n_samples=2),
     IWAE(n_samples=4),
 ]

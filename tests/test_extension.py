@@ -12,7 +12,7 @@ from components import LATENTS, LIKELIHOODS, OBJECTIVES, PRIORS
 from frames import pandas_frame, with_holes
 from sklearn.base import clone
 
-from skvae import VAETransformer
+from skvae import Quantized, VAETransformer
 from skvae import latents as latents_module
 from skvae import likelihoods as likelihoods_module
 from skvae import objectives as objectives_module
@@ -75,17 +75,16 @@ class Point(Latent):
 
 class _PointModule(LatentModule):
     def __init__(self, n_components, n_hidden):
-        super().__init__()
-        self.n_noise = n_components
+        super().__init__([n_components])
         self.linear = torch.nn.Parameter(torch.zeros(n_components, n_hidden))
 
     def draw(self, h, noise, prior):
-        z = self.embed(h) + 0.3 * noise
-        log_qz = (-0.5 * noise.square() - math.log(0.3) - 0.5 * math.log(2 * math.pi)).sum(-1)
-        return Draw(z, prior.log_prob(z), log_qz.expand(z.shape[:-1]))
+        z = h @ self.linear.T + 0.3 * noise
+        return Draw(z, lambda: prior.log_prob(z), lambda: self.log_prob(z, h, prior))
 
-    def embed(self, h):
-        return h @ self.linear.T
+    def log_prob(self, z, h, prior):
+        u = (z - h @ self.linear.T) / 0.3
+        return (-0.5 * u.square() - math.log(0.3) - 0.5 * math.log(2 * math.pi)).sum(-1)
 
     @torch.no_grad()
     def start(self, posterior):
@@ -139,7 +138,8 @@ def test_outsiders(params):
 COMPONENTS = [
     *({"likelihood": likelihood} for likelihood in LIKELIHOODS),
     *({"latent": latent} for latent in LATENTS),
-    *({"prior": prior} for prior in PRIORS),
+    *({"prior": prior} for prior in PRIORS if not prior.over_codes),
+    *({"prior": prior, "latent": Quantized(8)} for prior in PRIORS if prior.over_codes),
     *({"objective": objective} for objective in OBJECTIVES),
 ]
 

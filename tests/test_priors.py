@@ -8,10 +8,11 @@ import torch
 from components import PRIORS
 from torch.distributions import Distribution
 
-from skvae import Aggregated, FlowPrior, Gaussian, Mixture, StandardNormal, VAETransformer
-from skvae._zuko import spline_flow
+from skvae import Aggregated, Autoregressive, FlowPrior, Gaussian, Mixture, StandardNormal, VAETransformer
+from skvae._zuko import autoregressive_flow
 
-ids = [repr(prior) for prior in PRIORS]
+OVER_VECTORS = [prior for prior in PRIORS if not prior.over_codes]
+ids = [repr(prior) for prior in OVER_VECTORS]
 
 
 def two_moons(n, seed=0, noise=0.08):
@@ -44,7 +45,7 @@ def built(prior, stage):
 
 
 @pytest.mark.parametrize("stage", ["built", "started", "finished"])
-@pytest.mark.parametrize("prior", PRIORS, ids=ids)
+@pytest.mark.parametrize("prior", OVER_VECTORS, ids=ids)
 def test_mass_is_one_and_draws_follow(prior, stage):
     module = built(prior, stage)
     axis = torch.linspace(-9, 9, 721, dtype=torch.float64)
@@ -64,7 +65,7 @@ def test_mass_is_one_and_draws_follow(prior, stage):
     torch.testing.assert_close(draws.std(0), spread, atol=0.04, rtol=0)
 
 
-@pytest.mark.parametrize("prior", PRIORS, ids=ids)
+@pytest.mark.parametrize("prior", OVER_VECTORS, ids=ids)
 def test_closed_form_kl_is_the_monte_carlo_kl(prior):
     module = built(prior, "started")
     mean, log_var = torch.tensor([[0.3, -1.2]]).double(), torch.tensor([[-2.0, 0.5]]).double()
@@ -121,15 +122,35 @@ def test_flow_starts_as_the_standard_normal():
     torch.testing.assert_close(flow.log_prob(z), expected, atol=1e-4, rtol=0)
 
 
-def test_flows_leave_no_trace():
+@pytest.mark.parametrize("kind", ["spline", "affine"])
+def test_flows_leave_no_trace(kind):
     """Neither in torch's random stream nor in torch.distributions; and the seed decides."""
     before, validates = torch.get_rng_state(), Distribution._validate_args
-    flows = [spline_flow(3, 2, (8,), 4, torch.Generator().manual_seed(s)) for s in (0, 0, 1)]
+    flows = [
+        autoregressive_flow(kind, 3, 2, (8,), 4, torch.Generator().manual_seed(s), n_context=2)
+        for s in (0, 0, 1)
+    ]
     assert torch.equal(before, torch.get_rng_state())
     assert Distribution._validate_args == validates
     first, again, other = (torch.cat([p.flatten() for p in f.parameters()]) for f in flows)
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
+
+
+@pytest.mark.parametrize("n_positions", [1, 2, 4])
+def test_a_prior_over_codes_sums_to_one_and_draws_follow(n_positions):
+    generator = torch.Generator().manual_seed(0)
+    module = Autoregressive((16,)).build(n_positions, generator, n_codes=3)
+    for parameter in module.parameters():  # as after some training
+        parameter.data += 0.5 * torch.randn(parameter.shape, generator=generator)
+    module = module.double().requires_grad_(False)
+    every = torch.cartesian_prod(*[torch.arange(3)] * n_positions).view(-1, n_positions)
+    p = module.log_prob(every).exp()
+    assert float(p.sum()) == pytest.approx(1, abs=1e-9)
+    draws = module.sample(30_000, generator)
+    place = 3 ** torch.arange(n_positions - 1, -1, -1)
+    share = torch.bincount((draws * place).sum(1), minlength=len(every)) / len(draws)
+    assert float(((share - p).square() / p).sum() * len(draws)) < 2.5 * len(every) + 10  # chi²
 
 
 @pytest.mark.parametrize("prior", ["mixture", "aggregated", "flow"])
@@ -185,7 +206,7 @@ def test_partial_fit_gathers_exemplars():
 
 def test_a_family_may_refuse_a_prior():
     class Choosy(Gaussian):
-        def check_prior(self, prior):
+        def check_partners(self, prior, objective):
             if not isinstance(prior, StandardNormal):
                 raise ValueError(
                     f"latent='choosy' goes with prior='standard_normal', not {prior!r}."

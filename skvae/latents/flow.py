@@ -36,9 +36,9 @@ class Flow(Latent):
 
     Parameters
     ----------
-    transform : {"spline", "affine", "planar"}, default="spline"
-        "spline": autoregressive rational-quadratic splines. "affine": inverse autoregressive
-        flow, an affine map of each dimension given those before. "planar":
+    transform : {"affine", "spline", "planar"}, default="affine"
+        "affine": inverse autoregressive flow, an affine map of each dimension given those
+        before. "spline": the same with rational-quadratic splines, slower. "planar":
         :math:`f(u) = u + \hat a \tanh(w^T u + b)`.
     n_transforms : int or None, default=None
         Transforms in a row; the autoregressive ones reverse the order of the dimensions from one
@@ -57,8 +57,8 @@ class Flow(Latent):
     Examples
     --------
     >>> from skvae.latents import Flow
-    >>> Flow("affine", n_transforms=3)
-    Flow(n_transforms=3, transform='affine')
+    >>> Flow("spline", n_transforms=3)
+    Flow(n_transforms=3, transform='spline')
     """
 
     parameter_constraints: ClassVar = {
@@ -70,7 +70,7 @@ class Flow(Latent):
 
     def __init__(
         self,
-        transform: str = "spline",
+        transform: str = "affine",
         *,
         n_transforms: int | None = None,
         hidden_layer_sizes: Any = (64,),

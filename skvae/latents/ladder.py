@@ -41,8 +41,9 @@ class Ladder(Latent):
     Parameters
     ----------
     layers : tuple of int or None, default=None
-        Units of the layers, from the one that the decoder reads up. None: two thirds of
-        `n_components` below and the rest above; one layer if there is one component.
+        Units of the layers, from the one that the decoder reads up. None: two layers, two thirds
+        of `n_components` below and the rest above, or one layer if there is one component; if
+        that is None too, below as many as the other families have in all.
     hidden_layer_sizes : int or tuple of int, default=(64,)
         Hidden layers of the nets between two stochastic layers, the same in both directions.
     normalization : bool, default=True
@@ -100,7 +101,7 @@ class Ladder(Latent):
 
     def size(self, n_components: int | None, default: int) -> int:
         if self.layers is None:
-            return super().size(n_components, default)
+            return default + default // 2 if n_components is None else n_components
         total = sum(self.layers)
         if n_components not in (None, total):
             raise ValueError(
