@@ -27,7 +27,7 @@ from ._density import ImportanceWarning
 from ._units import CollapseWarning
 from ._vae_transformer import VAETransformer
 from ._version import __version__
-from .latents import Flow, Gaussian, Ladder, Quantized
+from .latents import FiniteScalar, Flow, Gaussian, Ladder, Quantized
 from .likelihoods import (
     Atoms,
     Bernoulli,
@@ -56,6 +56,7 @@ __all__ = [
     "Categorical",
     "CollapseWarning",
     "DiscretizedLogistic",
+    "FiniteScalar",
     "Flow",
     "FlowPrior",
     "Gaussian",

@@ -366,8 +366,8 @@ class BaseVAE(DensityMixin, CallbackSupportMixin, BaseEstimator):
         some = torch.randperm(len(different), generator=generator)[:n_rows]
         rows, weight = data.take(different[some]), weight[some]
         mean, log_var = model.posteriors(rows)
-        active = active_units(mean, weight)
         kl = kl_per_unit(model, rows, mean, log_var)
+        active = active_units(mean, weight, kl)
         warn_of_collapse(active, model.latent.slices(), stacklevel=5)
         if model.prior.n_posteriors:
             encodings = map(model.latent.under_prior, (mean, log_var))

@@ -78,7 +78,7 @@ Affine = tuple[Tensor, Tensor]  # shift and log-scale of the base noise, each (n
 
 
 def _exact(model: VAE, rows: Rows, n_samples: int, n_nets: int) -> tuple[Tensor, Tensor] | None:
-    """log p(x) by summation, where every code can be listed; all draws are then worth their full."""
+    """log p(x) by summation, where every code can be listed: as if by perfect draws."""
     total = model.summed(rows)
     if total is None:
         return None

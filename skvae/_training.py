@@ -106,8 +106,8 @@ class FlatParameters:
 
     @torch.no_grad()
     def restore(self, copies: list[Tensor]) -> None:
-        for tensor, copy in zip((self.values, *self.buffers), copies, strict=True):
-            tensor.copy_(copy)
+        for tensor, kept in zip((self.values, *self.buffers), copies, strict=True):
+            tensor.copy_(kept)
 
 
 def batches(split: Split, size: int, generator: torch.Generator) -> Iterator[Tensor]:

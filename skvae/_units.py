@@ -13,6 +13,7 @@ from ._schema import Rows
 from .latents.gaussian import log_normal
 
 ACTIVE_VARIANCE = 0.01  # Burda et al. 2016, section 5.1
+ACTIVE_KL = 0.01  # Sønderby et al. 2016
 N_ROWS = 1000  # that the units are judged by
 N_MARGINAL = 500  # of these, where the aggregated posterior stands for the prior
 
@@ -28,11 +29,16 @@ class CollapseWarning(UserWarning):
     """
 
 
-def active_units(mean: Tensor, weight: Tensor) -> Tensor:
-    """Which units' posterior means vary over the rows by more than 0.01: (k,) bool."""
+def active_units(mean: Tensor, weight: Tensor, kl: Tensor) -> Tensor:
+    """Which units say something: (k,) bool.
+
+    Their posterior means vary over the rows by more than 0.01, and not only because those of a
+    layer above do: the mean KL is more than 0.01 nats.
+    """
     share = (weight / weight.sum()).to(mean).unsqueeze(-1)
     center = (share * mean).sum(0)
-    return (share * (mean - center).square()).sum(0) > ACTIVE_VARIANCE
+    varies = (share * (mean - center).square()).sum(0) > ACTIVE_VARIANCE
+    return varies & (kl > ACTIVE_KL)
 
 
 @torch.no_grad()

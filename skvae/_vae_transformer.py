@@ -12,20 +12,19 @@ from ._base import BaseVAE
 from ._traversal import TraversalMixin
 from ._validation import is_int
 from ._weights import random_seed
-from .latents import Quantized
+from .latents import LATENTS
 
 REDRAWS = 10
 
 
-def _is_quantized(estimator):
-    if isinstance(getattr(estimator, "latent_", None), Quantized):
-        return True
-    if not hasattr(estimator, "latent_"):
-        return isinstance(estimator.latent, Quantized) or estimator.latent == "quantized"
-    raise AttributeError(
-        f"codes are those of latent='quantized', but this {type(estimator).__name__} has "
-        f"latent_={estimator.latent_!r}."
-    )
+def _has_codes(estimator):
+    latent = getattr(estimator, "latent_", None) or LATENTS.get(estimator.latent, estimator.latent)
+    if not getattr(latent, "has_codes", False):
+        raise AttributeError(
+            f"codes are those of latent='quantized' or 'finite_scalar', but this "
+            f"{type(estimator).__name__} has latent={estimator.latent!r}."
+        )
+    return True
 
 
 class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TraversalMixin, BaseVAE):
@@ -52,7 +51,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Traversa
         what the sizes of `latent` add up to.
     latent : str or Latent, default="gaussian"
         Family of the posterior q(z | x): "gaussian", "flow" (normalising flow), "ladder" (several
-        stochastic layers), "quantized" (integer codes), or an object such as
+        stochastic layers), "quantized" and "finite_scalar" (integer codes), or an object such as
         ``Flow("spline")`` or ``Ladder(layers=(8, 4))``. Names take their sizes from
         `n_components`.
     prior : str or Prior, default="auto"
@@ -147,8 +146,8 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Traversa
     latent_, prior_, objective_ : objects
         The components behind the names.
     active_units_ : ndarray of bool of shape (n_components_,)
-        Units that say something: whose posterior means vary over the rows by more than 0.01
-        (Burda et al. 2016).
+        Units that say something: the posterior means vary over the rows by more than 0.01 (Burda
+        et al. 2016), and the KL is over 0.01 nats.
     kl_per_unit_ : ndarray of shape (n_components_,)
         Mean KL(q(z_i | x) ‖ p(z_i)) of each unit, in nats, with the prior of the training. Where
         that has no closed form, the aggregated posterior's marginal stands for p(z_i).
@@ -240,9 +239,9 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Traversa
         names = latent.names()
         return np.asarray([f"{prefix}{names[i]}" for i in latent.shown], dtype=object)
 
-    @available_if(_is_quantized)
+    @available_if(_has_codes)
     def codes(self, X):
-        """The integer codes of rows, with ``latent="quantized"``.
+        """The integer codes of rows, with ``latent="quantized"`` or ``"finite_scalar"``.
 
         Parameters
         ----------

@@ -25,6 +25,7 @@ class Objective(ABC, Component):
 
     n_samples: int  # draws of z for each row and step
     holds_z: bool = False  # whether no gradient may flow through z
+    takes_codes: bool = False  # whether z may stand for integers
     warmup: float = 0.0  # share of the training after which the objective is what it is to be
 
     @abstractmethod
@@ -104,6 +105,7 @@ class ELBO(Objective):
     ELBO(beta=4.0)
     """
 
+    takes_codes = True
     parameter_constraints: ClassVar = {
         "beta": a_real("[0, inf)", least=0),
         "warmup": a_real("[0, 1]", least=0, most=1),

@@ -12,6 +12,7 @@ from skvae import (
     Binned,
     Categorical,
     DiscretizedLogistic,
+    FiniteScalar,
     Flow,
     FlowPrior,
     Gaussian,
@@ -60,7 +61,9 @@ LATENTS = [
     Ladder(hidden_layer_sizes=(16,)),
     Ladder(hidden_layer_sizes=(), normalization=False),
     Quantized(n_codes=8),
-    Quantized(n_codes=16, n_codebooks=1),
+    Quantized(n_codes=4, n_codebooks=1),
+    Quantized(n_codes=8, temperature=0.0),
+    FiniteScalar(n_levels=8),
 ]
 PRIORS = [
     StandardNormal(),

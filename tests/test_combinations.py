@@ -17,13 +17,12 @@ OBJECTIVES = {
     "score_function": ELBO(gradient="score_function", n_samples=2, free_bits=0.05),
     "iwae": IWAE(3),
 }
+CODES = [name for name, family in LATENTS.items() if family.has_codes]
 REFUSED = {
-    **{("quantized", prior, objective): "integer codes"
-       for prior in PRIORS if prior != "autoregressive" for objective in OBJECTIVES},
-    **{(latent, "autoregressive", objective): "integer codes"
-       for latent in LATENTS if latent != "quantized" for objective in OBJECTIVES},
-    **{("quantized", prior, objective): "nearest code" for prior in ("auto", "autoregressive")
-       for objective in ("warm", "score_function", "iwae")},
+    (latent, prior, objective): "integer codes"
+    for latent in LATENTS for prior in ["auto", *PRIORS] for objective in OBJECTIVES
+    if (latent in CODES) != (prior == "autoregressive" or (prior == "auto" and latent in CODES))
+    or (latent in CODES and objective == "iwae")
 }  # fmt: skip
 
 

@@ -8,7 +8,15 @@ import torch
 from components import PRIORS
 from torch.distributions import Distribution
 
-from skvae import Aggregated, Autoregressive, FlowPrior, Gaussian, Mixture, StandardNormal, VAETransformer
+from skvae import (
+    Aggregated,
+    Autoregressive,
+    FlowPrior,
+    Gaussian,
+    Mixture,
+    StandardNormal,
+    VAETransformer,
+)
 from skvae._zuko import autoregressive_flow
 
 OVER_VECTORS = [prior for prior in PRIORS if not prior.over_codes]

@@ -5,11 +5,28 @@ row to ``tests/components.py``.
 """
 
 from ._base import Draw, Latent, LatentModule, LinearPosterior
+from .finite_scalar import FiniteScalar
 from .flow import Flow
 from .gaussian import Gaussian
 from .ladder import Ladder
 from .quantized import Quantized
 
-__all__ = ["Draw", "Flow", "Gaussian", "Ladder", "Latent", "LatentModule", "LinearPosterior", "Quantized"]
+__all__ = [
+    "Draw",
+    "FiniteScalar",
+    "Flow",
+    "Gaussian",
+    "Ladder",
+    "Latent",
+    "LatentModule",
+    "LinearPosterior",
+    "Quantized",
+]
 
-LATENTS: dict[str, type[Latent]] = {"gaussian": Gaussian, "flow": Flow, "ladder": Ladder, "quantized": Quantized}
+LATENTS: dict[str, type[Latent]] = {
+    "gaussian": Gaussian,
+    "flow": Flow,
+    "ladder": Ladder,
+    "quantized": Quantized,
+    "finite_scalar": FiniteScalar,
+}

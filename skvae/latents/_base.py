@@ -228,6 +228,7 @@ class Latent(ABC, Component):
     """A latent family: hyper-parameters only."""
 
     warmup: float = 0.0  # of the objective "elbo", where it is given by name
+    has_codes: bool = False  # whether z stands for integers
 
     def default_prior(self) -> Prior:
         """The prior that "auto" stands for."""

@@ -12,7 +12,15 @@ from .flow import FlowPrior
 from .mixture import Mixture
 from .standard_normal import StandardNormal
 
-__all__ = ["Aggregated", "Autoregressive", "FlowPrior", "Mixture", "Prior", "PriorModule", "StandardNormal"]
+__all__ = [
+    "Aggregated",
+    "Autoregressive",
+    "FlowPrior",
+    "Mixture",
+    "Prior",
+    "PriorModule",
+    "StandardNormal",
+]
 
 PRIORS: dict[str, type[Prior]] = {
     "standard_normal": StandardNormal,

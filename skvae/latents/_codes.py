@@ -1,0 +1,235 @@
+"""What families with integer codes share: positions, proposals, straight-through gradients."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from skvae._networks import Linear
+from skvae._validation import a_real
+from skvae.priors import Autoregressive, Prior, PriorModule
+from skvae.priors.autoregressive import AutoregressiveModule
+
+from ._base import Draw, Latent, LatentModule, LinearPosterior
+
+if TYPE_CHECKING:
+    from skvae.objectives import Objective
+
+MIN_WIDTH = 1e-4  # of a code, in the encoder's units
+WIDTH_DECAY = 0.99
+TEMPERATURE = a_real("[0, inf)", least=0)
+
+
+class CodeLatent(Latent):
+    """A family whose codes are integers."""
+
+    temperature: float
+    has_codes = True
+
+    def default_prior(self) -> Prior:
+        return Autoregressive()
+
+    def check_partners(self, prior: Prior, objective: Objective) -> None:
+        if not prior.over_codes:
+            raise ValueError(
+                f"latent={self!r} has integer codes and a prior over these, which "
+                f"prior={prior!r} is not. Leave prior='auto', or pass Autoregressive(...)."
+            )
+        if not objective.takes_codes:
+            raise ValueError(
+                f"objective={objective!r} needs draws that are differentiable functions of the "
+                f"row, which the integer codes of latent={self!r} are not. Use ELBO(...)."
+            )
+        if self.temperature == 0 and (objective.n_samples > 1 or objective.holds_z):
+            raise ValueError(
+                f"With temperature=0 latent={self!r} takes the nearest code, which is one and has "
+                f"no density, so objective={objective!r} would do nothing that ELBO() does not. "
+                "Raise the temperature, or use one sample and gradient='reparameterization'."
+            )
+
+
+class CodeModule(LatentModule):
+    r"""Positions whose vector is one of the entries of a codebook.
+
+    .. math:: q(c_i | x) \propto \exp(-\|e_i(x) - v_{ic}\|^2 / 2 T s_i^2)
+
+    Attributes
+    ----------
+    codebook : Tensor of shape (n_positions, n_codes, size)
+        v.
+    width_squared : Tensor of shape (n_positions,)
+        s²: a moving average of the squared distance a dimension from e to the nearest entry.
+    use : Tensor of shape (n_positions, n_codes)
+        Share of the rows to which an entry is the nearest.
+    """
+
+    n_moment_draws = 1
+    looks_at_rows = True
+    codebook: Tensor
+    width_squared: Tensor
+    use: Tensor
+
+    def __init__(
+        self, codebook: Tensor, n_hidden: int, temperature: float, generator: torch.Generator
+    ) -> None:
+        n_positions, self.n_codes, size = codebook.shape
+        super().__init__([n_positions * size])
+        self.n_noise, self.temperature = n_positions, temperature
+        self.width = n_positions * self.n_codes
+        self.head = Linear(n_hidden, self.n_components, generator)
+        self.register_buffer("codebook", codebook)
+        self.register_buffer("width_squared", torch.ones(n_positions))
+        self.register_buffer("use", torch.zeros(n_positions, self.n_codes))
+        self._batch: tuple[Tensor, Tensor] | None = None  # e and its nearest codes, of a step
+
+    # ------------------------------------------------------------------------- codes
+
+    def encodings(self, h: Tensor) -> Tensor:
+        """e(x), (n_rows, n_positions, size)."""
+        return self.split(self.head(h))
+
+    def split(self, z: Tensor) -> Tensor:
+        return z.unflatten(-1, self.codebook.shape[::2])
+
+    def squared_distances(self, e: Tensor) -> Tensor:
+        """‖e_i − v_ic‖², (..., n_positions, n_codes)."""
+        across = torch.einsum("...pd,pcd->...pc", e, self.codebook)
+        both = e.square().sum(-1, keepdim=True) + self.codebook.square().sum(-1)
+        return (both - 2 * across).clamp(min=0)
+
+    def codes(self, e: Tensor) -> Tensor:
+        """The nearest entries, (..., n_positions)."""
+        return self.squared_distances(e).argmin(-1)
+
+    def vectors(self, codes: Tensor) -> Tensor:
+        """z of codes, (..., n_components)."""
+        position = torch.arange(codes.shape[-1], device=codes.device)
+        return self.codebook[position, codes].flatten(-2)
+
+    def log_proposals(self, e: Tensor) -> Tensor:
+        """log q(c_i = c | x), (n_rows, n_positions, n_codes)."""
+        width = (self.temperature or 1.0) * self.width_squared.unsqueeze(-1)
+        return torch.log_softmax(-0.5 * self.squared_distances(e) / width, dim=-1)
+
+    # ------------------------------------------------------------------- the contract
+
+    def draw(self, h: Tensor, noise: Tensor, prior: PriorModule) -> Draw:
+        e = self.encodings(h)
+        if self.training:
+            self._batch = e.detach(), self.codes(e.detach())
+            if self.temperature == 0:
+                return self._nearest(e, len(noise), prior)
+        log_q = self.log_proposals(e)
+        u = torch.special.ndtr(noise).expand(len(noise), *e.shape[:2]).permute(1, 2, 0)
+        cumulated = log_q.detach().exp().cumsum(-1)
+        codes = torch.searchsorted(cumulated, (u * cumulated[..., -1:]).contiguous())
+        codes = codes.clamp(max=self.n_codes - 1).permute(2, 0, 1)
+        return Draw(
+            self._straight_through(e, self.vectors(codes)),
+            log_pz=lambda: prior.log_prob(codes),
+            log_qz=lambda: _of_codes(log_q, codes),
+            kl=self._kl(log_q, codes, prior),
+            penalty=self.commitment(e) if self.training else None,
+        )
+
+    def _nearest(self, e: Tensor, n_samples: int, prior: PriorModule) -> Draw:
+        """The nearest codes alone: log q = 0."""
+        assert self._batch is not None
+        codes = self._batch[1].expand(n_samples, -1, -1)
+        log_pz = prior.log_prob(codes)
+        z = self._straight_through(e, self.vectors(codes))
+        return Draw(z, log_pz, torch.zeros_like(log_pz), penalty=self.commitment(e))
+
+    def _straight_through(self, e: Tensor, v: Tensor) -> Tensor:
+        """v, with the gradient of e (Bengio, Léonard & Courville 2013, arXiv:1308.3432)."""
+        flat = e.flatten(-2)
+        return flat + (v - flat).detach()
+
+    def _kl(self, log_q: Tensor, codes: Tensor, prior: PriorModule) -> Tensor | None:
+        """Σ_c q(c_i) (log q(c_i) − log p(c_i | codes before)), (n_rows, n_positions)."""
+        if not self.training:
+            return None
+        assert isinstance(prior, AutoregressiveModule)
+        return (log_q.exp() * (log_q - prior.log_shares(codes))).sum(-1).mean(0)
+
+    def commitment(self, e: Tensor) -> Tensor | None:
+        """What a row pays for the distance to its code, (n_rows,)."""
+        return None
+
+    def log_prob(self, z: Tensor, h: Tensor, prior: PriorModule) -> Tensor:
+        return _of_codes(self.log_proposals(self.encodings(h)), self.codes(self.split(z)))
+
+    def log_pz(self, z: Tensor, prior: PriorModule) -> Tensor:
+        return prior.log_prob(self.codes(self.split(z)))
+
+    def moments(self, h: Tensor, prior: PriorModule) -> tuple[Tensor, Tensor]:
+        """The quantised vector, and the width of the proposals."""
+        z = self.vectors(self.codes(self.encodings(h)))
+        size = self.codebook.shape[-1]
+        return z, self.width_squared.log().repeat_interleave(size).expand_as(z)
+
+    def sample(self, n_samples: int, prior: PriorModule, generator: torch.Generator) -> Tensor:
+        return self.vectors(prior.sample(n_samples, generator))
+
+    def build_prior(self, prior: Prior, generator: torch.Generator) -> PriorModule:
+        assert isinstance(prior, Autoregressive)
+        return prior.build(self.n_noise, generator, n_codes=self.n_codes)
+
+    def enumerate(self, h: Tensor, prior: PriorModule) -> Draw | None:
+        if self.n_noise > 1:
+            return None
+        codes = torch.arange(self.n_codes).reshape(-1, 1, 1).expand(-1, len(h), 1)
+        log_pz = prior.log_prob(codes)
+        return Draw(self.vectors(codes), log_pz, torch.zeros_like(log_pz))
+
+    def snap(self, z: Tensor) -> Tensor:
+        return self.vectors(self.codes(self.split(z)))
+
+    @torch.no_grad()
+    def start(self, posterior: LinearPosterior) -> None:
+        self.head.weight.zero_()
+        self.head.weight[:, : posterior.weight.shape[1]] = posterior.weight
+        self.head.bias.copy_(posterior.bias)
+
+    @torch.no_grad()
+    def look(self, h: Tensor, prior: PriorModule, generator: torch.Generator) -> None:
+        """Start the widths, and the prior from the frequencies of the codes."""
+        e = self.encodings(h)
+        codes = self.codes(e)
+        self.width_squared.copy_(self._error(e, codes))
+        assert isinstance(prior, AutoregressiveModule)
+        prior.start_codes(codes)
+
+    @torch.no_grad()
+    def after_step(self, generator: torch.Generator) -> None:
+        if self._batch is not None:
+            self.width_squared.lerp_(self._error(*self._batch), 1 - WIDTH_DECAY)
+        self._batch = None
+
+    def _error(self, e: Tensor, codes: Tensor) -> Tensor:
+        """Mean squared distance a dimension of encodings from their codes, (n_positions,)."""
+        error = (e - self.split(self.vectors(codes))).square().mean((0, 2))
+        return error.clamp(min=MIN_WIDTH**2)
+
+    @torch.no_grad()
+    def finish(self, h: Tensor, prior: PriorModule) -> None:
+        e = self.encodings(h)
+        codes = self.codes(e)
+        self.width_squared.copy_(self._error(e, codes))
+        self.use.copy_(torch.nn.functional.one_hot(codes, self.n_codes).to(e).mean(0))
+        self._batch = None
+
+    def attributes(self) -> dict[str, object]:
+        entropy = -torch.special.xlogy(self.use, self.use).sum(-1)
+        return {
+            "codebook_usage_": (self.use > 0).double().mean(-1).numpy(),
+            "perplexity_": entropy.exp().double().numpy(),
+        }
+
+
+def _of_codes(log_q: Tensor, codes: Tensor) -> Tensor:
+    """log q of chosen codes, summed over the positions: (n_samples, n_rows)."""
+    expanded = log_q.expand(*codes.shape, -1)
+    return expanded.gather(-1, codes.unsqueeze(-1)).squeeze(-1).sum(-1)
