@@ -22,7 +22,7 @@ from ._scaling import TRANSFORMS
 from ._schema import Rows, Schema, canonical_order, fit_schema, patterns
 from ._tables import Table, read_table
 from ._training import Budget, Split, continued, default_steps, describe, train
-from ._units import N_ROWS, active_units, kl_per_unit, warn_of_collapse
+from ._units import MIN_ROWS, N_ROWS, active_units, kl_per_unit, warn_of_collapse
 from ._validation import (
     Constraint,
     a_bool,
@@ -352,7 +352,8 @@ class BaseVAE(DensityMixin, CallbackSupportMixin, BaseEstimator):
         if self.init == "pca":
             start(model, schema, seen, generator.initial_seed() % 2**32)
         if model.prior.n_posteriors:
-            model.prior.start(*map(model.latent.under_prior, model.posteriors(seen)), generator)
+            mean, log_var = map(model.latent.under_prior, model.posteriors(seen))
+            model.prior.start(mean, log_var, generator)
         if model.latent.looks_at_rows:
             model.look(seen, generator)
         return model
@@ -368,10 +369,11 @@ class BaseVAE(DensityMixin, CallbackSupportMixin, BaseEstimator):
         mean, log_var = model.posteriors(rows)
         kl = kl_per_unit(model, rows, mean, log_var)
         active = active_units(mean, weight, kl)
-        warn_of_collapse(active, model.latent.slices(), stacklevel=5)
+        if len(rows) >= MIN_ROWS:
+            warn_of_collapse(active, model.latent.slices(), stacklevel=6)
         if model.prior.n_posteriors:
-            encodings = map(model.latent.under_prior, (mean, log_var))
-            model.prior.finish(*encodings, weight, generator, goes_on=goes_on)
+            mean, log_var = map(model.latent.under_prior, (mean, log_var))
+            model.prior.finish(mean, log_var, weight, generator, goes_on=goes_on)
         if model.latent.looks_at_rows:
             model.finish_latent(data.take(split.train))
         return {

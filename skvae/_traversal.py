@@ -84,7 +84,8 @@ class TraversalMixin:
         model, generator = self.model_, torch.Generator().manual_seed(0)
         with torch.no_grad():
             z = model.latent.sample(N_PRIOR_DRAWS, model.prior, generator)
-        return np.linspace(*np.quantile(z[:, column].numpy(), RANGE), n_steps)
+        low, high = np.quantile(z[:, column].numpy(), RANGE)
+        return np.linspace(low, high, n_steps)
 
     def _position(self, unit: Any) -> int:
         names = list(self.get_feature_names_out())  # type: ignore[attr-defined]

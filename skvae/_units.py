@@ -14,6 +14,7 @@ from .latents.gaussian import log_normal
 
 ACTIVE_VARIANCE = 0.01  # Burda et al. 2016, section 5.1
 ACTIVE_KL = 0.01  # Sønderby et al. 2016
+MIN_ROWS = 100  # different rows from which on a silent code is worth a warning
 N_ROWS = 1000  # that the units are judged by
 N_MARGINAL = 500  # of these, where the aggregated posterior stands for the prior
 

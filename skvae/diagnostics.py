@@ -117,16 +117,17 @@ def inference_gap(
     """
     model, rows = estimator.model_, estimator._rows(X)
     exact = log_density(model, rows, n_importance_samples, 1, estimator.n_refinement_steps).score
-    elbos, bests = [], []
+    elbos: list[Tensor] = []
+    bests: list[Tensor] = []
     for chunk in rows.chunks(model.chunk_size(N_DRAWS, most=len(rows))):
         elbo = _elbo(model, chunk, None)
         best = _elbo(model, chunk, refined(model, chunk, n_steps, n_draws=N_DRAWS))
         elbos.append(elbo + chunk.log_measure)
         bests.append(torch.maximum(elbo, best) + chunk.log_measure)
-    elbo, best = torch.cat(elbos).numpy(), torch.cat(bests).numpy()
+    L, highest = torch.cat(elbos).numpy(), torch.cat(bests).numpy()
     return pd.DataFrame({
-        "log_px": exact, "elbo": elbo, "best_elbo": best,
-        "approximation_gap": exact - best, "amortization_gap": best - elbo,
+        "log_px": exact, "elbo": L, "best_elbo": highest,
+        "approximation_gap": exact - highest, "amortization_gap": highest - L,
     })  # fmt: skip
 
 

@@ -140,7 +140,7 @@ def test_floors_hold_under_every_map(transform):
     conditional = vae.score_samples(X) - rest.score_samples(X[:, 1:])
     assert conditional.mean() < 0
     model, rows = vae.model_, vae._rows(X)
-    z = model.latent.embed(model.encode(rows))[None]
+    z = model.embeddings(rows)[None]
     cells = model.cells(z, rows)[0, :, model.names.index("x0")]
     column = vae.schema_.columns[0]
     log_mass = cells.numpy() + column.map.log_derivative(X[:, 0]) + np.log(column.resolution)

@@ -70,7 +70,10 @@ def test_fitted_attributes_are_documented():
     fitted = {n for n in vars(vae) if n.endswith("_") and not n.startswith("_")}
     stated = set(described(inspect.getdoc(skvae.VAETransformer), "Attributes"))
     assert fitted <= stated
-    assert stated - fitted <= {"feature_names_in_"}
+    of_codes = {"codebook_usage_", "perplexity_"}
+    assert stated - fitted <= {"feature_names_in_", *of_codes}
+    vae = skvae.VAETransformer(1, latent="quantized", max_iter=1).fit([[1.0, 2.0], [2.0, 1.0]])
+    assert of_codes <= set(vars(vae))
 
 
 def test_readme_code_runs(tmp_path):

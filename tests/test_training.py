@@ -235,8 +235,8 @@ def test_a_loss_that_is_not_finite_is_repaired(X, monkeypatch):
     true_forward = VAE.forward
     calls = []
 
-    def sometimes_broken(self, rows, noise):
-        log_px, draw = true_forward(self, rows, noise)
+    def sometimes_broken(self, rows, noise, hold_z=False):
+        log_px, draw = true_forward(self, rows, noise, hold_z)
         calls.append(1)
         return (log_px * float("nan") if len(calls) in (40, 70) else log_px), draw
 
@@ -310,6 +310,6 @@ def test_warmup_starts_without_the_divergence(X):
 def test_beta_moves_the_code(X):
     kl = [
         quick(objective=ELBO(beta=beta), early_stopping=False).fit(X).history_["kl"][-1]
-        for beta in (0.2, 1.0, 5.0)
+        for beta in (0.2, 1.0, 3.0)
     ]
     assert kl[0] > kl[1] > kl[2]

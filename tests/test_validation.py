@@ -127,7 +127,7 @@ def test_other_columns_show_the_difference():
 def test_codes_of_another_width():
     vae = quick(n_components=2).fit(X)
     with pytest.raises(
-        ValueError, match=r"Z has 3 columns, but this VAETransformer has n_comp.*=2"
+        ValueError, match="Z has 3 columns, but transform of this VAETransformer gives 2"
     ):
         vae.inverse_transform(np.zeros((2, 3)))
     with pytest.raises(ValueError, match="NaN"):

@@ -243,28 +243,29 @@ class _LadderModule(LatentModule):
         layer above follows from the one below.
         """
         weight, bias, var = posterior.weight, posterior.bias, posterior.log_var.exp()
+        share = posterior.missing / posterior.missing.sum(1, keepdim=True).clamp(min=1e-12)
         for i, (head, size) in enumerate(zip(self.heads, self.layers, strict=True)):
+            assert isinstance(head, Linear)
             if i:
-                n_linked = min(size, len(bias))
-                self.down[i - 1].start(n_linked)
+                down, n_linked = self.down[i - 1], min(size, len(bias))
+                assert isinstance(down, Conditional)
+                down.start(n_linked)
                 weight = _rows(LINK * weight, n_linked, size)
                 bias = _rows(LINK * bias, n_linked, size)
                 var = 1 - _rows(LINK**2 * (1 - var), n_linked, size)
-            head.weight.zero_()
-            missing = posterior.missing.sum(1, keepdim=True)
-            share = posterior.missing / missing.clamp(min=1e-12)
-            share = _rows(share, min(size, len(share)), size)
-            known = (1 - var).clamp(min=1e-6)
-            n_inputs = weight.shape[1]
-            if i + 1 < len(self.layers):  # z_i ~ N(0, 1) times what the row says gives N(bias, var)
-                head.weight[:size, :n_inputs] = weight / known[:, None]
+                share = _rows(share, n_linked, size)
+            if i + 1 < len(self.layers):  # N(0, 1) times what the row says gives N(bias, var)
+                known = (1 - var).clamp(min=1e-6)
                 log_precision = (known / var).log()
-                head.weight[size:, :n_inputs] = -share * (log_precision + UNSEEN)[:, None]
-                head.bias.copy_(torch.cat([bias / known, log_precision]))
+                start = weight / known[:, None], bias / known, log_precision
+                missing = -share * (log_precision + UNSEEN)[:, None]
             else:
-                head.weight[:size, :n_inputs] = weight
-                head.weight[size:, :n_inputs] = -share * var.log()[:, None]
-                head.bias.copy_(torch.cat([bias, var.log()]))
+                start = weight, bias, var.log()
+                missing = -share * var.log()[:, None]
+            head.weight.zero_()
+            head.weight[:size, : weight.shape[1]] = start[0]
+            head.weight[size:, : weight.shape[1]] = missing
+            head.bias.copy_(torch.cat(start[1:]))
 
 
 def _rows(x: Tensor, n: int, size: int) -> Tensor:
