@@ -86,8 +86,9 @@ class ELBO(Objective):
         How the encoder learns. "reparameterization" differentiates through z. "score_function"
         (REINFORCE) holds z fixed and weighs
         :math:`\nabla_\phi \log q(z|x)` by the bound of the draw less a baseline, the mean of
-        the row's other draws, or with one draw of the other rows in the batch: unbiased too, with
-        far more variance.
+        the row's other draws, or with one draw of the other rows in the batch: unbiased too. With
+        one draw it is far noisier; with several the baseline makes up for it where q is near the
+        posterior. For integer codes it is the one without bias.
 
     References
     ----------

@@ -10,6 +10,7 @@ import torch
 
 from skvae import ELBO, IWAE, Normal, VAETransformer
 from skvae._schema import Rows
+from skvae.objectives import left_out_mean, score_function
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +52,37 @@ def test_more_draws_tighten_the_bound(vae, X):
     assert values == sorted(values)
     elbo = float(bound(vae, rows, ELBO(), 0, 256)[0].mean())
     assert values[0] == pytest.approx(elbo, abs=0.05)
+
+
+N_DRAWS = 4_000_000
+
+
+@pytest.mark.parametrize(("mu", "d"), [(0.0, 1), (1.0, 1), (2.0, 1), (0.0, 2), (0.0, 8)])
+def test_variance_of_both_estimators_has_its_closed_form(mu, d):
+    """q = N(μ, I), f = ‖z‖²: same mean 2μ; 4 against μ⁴ + 14 μ² + 15, or 15 + 8(d−1) + (d−1)²."""
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randn(N_DRAWS // d, d, generator=generator, dtype=torch.float64)
+    mean = torch.full_like(noise, mu).requires_grad_(True)
+    f = (mean + noise).square().sum(-1)
+    plain = torch.autograd.grad(f.sum(), mean)[0]
+    z = (mean + noise).detach()
+    log_qz = -0.5 * (z - mean).square().sum(-1)
+    ours = torch.autograd.grad(score_function(f, log_qz).sum(), mean)[0]
+    exact = mu**4 + 14 * mu**2 + 15 if d == 1 else 15 + 8 * (d - 1) + (d - 1) ** 2
+    assert float(plain.var(0).mean()) == pytest.approx(4, rel=0.03)
+    assert float(ours.var(0).mean()) == pytest.approx(exact, rel=0.03)
+    for gradient in (plain, ours):
+        error = 5 * float(gradient.std()) / N_DRAWS**0.5
+        assert float(gradient.mean()) == pytest.approx(2 * mu, abs=error)
+
+
+def test_the_baseline_of_a_draw_does_not_know_it():
+    signal = torch.randn(5, 7, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    numbers = signal.numpy()
+    expected = [np.delete(numbers[:, 2], i).mean() for i in range(5)]
+    np.testing.assert_allclose(left_out_mean(signal)[:, 2], expected)
+    np.testing.assert_allclose(left_out_mean(signal[:1])[0, 3], np.delete(numbers[0], 3).mean())
+    assert left_out_mean(signal[:1, :1]) == 0  # one row, one draw: no baseline
 
 
 class PlainIWAE(IWAE):

@@ -11,7 +11,7 @@ import pytest
 from frames import pandas_frame
 
 from skvae import VAETransformer
-from skvae.plots import LatentPlaneDisplay, TrainingDisplay
+from skvae.plots import LatentPlaneDisplay, PathDisplay, TrainingDisplay
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
@@ -79,3 +79,28 @@ def test_without_matplotlib(vae, monkeypatch):
     monkeypatch.setattr(builtins, "__import__", no_matplotlib)
     with pytest.raises(ImportError, match=r"pip install 'skvae\[plot\]'"):
         TrainingDisplay.from_estimator(vae)
+
+
+def test_paths(vae):
+    display = PathDisplay.from_traversal(vae, TABLE[:2], 1, n_steps=5)
+    assert display.columns == ["float64", "object", "int64"]
+    moved = vae.traverse(TABLE[:2], 1, n_steps=5)
+    lines = display.axes_[0].get_lines()
+    assert len(lines) == 2
+    np.testing.assert_array_equal(lines[1].get_ydata(), moved["float64"][5:])
+    levels = [label.get_text() for label in display.axes_[1].get_yticklabels()]
+    assert levels == sorted(moved["object"].unique())
+    line = PathDisplay.from_interpolation(vae, TABLE[:1], TABLE[1:2], columns=["int64"])
+    assert line.axes_.size == 1
+    expected = vae.interpolate(TABLE[:1], TABLE[1:2], n_steps=20)["int64"]
+    np.testing.assert_array_equal(line.axes_[0].get_lines()[0].get_ydata(), expected)
+
+
+def test_paths_of_arrays_and_polars():
+    pl = pytest.importorskip("polars")
+    X = np.random.default_rng(0).normal(size=(60, 12))
+    vae = VAETransformer(2, max_iter=2, random_state=0, hidden_layer_sizes=(8,)).fit(X)
+    assert PathDisplay.from_traversal(vae, X[:9], 0).axes_.size == 9
+    frame = pl.DataFrame({"a": np.arange(50.0), "b": list("xy") * 25})
+    vae = VAETransformer(1, max_iter=2, random_state=0).fit(frame)
+    assert "a" in PathDisplay.from_interpolation(vae, frame[:1], frame[-1:]).columns
