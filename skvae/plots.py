@@ -336,6 +336,7 @@ class PathDisplay:
         if len(self.paths) > 1:
             self.axes_[0].legend(frameon=False, fontsize=7)
         self.figure_.suptitle(self.title)
+        self.figure_.supxlabel("Share of the way", fontsize=9)
         return self
 
     def _draw(self, ax: Any, name: Any) -> None:
