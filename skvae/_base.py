@@ -52,6 +52,10 @@ SHAPING = (  # parameters that a model which goes on must not have changed
     "numeric_transform", "categorical_features", "handle_unknown", "max_categories",
     "min_frequency",
 )  # fmt: skip
+REGISTRIES: dict[str, Mapping[str, type]] = {
+    "latent": latents.LATENTS, "prior": priors.PRIORS, "likelihood": LIKELIHOODS,
+    "objective": objectives.OBJECTIVES,
+}  # fmt: skip
 PARTIAL_FIT_RATE = 0.25  # of the peak: a constant rate must be one that settles
 
 
@@ -184,7 +188,7 @@ class BaseVAE(DensityMixin, CallbackSupportMixin, BaseEstimator):
 
     def set_params(self, **params):
         """Set the parameters of this estimator, nested ones as ``component__parameter``."""
-        check_nested(self, params)
+        check_nested(self, params, REGISTRIES)
         return super().set_params(**params)
 
     def __sklearn_tags__(self):
@@ -298,15 +302,13 @@ class BaseVAE(DensityMixin, CallbackSupportMixin, BaseEstimator):
     def _components(self) -> dict[str, Any]:
         owner = type(self).__name__
 
-        def resolve(value: Any, registry: Mapping[str, type], base: type, name: str) -> Any:
-            return resolve_component(value, registry, base, name, owner)
+        def resolve(value: Any, base: type, name: str) -> Any:
+            return resolve_component(value, REGISTRIES[name], base, name, owner)
 
-        latent = resolve(self.latent, latents.LATENTS, latents.Latent, "latent")
+        latent = resolve(self.latent, latents.Latent, "latent")
         prior = latent.default_prior() if self.prior == "auto" else self.prior
-        prior = resolve(prior, priors.PRIORS, priors.Prior, "prior")
-        objective = resolve(
-            self.objective, objectives.OBJECTIVES, objectives.Objective, "objective"
-        )
+        prior = resolve(prior, priors.Prior, "prior")
+        objective = resolve(self.objective, objectives.Objective, "objective")
         if self.objective == "elbo":
             objective.warmup = latent.warmup
         latent.check_partners(prior, objective)

@@ -205,17 +205,19 @@ def check_device(device: Any) -> torch.device:
     return resolved
 
 
-def check_nested(estimator: Any, params: Mapping[str, Any]) -> None:
+def check_nested(
+    estimator: Any, params: Mapping[str, Any], registries: Mapping[str, Mapping[str, type]]
+) -> None:
     """Refuse ``component__parameter`` while the component is a name, and say what to pass."""
-    examples = {"latent": "Gaussian()", "objective": "ELBO()", "likelihood": "Normal()",
-                "prior": "Aggregated()"}  # fmt: skip
     for key in params:
         name, _, inner = key.partition("__")
         value = params.get(name, getattr(estimator, name, None))
-        if inner and name in examples and not hasattr(value, "set_params"):
+        if inner and name in registries and not hasattr(value, "set_params"):
+            known = registries[name]
+            family = known.get(value if isinstance(value, str) else "", next(iter(known.values())))
             raise ValueError(
                 f"Cannot set {key!r} of {type(estimator).__name__} while {name}={value!r}: a name "
-                f"has no parameters. Pass an object, such as {name}={examples[name]}, to reach "
+                f"has no parameters. Pass an object, such as {name}={family.__name__}(), to reach "
                 "them."
             )
 

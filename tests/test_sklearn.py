@@ -16,6 +16,7 @@ from sklearn.utils import get_tags
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skvae import ELBO, Aggregated, Gaussian, Normal, StudentT, VAETransformer
+from skvae.latents import LATENTS
 
 
 @parametrize_with_checks(
@@ -26,6 +27,8 @@ from skvae import ELBO, Aggregated, Gaussian, Normal, StudentT, VAETransformer
             hidden_layer_sizes=8, max_iter=3, objective=ELBO(beta=0.5, n_samples=2),
             likelihood=Normal(scale="shared"), init="random", early_stopping=False,
         ),
+        *(VAETransformer(latent=latent, hidden_layer_sizes=8, max_iter=2)
+          for latent in LATENTS if latent != "gaussian"),
     ]
 )  # fmt: skip
 def test_sklearn_checks(estimator, check):
