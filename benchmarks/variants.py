@@ -23,20 +23,9 @@ from tables import continuous_tables, standardised_split
 from skvae import ELBO, IWAE, Flow, Quantized, VAETransformer
 from skvae.diagnostics import rate_distortion
 
-
-class Plain(Quantized):
-    """Straight-through alone: a small random codebook, the nearest code, no restarts."""
-
-    def build(self, n_components, n_hidden, generator):
-        module = super().build(n_components, n_hidden, generator)
-        module.codebook.uniform_(-1 / self.n_codes, 1 / self.n_codes, generator=generator)
-        module.total.copy_(module.codebook / self.n_codes)
-        module.looks_at_rows = False  # no k-means
-        return module
-
-
 TEXTBOOK = {"prior": "standard_normal"}
 SCORE_FUNCTION = ELBO(gradient="score_function", n_samples=8)
+PLAIN = Quantized(temperature=0.0, restart=0.0, start="random")
 FAMILIES = {
     "gaussian": {},
     "gaussian, IWAE(8)": {"objective": IWAE(8)},
@@ -52,7 +41,7 @@ FAMILIES = {
     "quantized, 256 codes": {"latent": Quantized(256)},
     "quantized, one position": {"latent": Quantized(256, n_codebooks=1)},
     "quantized, nearest code": {"latent": Quantized(temperature=0.0)},
-    "quantized, plain": {"latent": Plain(temperature=0.0, restart=0.0)},
+    "quantized, plain": {"latent": PLAIN},
     "finite scalar": {"latent": "finite_scalar"},
     "finite scalar, score function": {"latent": "finite_scalar", "objective": SCORE_FUNCTION},
     "gaussian, standard normal": TEXTBOOK,

@@ -341,21 +341,10 @@ def test_codebooks_are_in_use_and_plain_ones_less():
     assert (vae.codebook_usage_ >= 0.9).all()
     assert (vae.perplexity_ >= 32).all()
 
-    class Plain(Quantized):
-        """Straight-through alone: a small random codebook, the nearest code, no restarts."""
-
-        def build(self, n_components, n_hidden, generator):
-            module = super().build(n_components, n_hidden, generator)
-            module.codebook.uniform_(-1 / 64, 1 / 64, generator=generator)
-            module.total.copy_(module.codebook / 64)
-            module.looks_at_rows = False  # no k-means
-            return module
-
-    plain = VAETransformer(
-        4, latent=Plain(64, restart=0.0, temperature=0.0), random_state=0, max_iter=40
-    ).fit(X)
-    usage = np.mean([len(np.unique(codes)) / 64 for codes in plain.codes(X).T])
-    assert usage < 0.5 * vae.codebook_usage_.mean()
+    straight_through = Quantized(64, restart=0.0, temperature=0.0, start="random")
+    plain = VAETransformer(4, latent=straight_through, random_state=0, max_iter=40).fit(X)
+    assert plain.codebook_usage_.mean() < 0.5
+    assert (plain.perplexity_ < 0.5 * vae.perplexity_).all()
 
 
 def test_the_best_codebook_is_restored_with_the_best_weights(X):

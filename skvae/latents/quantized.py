@@ -9,7 +9,7 @@ import torch
 from sklearn.cluster import KMeans
 from torch import Tensor
 
-from skvae._validation import a_real, an_int, or_none
+from skvae._validation import a_real, an_int, one_of, or_none
 from skvae.priors import PriorModule
 
 from ._base import LatentModule
@@ -51,6 +51,9 @@ class Quantized(CodeLatent):
         Of the moving averages, a step.
     restart : float, default=0.1
         Share of the average use under which an entry is put on a row of the batch; 0: never.
+    start : {"k-means", "random"}, default="k-means"
+        Where the codebooks start: at the means of clusters of the rows, or at small random
+        numbers, of which few will ever be used.
 
     References
     ----------
@@ -74,6 +77,7 @@ class Quantized(CodeLatent):
         "commitment": a_real("[0, inf)", least=0),
         "decay": a_real("[0, 1)", least=0, below=1),
         "restart": a_real("[0, 1)", least=0, below=1),
+        "start": one_of("k-means", "random"),
     }
 
     def __init__(
@@ -85,6 +89,7 @@ class Quantized(CodeLatent):
         commitment: float = 0.25,
         decay: float = 0.99,
         restart: float = 0.1,
+        start: str = "k-means",
     ) -> None:
         self.n_codes = n_codes
         self.n_codebooks = n_codebooks
@@ -92,6 +97,7 @@ class Quantized(CodeLatent):
         self.commitment = commitment
         self.decay = decay
         self.restart = restart
+        self.start = start
 
     def size(self, n_components: int | None, default: int) -> int:
         if self.n_codebooks is None:
@@ -110,8 +116,9 @@ class Quantized(CodeLatent):
         n_positions = self.n_codebooks
         if n_positions is None:
             n_positions = n_components if n_components % 2 else n_components // 2
-        shape = (n_positions, self.n_codes, n_components // n_positions)
-        return _QuantizedModule(self, torch.randn(shape, generator=generator), n_hidden, generator)
+        codebook = torch.empty(n_positions, self.n_codes, n_components // n_positions)
+        codebook.uniform_(-1 / self.n_codes, 1 / self.n_codes, generator=generator)
+        return _QuantizedModule(self, codebook, n_hidden, generator)
 
 
 class _QuantizedModule(CodeModule):
@@ -123,6 +130,7 @@ class _QuantizedModule(CodeModule):
     ) -> None:
         super().__init__(codebook, n_hidden, family.temperature, generator)
         self.committed, self.decay, self.restart = family.commitment, family.decay, family.restart
+        self.starts_from_clusters = family.start == "k-means"
         # Moving averages over the batches: share of the rows of an entry, and sum of their vectors.
         self.register_buffer("count", torch.full(codebook.shape[:2], 1 / self.n_codes))
         self.register_buffer("total", codebook / self.n_codes)
@@ -134,8 +142,12 @@ class _QuantizedModule(CodeModule):
 
     @torch.no_grad()
     def look(self, h: Tensor, prior: PriorModule, generator: torch.Generator) -> None:
-        e = self.encodings(h[:MAX_START_ROWS])
-        seed = generator.initial_seed() % 2**32
+        if self.starts_from_clusters:
+            self._cluster(self.encodings(h[:MAX_START_ROWS]), generator.initial_seed() % 2**32)
+        super().look(h, prior, generator)
+
+    def _cluster(self, e: Tensor, seed: int) -> None:
+        """Put the codebooks on the means of clusters."""
         for i, vectors in enumerate(e.double().cpu().numpy().swapaxes(0, 1)):
             n = min(self.n_codes, len(np.unique(vectors, axis=0)))
             means = KMeans(n, n_init=1, random_state=seed).fit(vectors).cluster_centers_
@@ -144,7 +156,6 @@ class _QuantizedModule(CodeModule):
         count = torch.nn.functional.one_hot(self.codes(e), self.n_codes).sum(0).to(e)
         self.count.copy_(count / len(e))
         self.total.copy_(self.count.unsqueeze(-1) * self.codebook)
-        super().look(h, prior, generator)
 
     @torch.no_grad()
     def after_step(self, generator: torch.Generator) -> None:
