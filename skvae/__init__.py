@@ -15,10 +15,11 @@ A map of the package, in the order in which a table travels:
 ``objectives.py``      log-densities → a bound for each row
 ``_initialization.py`` the closed-form start
 ``_training.py``       the one loop; ``_weights.py`` which rows it sees, and how often
-``_inference.py``      importance weights: the log-density
+``_inference.py``      importance weights: the log-density; ``_noise.py`` its draws
+``_units.py``          what each latent unit says; ``diagnostics.py`` what the bound loses
 ``_base.py``           fit, and ``_density.py`` score, shared by the estimators;
                        ``_validation.py`` legal values
-``_vae_transformer.py``  the estimator
+``_vae_transformer.py``  the estimator; ``_traversal.py`` moves in its latent space
 ``plots.py``           pictures
 =====================  ===========================================================================
 """
