@@ -28,6 +28,7 @@ from ._validation import (
     a_bool,
     a_real,
     an_int,
+    as_layers,
     check_categorical_features,
     check_device,
     check_names,
@@ -345,8 +346,7 @@ class BaseVAE(DensityMixin, CallbackSupportMixin, BaseEstimator):
         self, fitted: dict[str, Any], data: Rows, split: Split, generator: torch.Generator
     ) -> VAE:
         """The untrained model."""
-        sizes = self.hidden_layer_sizes
-        sizes = (int(sizes),) if is_int(sizes) else tuple(sizes)
+        sizes = as_layers(self.hidden_layer_sizes)
         schema, k = fitted["schema_"], fitted["n_components_"]
         latent, prior = fitted["latent_"], fitted["prior_"]
         model = build(schema, k, latent, prior, sizes, self.activation, generator)

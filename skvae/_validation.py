@@ -68,6 +68,11 @@ def layers() -> Constraint:
     return "an int or a tuple of ints in the range [1, inf)", is_legal
 
 
+def as_layers(sizes: Any) -> tuple[int, ...]:
+    """Widths of layers from what :func:`layers` allows."""
+    return (int(sizes),) if is_int(sizes) else tuple(sizes)
+
+
 def one_of(*values: str) -> Constraint:
     return f"one of {sorted(values)}", lambda v: isinstance(v, str) and v in values
 

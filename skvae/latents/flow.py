@@ -11,7 +11,7 @@ from torch.distributions import Transform, constraints
 from torch.nn import functional as F
 
 from skvae._networks import Linear
-from skvae._validation import an_int, is_int, layers, one_of, or_none
+from skvae._validation import an_int, as_layers, layers, one_of, or_none
 from skvae._zuko import autoregressive_flow, zuko_transforms
 from skvae.priors import PriorModule
 
@@ -82,8 +82,7 @@ class Flow(Latent):
         self.n_bins = n_bins
 
     def build(self, n_components: int, n_hidden: int, generator: torch.Generator) -> LatentModule:
-        sizes = self.hidden_layer_sizes
-        sizes = (int(sizes),) if is_int(sizes) else tuple(sizes)
+        sizes = as_layers(self.hidden_layer_sizes)
         base = GaussianModule(n_components, n_hidden, generator)
         n_transforms = self.n_transforms or (8 if self.transform == "planar" else 2)
         if self.transform == "planar":

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from skvae._networks import Linear
-from skvae._validation import a_bool, a_real, is_int, layers, or_none
+from skvae._validation import a_bool, a_real, as_layers, is_int, layers, or_none
 from skvae.priors import PriorModule
 
 from ._base import Draw, Latent, LatentModule, LinearPosterior
@@ -113,8 +113,7 @@ class Ladder(Latent):
     def build(self, n_components: int, n_hidden: int, generator: torch.Generator) -> LatentModule:
         n_above = n_components // 3 if n_components > 2 else n_components - 1
         sizes = self.layers or tuple(n for n in (n_components - n_above, n_above) if n)
-        widths = self.hidden_layer_sizes
-        widths = (int(widths),) if is_int(widths) else tuple(widths)
+        widths = as_layers(self.hidden_layer_sizes)
         module = _LadderModule(sizes, n_hidden, widths, self.normalization, generator)
         if self.output_layers is not None:
             if max(self.output_layers) > len(sizes):

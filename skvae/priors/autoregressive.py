@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from skvae._validation import is_int, layers
+from skvae._validation import as_layers, layers
 from skvae._zuko import masked_mlp
 
 from ._base import Prior, PriorModule
@@ -49,8 +49,7 @@ class Autoregressive(Prior):
     def build(
         self, n_components: int, generator: torch.Generator, *, n_codes: int = 2
     ) -> PriorModule:
-        sizes = self.hidden_layer_sizes
-        sizes = (int(sizes),) if is_int(sizes) else tuple(sizes)
+        sizes = as_layers(self.hidden_layer_sizes)
         return AutoregressiveModule(n_components, n_codes, sizes, generator)
 
 

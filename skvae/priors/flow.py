@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from skvae._validation import an_int, is_int, layers
+from skvae._validation import an_int, as_layers, layers
 from skvae._zuko import autoregressive_flow
 
 from ._base import Prior, PriorModule
@@ -61,8 +61,7 @@ class FlowPrior(Prior):
         self.n_bins = n_bins
 
     def build(self, n_components: int, generator: torch.Generator) -> PriorModule:
-        sizes = self.hidden_layer_sizes
-        sizes = (int(sizes),) if is_int(sizes) else tuple(sizes)
+        sizes = as_layers(self.hidden_layer_sizes)
         flow = autoregressive_flow(
             "spline", n_components, self.n_transforms, sizes, self.n_bins, generator
         )
