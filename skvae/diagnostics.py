@@ -116,24 +116,29 @@ def inference_gap(
     True
     """
     model, rows = estimator.model_, estimator._rows(X)
-    exact = log_density(model, rows, n_importance_samples, 1, estimator.n_refinement_steps).score
-    elbos: list[Tensor] = []
-    bests: list[Tensor] = []
-    for chunk in rows.chunks(model.chunk_size(N_DRAWS, most=len(rows))):
-        elbo = _elbo(model, chunk, None)
-        best = _elbo(model, chunk, refined(model, chunk, n_steps, n_draws=N_DRAWS))
-        elbos.append(elbo + chunk.log_measure)
-        bests.append(torch.maximum(elbo, best) + chunk.log_measure)
-    L, highest = torch.cat(elbos).numpy(), torch.cat(bests).numpy()
+    parts = []
+    for chunk in rows.chunks(model.chunk_size(n_importance_samples, most=len(rows))):
+        affine = refined(model, chunk, n_steps, n_draws=N_DRAWS)
+        elbo = _log_weights(model, chunk, N_DRAWS, None).mean(0)
+        best = torch.maximum(elbo, _log_weights(model, chunk, N_DRAWS, affine).mean(0))
+        # Either posterior gives a lower bound on log p(x); the better one proposes better.
+        weights = _log_weights(model, chunk, n_importance_samples, affine)
+        bound = torch.logsumexp(weights, 0) - math.log(n_importance_samples)
+        own = log_density(model, chunk, n_importance_samples).score - chunk.log_measure.numpy()
+        exact = torch.maximum(bound, torch.from_numpy(own))
+        parts.append(torch.stack([exact, elbo, best]) + chunk.log_measure)
+    log_px, elbo, best = torch.cat(parts, dim=1).numpy()
     return pd.DataFrame({
-        "log_px": exact, "elbo": L, "best_elbo": highest,
-        "approximation_gap": exact - highest, "amortization_gap": highest - L,
+        "log_px": log_px, "elbo": elbo, "best_elbo": best,
+        "approximation_gap": log_px - best, "amortization_gap": best - elbo,
     })  # fmt: skip
 
 
 @torch.no_grad()
-def _elbo(model: VAE, rows: Rows, affine: tuple[Tensor, Tensor] | None) -> Tensor:
-    return log_weights(model, rows, quasi_normal(N_DRAWS, model.latent.n_noise), affine).mean(0)
+def _log_weights(
+    model: VAE, rows: Rows, n_draws: int, affine: tuple[Tensor, Tensor] | None
+) -> Tensor:
+    return log_weights(model, rows, quasi_normal(n_draws, model.latent.n_noise), affine)
 
 
 @torch.no_grad()
