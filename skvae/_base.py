@@ -22,7 +22,7 @@ from ._scaling import TRANSFORMS
 from ._schema import Rows, Schema, canonical_order, fit_schema, patterns
 from ._tables import Table, read_table
 from ._training import Budget, Split, continued, default_steps, describe, train
-from ._units import MIN_ROWS, N_ROWS, active_units, kl_per_unit, warn_of_collapse
+from ._units import MIN_ROWS, N_ROWS, unit_attributes
 from ._validation import (
     Constraint,
     a_bool,
@@ -254,7 +254,7 @@ class BaseVAE(DensityMixin, CallbackSupportMixin, BaseEstimator):
             fitted.update(self._describe(schema, components))
             model = self._start(fitted, data, split, generator)
             fitted["_n_features_out"] = len(model.latent.shown)
-        budget = self._budget(len(split.train), one_pass)
+        budget = self._budget(len(split.train), one_pass, keep)
         callbacks = RoundCallbacks(self, X, lambda: {**fitted, "model_": finished(model)})
 
         def on_round(history: dict[str, list[float]]) -> bool:
@@ -283,7 +283,8 @@ class BaseVAE(DensityMixin, CallbackSupportMixin, BaseEstimator):
         )
         callbacks.close(fitted)
         if not keep:
-            self.__dict__.pop("feature_names_in_", None)
+            for name in ("feature_names_in_", "codebook_usage_", "perplexity_"):
+                self.__dict__.pop(name, None)
         for name, value in fitted.items():
             setattr(self, name, value)
         return self
@@ -350,7 +351,8 @@ class BaseVAE(DensityMixin, CallbackSupportMixin, BaseEstimator):
         schema, k = fitted["schema_"], fitted["n_components_"]
         latent, prior = fitted["latent_"], fitted["prior_"]
         model = build(schema, k, latent, prior, sizes, self.activation, generator)
-        seen = data.take(drawn(split.train, split.weights, generator))
+        index = drawn(split.train, split.weights, generator)
+        seen = data.take(index[torch.randperm(len(index), generator=generator)])
         if self.init == "pca":
             start(model, schema, seen, generator.initial_seed() % 2**32)
         if model.prior.n_posteriors:
@@ -369,22 +371,17 @@ class BaseVAE(DensityMixin, CallbackSupportMixin, BaseEstimator):
         some = torch.randperm(len(different), generator=generator)[:n_rows]
         rows, weight = data.take(different[some]), weight[some]
         mean, log_var = model.posteriors(rows)
-        kl = kl_per_unit(model, rows, mean, log_var)
-        active = active_units(mean, weight, kl)
-        if len(rows) >= MIN_ROWS:
-            warn_of_collapse(active, model.latent.slices(), stacklevel=6)
+        units = unit_attributes(model, rows, mean, log_var, weight, stacklevel=6)
+        if goes_on and len(rows) < MIN_ROWS:  # too few to judge the units by
+            units = {}
         if model.prior.n_posteriors:
             mean, log_var = map(model.latent.under_prior, (mean, log_var))
             model.prior.finish(mean, log_var, weight, generator, goes_on=goes_on)
         if model.latent.looks_at_rows:
-            model.finish_latent(data.take(split.train))
-        return {
-            "active_units_": active.numpy(),
-            "kl_per_unit_": kl.double().numpy(),
-            **model.latent.attributes(),
-        }
+            model.finish_latent(data.take(split.train), goes_on)
+        return {**units, **model.latent.attributes()}
 
-    def _budget(self, n_rows: int, one_pass: bool) -> Budget:
+    def _budget(self, n_rows: int, one_pass: bool, keep: bool) -> Budget:
         per_epoch = math.ceil(n_rows / self.batch_size)
         n_steps = default_steps(n_rows) if self.max_iter is None else self.max_iter * per_epoch
         return Budget(
@@ -392,6 +389,7 @@ class BaseVAE(DensityMixin, CallbackSupportMixin, BaseEstimator):
             batch_size=self.batch_size,
             learning_rate=self.learning_rate_init * (PARTIAL_FIT_RATE if one_pass else 1),
             schedule=not one_pass,
+            warms_up=not (one_pass or keep),
             patience=self.n_iter_no_change if self.early_stopping else None,
             tol=self.tol,
         )

@@ -54,14 +54,14 @@ def log_density(
 ) -> LogDensity:
     """log p(seen cells) of each row under several scramblings."""
     nets = [quasi_normal(n_samples, model.latent.n_noise, s) for s in range(n_scramblings)]
-    size = model.chunk_size(n_samples, most=len(rows))
+    size = model.chunk_size(max(n_samples, model.latent.n_listed), most=len(rows))
     scores, sizes = [torch.zeros(n_scramblings, 0, dtype=torch.float64)], [torch.zeros(0)]
     for chunk in rows.chunks(size):
         score, ess = _exact(model, chunk, n_samples, n_scramblings) or _estimate(
             model, chunk, nets, None
         )
         weak = torch.nonzero(ess < min(REFINE_BELOW, n_samples)).squeeze(1)
-        if n_refinement_steps and len(weak):
+        if n_refinement_steps and model.latent.is_refinable and len(weak):
             some = chunk.take(weak)
             affine = refined(model, some, n_refinement_steps)
             score[:, weak], ess[weak] = _estimate(model, some, nets, affine)
@@ -117,8 +117,8 @@ def refined(model: VAE, rows: Rows, n_steps: int, n_draws: int = REFINE_DRAWS) -
     """The affine map of the base noise that some steps of ascent on each row's ELBO find.
 
     The draws are others than those that score: a proposal that knew its draws could flatter them.
-    It works for every latent family, since each is a map of base noise (Cremer, Li & Duvenaud
-    2018, arXiv:1801.03558, on what the encoder leaves to gain).
+    It works for every family whose draws are a differentiable map of base noise (Cremer, Li &
+    Duvenaud 2018, arXiv:1801.03558, on what the encoder leaves to gain).
     """
     few = quasi_normal(n_draws, model.latent.n_noise, REFINE_SCRAMBLING)
     shift = torch.zeros(len(rows), few.shape[-1], dtype=few.dtype, requires_grad=True)

@@ -24,9 +24,11 @@ from torch import Tensor, nn
 
 from ._networks import Inputs, Linear, Trunk
 from ._schema import Group, Rows, Schema
+from ._zuko import ComesFirst, holds_zuko
 from .latents import Draw, Latent, LatentModule
 from .priors import Prior, PriorModule
 
+MAX_LOOKED_AT = 5000  # rows that a latent family may look at before training
 MAX_CHUNK = 2**22  # numbers in the widest tensor of a chunk of rows
 
 
@@ -127,6 +129,13 @@ class VAE(nn.Module):
         self.sizes = [group.n_columns * group.n_outputs for group in groups]
         self.head = Linear(decoder.n_outputs, sum(self.sizes), generator)
 
+    def __getstate__(self) -> dict:
+        """A pickle imports zuko as skvae does, without a trace on torch.distributions."""
+        return {**({"_zuko": ComesFirst()} if holds_zuko(self) else {}), **self.__dict__}
+
+    def __setstate__(self, state: dict) -> None:
+        super().__setstate__({name: value for name, value in state.items() if name != "_zuko"})
+
     @property
     def groups(self) -> list[ColumnGroup]:
         return [group for group in self._groups if isinstance(group, ColumnGroup)]
@@ -169,13 +178,14 @@ class VAE(nn.Module):
     @torch.no_grad()
     def look(self, rows: Rows, generator: torch.Generator) -> None:
         """Show the untrained encoder's words of some rows to the latent family."""
-        self.latent.look(self.encode(rows), self.prior, generator)
+        some = rows.take(torch.arange(min(len(rows), MAX_LOOKED_AT)))
+        self.latent.look(self.encode(some), self.prior, generator)
 
     @torch.no_grad()
-    def finish_latent(self, rows: Rows) -> None:
+    def finish_latent(self, rows: Rows, goes_on: bool) -> None:
         """Show the trained encoder's words of the rows to the latent family."""
         chunks = rows.chunks(self.chunk_size(1, most=8192))
-        self.latent.finish(torch.cat([self.encode(chunk) for chunk in chunks]), self.prior)
+        self.latent.finish((self.encode(chunk) for chunk in chunks), goes_on)
 
     def outputs(self, z: Tensor) -> Iterator[tuple[ColumnGroup, Tensor]]:
         """The decoder's outputs for each group of columns."""

@@ -42,12 +42,13 @@ class Budget:
     batch_size: int
     learning_rate: float
     schedule: bool = True  # rise and fall of the learning rate; False: constant
+    warms_up: bool = True  # whether the objective may; not if the run goes on from another
     patience: int | None = None  # evaluations without progress; None: no early stopping
     tol: float = 1e-4
 
     def progress(self, step: int) -> float:
-        """Share of the run that is done; a run without schedule is part of a longer one."""
-        return step / self.n_steps if self.schedule else 1.0
+        """Share of the run that is done, as the objective sees it."""
+        return step / self.n_steps if self.warms_up else 1.0
 
 
 @dataclass
@@ -206,7 +207,7 @@ class _Best:
         self.noise_state = generator.get_state()  # the same draws at every evaluation
         self.weights: list[Tensor] | None = None
         self.bound, self.n_stale = -math.inf, 0
-        if len(rows) and run.objective.warmup == 0:
+        if len(rows) and run.budget.progress(0) >= run.objective.warmup:
             self.update(1.0)
 
     def update(self, progress: float) -> float:

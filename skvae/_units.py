@@ -43,25 +43,37 @@ def active_units(mean: Tensor, weight: Tensor, kl: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def kl_per_unit(model: VAE, rows: Rows, mean: Tensor, log_var: Tensor) -> Tensor:
+def kl_per_unit(model: VAE, rows: Rows, mean: Tensor, log_var: Tensor, weight: Tensor) -> Tensor:
     """Mean KL(q(z_i | x) ‖ p(z_i)) in nats, (k,), with the prior that the nets are trained with.
 
     Where that has no closed form, the aggregated posterior's marginal stands for p(z_i).
     """
     generator = torch.Generator().manual_seed(0)
-    rows = rows.take(torch.arange(min(len(rows), N_MARGINAL)))
+    some = torch.arange(min(len(rows), N_MARGINAL))
+    rows, mean, log_var = rows.take(some), mean[some], log_var[some]
+    share = (weight[some] / weight[some].sum()).to(mean)
     noise = torch.randn(1, len(rows), model.latent.n_noise, generator=generator)
     kl = model.latent.draw(model.encode(rows), noise.to(mean), model.prior).kl
-    if kl is not None and kl.shape[-1] == mean.shape[-1]:
-        return kl.mean(0)
-    mean, log_var = mean[:N_MARGINAL], log_var[:N_MARGINAL]
-    z = mean + torch.exp(0.5 * log_var) * torch.randn(mean.shape, generator=generator).to(mean)
-    each = log_normal(z.unsqueeze(1), mean, log_var)  # of row n under the posterior of row m
-    marginal = torch.logsumexp(each, 1) - torch.tensor(float(len(z))).log()
-    return (each.diagonal().T - marginal).mean(0).clamp(min=0)
+    if kl is None or kl.shape[-1] != mean.shape[-1]:
+        z = mean + torch.exp(0.5 * log_var) * torch.randn(mean.shape, generator=generator).to(mean)
+        each = log_normal(z.unsqueeze(1), mean, log_var)  # of row n under the posterior of row m
+        marginal = torch.logsumexp(each + share.log().reshape(1, -1, 1), 1)
+        kl = each.diagonal().T - marginal
+    return (share.unsqueeze(-1) * kl).sum(0).clamp(min=0)
 
 
-def warn_of_collapse(active: Tensor, layers: Sequence[slice], stacklevel: int) -> None:
+def unit_attributes(
+    model: VAE, rows: Rows, mean: Tensor, log_var: Tensor, weight: Tensor, stacklevel: int
+) -> dict[str, object]:
+    """The fitted attributes of the units, with a warning if a layer is silent."""
+    kl = kl_per_unit(model, rows, mean, log_var, weight)
+    active = active_units(mean, weight, kl)
+    if len(rows) >= MIN_ROWS:
+        _warn_of_collapse(active, model.latent.slices(), stacklevel + 1)
+    return {"active_units_": active.numpy(), "kl_per_unit_": kl.double().numpy()}
+
+
+def _warn_of_collapse(active: Tensor, layers: Sequence[slice], stacklevel: int) -> None:
     """Say so if no unit of a layer is active, and name the cures."""
     dead = [i for i, columns in enumerate(layers, 1) if not active[columns].any()]
     if dead:

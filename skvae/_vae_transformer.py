@@ -252,8 +252,9 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Traversa
         codes : ndarray of int of shape (n_samples, n_positions)
             For each position the entry of its codebook, ``model_.latent.codebook[position]``.
         """
+        rows = self._rows(X)
         latent = self.model_.latent
-        return latent.codes(latent.split(self.model_.embeddings(self._rows(X)))).numpy()
+        return latent.codes(latent.split(self.model_.embeddings(rows))).numpy()
 
     def inverse_transform(self, Z):
         """The rows that the decoder expects at the given codes.

@@ -33,6 +33,17 @@ def zuko_transforms() -> ModuleType:
     return importlib.import_module("zuko.transforms")
 
 
+class ComesFirst:
+    """Stands before modules of zuko in a pickle, so that these are imported with care."""
+
+    def __reduce__(self) -> tuple:
+        return zuko_flows, ()
+
+
+def holds_zuko(module: torch.nn.Module) -> bool:
+    return any(type(part).__module__.startswith("zuko") for part in module.modules())
+
+
 class DrawnFrom(TorchFunctionMode):
     """Random starts of modules come from a generator, in this thread alone."""
 

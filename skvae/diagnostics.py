@@ -59,7 +59,8 @@ def rate_distortion(estimator: Any, X: Any) -> pd.DataFrame:
     >>> rate_distortion(vae, X).shape
     (200, 3)
     """
-    model, rows = estimator.model_, estimator._rows(X)
+    rows = estimator._rows(X)
+    model = estimator.model_
     noise = quasi_normal(N_DRAWS, model.latent.n_noise)
     rates, distortions = [], []
     for chunk in rows.chunks(model.chunk_size(N_DRAWS, most=len(rows))):
@@ -82,7 +83,7 @@ def inference_gap(
     richer family, a large amortisation gap for a larger encoder or longer training. log p(x) is
     estimated by importance weighting, and q* sought by ascent on an affine map of the base noise
     of each row. For ``Gaussian`` that is the whole family; for the others what is not found counts
-    as approximation gap.
+    as approximation gap, and for integer codes, which no such map reaches, all of it.
 
     Parameters
     ----------
@@ -115,17 +116,20 @@ def inference_gap(
     >>> bool(gap["elbo"] <= gap["best_elbo"] <= gap["log_px"] + 1e-3)
     True
     """
-    model, rows = estimator.model_, estimator._rows(X)
+    rows = estimator._rows(X)
+    model = estimator.model_
     parts = []
     for chunk in rows.chunks(model.chunk_size(n_importance_samples, most=len(rows))):
-        affine = refined(model, chunk, n_steps, n_draws=N_DRAWS)
-        elbo = _log_weights(model, chunk, N_DRAWS, None).mean(0)
-        best = torch.maximum(elbo, _log_weights(model, chunk, N_DRAWS, affine).mean(0))
-        # Either posterior gives a lower bound on log p(x); the better one proposes better.
+        refinable = model.latent.is_refinable
+        affine = refined(model, chunk, n_steps, n_draws=N_DRAWS) if refinable else None
         weights = _log_weights(model, chunk, n_importance_samples, affine)
+        elbo = _log_weights(model, chunk, n_importance_samples, None).mean(0)
+        better = weights.mean(0) > elbo
+        # The better posterior proposes better.
         bound = torch.logsumexp(weights, 0) - math.log(n_importance_samples)
         own = log_density(model, chunk, n_importance_samples).score - chunk.log_measure.numpy()
-        exact = torch.maximum(bound, torch.from_numpy(own))
+        exact = torch.where(better, bound, torch.from_numpy(own))
+        best = torch.where(better, weights.mean(0), elbo)
         parts.append(torch.stack([exact, elbo, best]) + chunk.log_measure)
     log_px, elbo, best = torch.cat(parts, dim=1).numpy()
     return pd.DataFrame({
@@ -176,7 +180,8 @@ def mutual_information(estimator: Any, X: Any) -> float:
     >>> bool(0 <= mutual_information(vae, X) <= np.log(200))
     True
     """
-    model, rows = estimator.model_, estimator._rows(X)
+    rows = estimator._rows(X)
+    model = estimator.model_
     rows = rows.take(torch.arange(min(len(rows), MAX_ROWS)))
     h, n = model.encode(rows), len(rows)
     generator = torch.Generator().manual_seed(0)

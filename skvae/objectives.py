@@ -166,8 +166,8 @@ class IWAE(Objective):
         w_k = \frac{p(x, z_k)}{q(z_k|x)}, \quad
         \text{ELBO} = L_1 \le L_K \le L_{K+1} \le \log p(x).
 
-    The plain gradient of the encoder is more noise than signal for many draws. It is replaced by
-    the doubly reparameterised one, which has the same mean,
+    The plain gradient of the encoder is more noise than signal for many draws. For ``Gaussian``
+    and ``Ladder`` it is replaced by the doubly reparameterised one, which has the same mean,
 
     .. math:: \nabla_\phi L_K = E\Big[\sum_k \tilde w_k^2\,
         \frac{\partial \log w_k}{\partial z_k} \nabla_\phi z_k\Big], \quad

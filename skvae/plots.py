@@ -222,7 +222,7 @@ class PathDisplay:
     title : str
     labels : list of str
         A name for each path.
-    columns : list or None
+    columns : list, default=None
         Columns to draw; None: the first nine that change.
 
     Attributes

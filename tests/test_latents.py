@@ -11,7 +11,6 @@ from sklearn.decomposition import PCA
 from skvae import (
     ELBO,
     IWAE,
-    FiniteScalar,
     Flow,
     Gaussian,
     Ladder,
@@ -22,6 +21,7 @@ from skvae import (
     VAETransformer,
 )
 from skvae.diagnostics import inference_gap
+from skvae.latents import LATENTS as LATENTS_BY_NAME
 
 CONTINUOUS = [latent for latent in LATENTS if not latent.has_codes]
 
@@ -35,7 +35,8 @@ def X():
 
 
 def fitted(X, latent, k=2, **params):
-    prior = "auto" if getattr(latent, "has_codes", False) else "standard_normal"
+    family = LATENTS_BY_NAME.get(latent, latent) if isinstance(latent, str) else latent
+    prior = "auto" if family.has_codes else "standard_normal"
     params = {"prior": prior, "max_iter": 20, "random_state": 0, **params}
     return VAETransformer(k, latent=latent, hidden_layer_sizes=(16,), **params).fit(X)
 
@@ -239,6 +240,16 @@ def test_the_name_elbo_warms_a_ladder_up(X):
     assert VAETransformer(2, max_iter=1).fit(X).objective_.warmup == 0
 
 
+def test_going_on_does_not_warm_up_again(X):
+    """A second fit with warm_start counts the KL from its first step, and is not worse for it."""
+    vae = fitted(X, Ladder((2, 1)), k=None, warm_start=True, max_iter=30)
+    before = vae.history_["validation_bound"][-1]
+    vae.set_params(max_iter=1).fit(X)
+    assert vae.history_["validation_bound"][-1] > before - 0.5
+    bound, kl, fit = (vae.history_[name][-1] for name in ("bound", "kl", "reconstruction"))
+    assert bound == pytest.approx(fit - kl, abs=1e-3)
+
+
 def test_layers_have_names_and_some_can_be_left_out(X):
     vae = fitted(X, Ladder((3, 2, 1)), k=None)
     names = list(vae.get_feature_names_out())
@@ -271,87 +282,3 @@ def test_a_ladder_samples_what_it_scores(X):
     _, log_var = latent.down[0](draws[:, 2:])
     entropy = 0.5 * (1 + np.log(2 * np.pi)) * 3 + 0.5 * float(log_var.sum(-1).mean())
     assert float(latent.log_pz(draws, prior).mean()) == pytest.approx(-entropy, abs=0.05)
-
-
-# ------------------------------------------------------------------------------ codes
-
-
-def counted(vae):
-    """Every code of a model with few of them: (n_all, n_positions)."""
-    latent = vae.model_.latent
-    each = [torch.arange(latent.n_codes)] * latent.n_noise
-    return torch.cartesian_prod(*each).view(-1, latent.n_noise)
-
-
-@pytest.mark.parametrize("latent", [Quantized(5, n_codebooks=2), FiniteScalar(5),
-                                    Quantized(9, n_codebooks=1)], ids=repr)  # fmt: skip
-def test_scores_of_codes_are_sums_over_all_codes(X, latent):
-    vae = fitted(X, latent, n_importance_samples=4096)
-    model, rows = vae.model_, vae._rows(X[:20])
-    codes = counted(vae).unsqueeze(1)
-    z = model.latent.vectors(codes).expand(-1, 20, -1)
-    exact = torch.logsumexp(model.log_px(z, rows) + model.prior.log_prob(codes), 0)
-    score = vae.score_samples(X[:20]) - rows.log_measure.numpy()
-    accuracy = 1e-9 if model.latent.n_noise == 1 else 0.05
-    np.testing.assert_allclose(score, exact.numpy(), atol=accuracy)
-    h = model.encode(rows)
-    total = model.latent.log_prob(z, h, model.prior).exp().sum(0)
-    torch.testing.assert_close(total, torch.ones(20, dtype=torch.float64))
-
-
-def test_one_position_is_scored_exactly(X):
-    vae = fitted(X, Quantized(8, n_codebooks=1))
-    score, std, ess = vae.score_samples(X, return_std=True, return_ess=True)
-    np.testing.assert_allclose(std, 0, atol=1e-12)
-    assert (ess == vae.n_importance_samples).all()
-    np.testing.assert_array_equal(vae.set_params(n_importance_samples=3).score_samples(X), score)
-
-
-@pytest.mark.parametrize("latent", [Quantized(16), FiniteScalar(8)], ids=repr)
-def test_codes_stand_for_their_vectors(X, latent):
-    vae = fitted(X, latent, k=4, early_stopping=False)
-    codes, Z = vae.codes(X), vae.transform(X)
-    assert codes.dtype == np.int64
-    assert codes.shape == (len(X), vae.model_.latent.n_noise)
-    codebook = vae.model_.latent.codebook.numpy()
-    vectors = codebook[np.arange(codes.shape[1]), codes].reshape(len(X), -1)
-    np.testing.assert_array_equal(Z, vectors)
-    back = vae.inverse_transform(Z)
-    np.testing.assert_array_equal(back, vae.inverse_transform(Z + 1e-6))  # the nearest codes
-    counts = [np.bincount(c, minlength=vae.model_.latent.n_codes) for c in codes.T]
-    share = np.array(counts) / len(X)
-    entropy = -(share * np.log(share.clip(1e-300))).sum(1)
-    np.testing.assert_allclose(vae.perplexity_, np.exp(entropy), rtol=1e-5)
-    new = vae.sample(50, random_state=0)
-    assert new.shape == (50, X.shape[1])
-
-
-def test_only_code_families_have_codes(X):
-    assert not hasattr(VAETransformer(), "codes")
-    assert hasattr(VAETransformer(latent="quantized"), "codes")
-    with pytest.raises(AttributeError, match="no attribute 'codes'"):
-        fitted(X, "gaussian").codes(X)
-
-
-def test_codebooks_are_in_use_and_plain_ones_less():
-    """Usage of nine tenths and a perplexity of half the codes; not so without the three helps."""
-    rng = np.random.default_rng(0)
-    X = rng.normal(size=(3000, 3)) @ rng.normal(size=(3, 8)) + 0.2 * rng.normal(size=(3000, 8))
-    vae = VAETransformer(4, latent=Quantized(64), random_state=0, max_iter=40).fit(X)
-    assert (vae.codebook_usage_ >= 0.9).all()
-    assert (vae.perplexity_ >= 32).all()
-
-    straight_through = Quantized(64, restart=0.0, temperature=0.0, start="random")
-    plain = VAETransformer(4, latent=straight_through, random_state=0, max_iter=40).fit(X)
-    assert plain.codebook_usage_.mean() < 0.5
-    assert (plain.perplexity_ < 0.5 * vae.perplexity_).all()
-
-
-def test_the_best_codebook_is_restored_with_the_best_weights(X):
-    """Early stopping brings back the codebook that the decoder was trained with."""
-    vae = fitted(X, Quantized(8), max_iter=60, learning_rate_init=0.05)
-    best = np.argmax(vae.history_["validation_bound"])
-    again = fitted(X, Quantized(8), max_iter=60, learning_rate_init=0.05)
-    assert best < len(vae.history_["step"]) - 1
-    np.testing.assert_array_equal(vae.model_.latent.codebook, again.model_.latent.codebook)
-    assert vae.score(X) > fitted(X, Quantized(8), max_iter=1, learning_rate_init=1e-9).score(X)

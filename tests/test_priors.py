@@ -223,3 +223,8 @@ def test_a_family_may_refuse_a_prior():
     with pytest.raises(ValueError, match=r"goes with prior='standard_normal', not Mixture\(\)"):
         VAETransformer(latent=Choosy(), prior="mixture").fit(two_moons(50))
     VAETransformer(latent=Choosy(), prior="standard_normal", max_iter=1).fit(two_moons(50))
+
+
+def test_a_guard_is_over_vectors():
+    with pytest.raises(ValueError, match="'guard' parameter of Aggregated must be None or"):
+        VAETransformer(prior=Aggregated(guard=Autoregressive())).fit(two_moons(50))

@@ -63,7 +63,7 @@ def test_active_are_exactly_the_directions_above_the_noise(init):
     variance = float(np.sqrt(eigenvalues[2] * eigenvalues[3]))  # between the third and the fourth
     vae = VAETransformer(
         6, hidden_layer_sizes=(), likelihood=Normal(variance**0.5), prior="standard_normal",
-        init=init, early_stopping=False, max_iter=150, learning_rate_init=0.02, random_state=0,
+        init=init, early_stopping=False, max_iter=400, learning_rate_init=0.02, random_state=0,
     ).fit(X)  # fmt: skip
     assert vae.active_units_.sum() == 3
     expected = 0.5 * np.log(eigenvalues[:3] / variance)
@@ -79,6 +79,20 @@ def test_units_with_a_prior_that_ties_them():
         for prior in ("standard_normal", Mixture(2))
     ]
     np.testing.assert_allclose(kl[0], kl[1], rtol=0.3)
+
+
+def test_units_count_rows_as_often_as_they_are_there():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(300, 2)) @ rng.normal(size=(2, 5)) + 0.3 * rng.normal(size=(300, 5))
+    weight = np.ones(300, dtype=int)
+    weight[0] = 2000
+    params = {"prior": "standard_normal", "random_state": 0, "max_iter": 3}
+    vae = VAETransformer(2, early_stopping=False, **params).fit(X, sample_weight=weight)
+    mean, log_var = vae.model_.posteriors(vae._rows(X))
+    each = vae.model_.prior.kl(mean, log_var).numpy()
+    np.testing.assert_allclose(
+        vae.kl_per_unit_, np.average(each, axis=0, weights=weight), rtol=0.02
+    )
 
 
 # ------------------------------------------------------------------------------ diagnostics

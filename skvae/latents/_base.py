@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -111,11 +111,17 @@ class LatentModule(nn.Module, ABC):
         Draws of a row that ``moments`` needs.
     looks_at_rows : bool
         Whether ``look`` and ``finish`` do something: encoding the table for them takes time.
+    is_refinable : bool
+        Whether z is a differentiable function of the base noise.
+    n_listed : int
+        Codes that ``enumerate`` lists; 0: it does not.
     """
 
     width: int = 1
     n_moment_draws: int = MOMENT_DRAWS
     looks_at_rows: bool = False
+    is_refinable: bool = True
+    n_listed: int = 0
 
     def __init__(self, layers: Sequence[int]) -> None:
         super().__init__()
@@ -190,8 +196,11 @@ class LatentModule(nn.Module, ABC):
     def after_step(self, generator: torch.Generator) -> None:
         """Whatever moves without a gradient, after each step of training."""
 
-    def finish(self, h: Tensor, prior: PriorModule) -> None:
-        """Look at what the trained encoder says of some rows."""
+    def finish(self, h: Iterable[Tensor], goes_on: bool) -> None:
+        """Look at what the trained encoder says of the rows, chunk by chunk.
+
+        If training goes on, these are more rows.
+        """
 
     def attributes(self) -> dict[str, object]:
         """Fitted attributes that the family adds to the estimator."""
@@ -243,7 +252,7 @@ class Latent(ABC, Component):
         if prior.over_codes:
             raise ValueError(
                 f"prior={prior!r} is over integer codes, which {type(self).__name__} does not "
-                "have. Use it with latent='quantized', or leave prior='auto'."
+                "have. Use it with latent='quantized' or 'finite_scalar', or leave prior='auto'."
             )
 
     @abstractmethod

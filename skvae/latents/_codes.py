@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import torch
@@ -62,11 +63,12 @@ class CodeModule(LatentModule):
     width_squared : Tensor of shape (n_positions,)
         s²: a moving average of the squared distance a dimension from e to the nearest entry.
     use : Tensor of shape (n_positions, n_codes)
-        Share of the rows to which an entry is the nearest.
+        Number of the rows trained on to which an entry is the nearest.
     """
 
     n_moment_draws = 1
     looks_at_rows = True
+    is_refinable = False
     codebook: Tensor
     width_squared: Tensor
     use: Tensor
@@ -78,6 +80,7 @@ class CodeModule(LatentModule):
         super().__init__([n_positions * size])
         self.n_noise, self.temperature = n_positions, temperature
         self.width = n_positions * self.n_codes
+        self.n_listed = self.n_codes if n_positions == 1 else 0
         self.head = Linear(n_hidden, self.n_components, generator)
         self.register_buffer("codebook", codebook)
         self.register_buffer("width_squared", torch.ones(n_positions))
@@ -117,10 +120,11 @@ class CodeModule(LatentModule):
 
     def draw(self, h: Tensor, noise: Tensor, prior: PriorModule) -> Draw:
         e = self.encodings(h)
-        if self.training:
-            self._batch = e.detach(), self.codes(e.detach())
-            if self.temperature == 0:
-                return self._nearest(e, len(noise), prior)
+        nearest = self.codes(e.detach()) if self.training else None
+        if nearest is not None and torch.is_grad_enabled():
+            self._batch = e.detach(), nearest
+        if nearest is not None and self.temperature == 0:
+            return self._nearest(e, nearest, len(noise), prior)
         log_q = self.log_proposals(e)
         u = torch.special.ndtr(noise).expand(len(noise), *e.shape[:2]).permute(1, 2, 0)
         cumulated = log_q.detach().exp().cumsum(-1)
@@ -131,16 +135,15 @@ class CodeModule(LatentModule):
             log_pz=lambda: prior.log_prob(codes),
             log_qz=lambda: _of_codes(log_q, codes),
             kl=self._kl(log_q, codes, prior),
-            penalty=self.commitment(e) if self.training else None,
+            penalty=None if nearest is None else self.commitment(e, nearest),
         )
 
-    def _nearest(self, e: Tensor, n_samples: int, prior: PriorModule) -> Draw:
+    def _nearest(self, e: Tensor, nearest: Tensor, n_samples: int, prior: PriorModule) -> Draw:
         """The nearest codes alone: log q = 0."""
-        assert self._batch is not None
-        codes = self._batch[1].expand(n_samples, -1, -1)
+        codes = nearest.expand(n_samples, -1, -1)
         log_pz = prior.log_prob(codes)
         z = self._straight_through(e, self.vectors(codes))
-        return Draw(z, log_pz, torch.zeros_like(log_pz), penalty=self.commitment(e))
+        return Draw(z, log_pz, torch.zeros_like(log_pz), penalty=self.commitment(e, nearest))
 
     def _straight_through(self, e: Tensor, v: Tensor) -> Tensor:
         """v, with the gradient of e (Bengio, Léonard & Courville 2013, arXiv:1308.3432)."""
@@ -154,8 +157,8 @@ class CodeModule(LatentModule):
         assert isinstance(prior, AutoregressiveModule)
         return (log_q.exp() * (log_q - prior.log_shares(codes))).sum(-1).mean(0)
 
-    def commitment(self, e: Tensor) -> Tensor | None:
-        """What a row pays for the distance to its code, (n_rows,)."""
+    def commitment(self, e: Tensor, nearest: Tensor) -> Tensor | None:
+        """What a row pays for the distance to its nearest code, (n_rows,)."""
         return None
 
     def log_prob(self, z: Tensor, h: Tensor, prior: PriorModule) -> Tensor:
@@ -178,7 +181,7 @@ class CodeModule(LatentModule):
         return prior.build(self.n_noise, generator, n_codes=self.n_codes)
 
     def enumerate(self, h: Tensor, prior: PriorModule) -> Draw | None:
-        if self.n_noise > 1:
+        if not self.n_listed:
             return None
         codes = torch.arange(self.n_codes).reshape(-1, 1, 1).expand(-1, len(h), 1)
         log_pz = prior.log_prob(codes)
@@ -214,18 +217,26 @@ class CodeModule(LatentModule):
         return error.clamp(min=MIN_WIDTH**2)
 
     @torch.no_grad()
-    def finish(self, h: Tensor, prior: PriorModule) -> None:
-        e = self.encodings(h)
-        codes = self.codes(e)
-        self.width_squared.copy_(self._error(e, codes))
-        self.use.copy_(torch.nn.functional.one_hot(codes, self.n_codes).to(e).mean(0))
-        self._batch = None
+    def finish(self, h: Iterable[Tensor], goes_on: bool) -> None:
+        """Count the use of the entries; of few more rows the widths would be worth nothing."""
+        if not goes_on:
+            self.use.zero_()
+        error, n_rows = torch.zeros_like(self.width_squared), 0
+        for e in map(self.encodings, h):
+            codes = self.codes(e)
+            error += len(e) * self._error(e, codes)
+            n_rows += len(e)
+            for use, position in zip(self.use, codes.T, strict=True):
+                use += torch.bincount(position, minlength=self.n_codes)
+        if not goes_on:
+            self.width_squared.copy_(error / n_rows)
 
     def attributes(self) -> dict[str, object]:
-        entropy = -torch.special.xlogy(self.use, self.use).sum(-1)
+        share = self.use.double() / self.use.sum(-1, keepdim=True).clamp(min=1)
+        entropy = -torch.special.xlogy(share, share).sum(-1)
         return {
-            "codebook_usage_": (self.use > 0).double().mean(-1).numpy(),
-            "perplexity_": entropy.exp().double().numpy(),
+            "codebook_usage_": (share > 0).double().mean(-1).numpy(),
+            "perplexity_": entropy.exp().numpy(),
         }
 
 

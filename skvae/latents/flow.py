@@ -132,7 +132,6 @@ class Planar(nn.Module):
         self.sizes = [n_features, n_features, 1]
         self.n_transforms = n_transforms
         self.head = Linear(n_hidden, n_transforms * sum(self.sizes), generator)
-        self.composed = zuko_transforms().ComposedTransform
         with torch.no_grad():
             self.head.weight.zero_()
             w = self.head.bias.view(n_transforms, -1)[:, :n_features]
@@ -140,7 +139,8 @@ class Planar(nn.Module):
 
     def forward(self, h: Tensor) -> Transform:
         each = self.head(h).unflatten(-1, (self.n_transforms, -1)).unbind(-2)
-        return self.composed(*(PlanarTransform(*each_.split(self.sizes, -1)) for each_ in each))
+        transforms = [PlanarTransform(*parameters.split(self.sizes, -1)) for parameters in each]
+        return zuko_transforms().ComposedTransform(*transforms)
 
 
 class PlanarTransform(Transform):

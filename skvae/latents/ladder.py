@@ -79,8 +79,8 @@ class Ladder(Latent):
         "warmup": a_real("[0, 1]", least=0, most=1),
         "output_layers": or_none((
             "a tuple of different ints in the range [1, inf)",
-            lambda v: isinstance(v, (tuple, list)) and len(set(v)) == len(v) > 0
-            and all(is_int(layer, least=1) for layer in v),
+            lambda v: isinstance(v, (tuple, list)) and len(v) > 0
+            and all(is_int(layer, least=1) for layer in v) and len(set(v)) == len(v),
         )),
     }  # fmt: skip
 
@@ -167,8 +167,10 @@ class _LadderModule(LatentModule):
         zs = [mean + torch.exp(0.5 * log_var) * noise[..., columns[-1]]]
         kl = prior.kl(mean, log_var)
         if kl is None:
+            # A prior that ties the units together: they share its divergence evenly.
             log_qz = log_normal(zs[0], mean, log_var).sum(-1)
             kl = (log_qz - prior.log_prob(zs[0])).mean(0).unsqueeze(-1)
+            kl = (kl / self.layers[-1]).expand(-1, self.layers[-1])
         kls = [kl]
         for i in reversed(range(len(self.down))):
             expected = self.down[i](zs[0])

@@ -15,7 +15,8 @@ from skvae.priors import PriorModule
 from ._base import LatentModule
 from ._codes import TEMPERATURE, CodeLatent, CodeModule
 
-MAX_START_ROWS = 5000
+JITTER = 0.01  # of entries that would stand twice, in units of their spread
+MIN_COUNT = 1e-9  # share of the rows under which an entry stays where it is
 
 
 class Quantized(CodeLatent):
@@ -135,24 +136,27 @@ class _QuantizedModule(CodeModule):
         self.register_buffer("count", torch.full(codebook.shape[:2], 1 / self.n_codes))
         self.register_buffer("total", codebook / self.n_codes)
 
-    def commitment(self, e: Tensor) -> Tensor:
-        assert self._batch is not None
-        v = self.vectors(self._batch[1])
+    def commitment(self, e: Tensor, nearest: Tensor) -> Tensor:
+        v = self.vectors(nearest)
         return self.committed * (e.flatten(-2) - v).square().sum(-1)
 
     @torch.no_grad()
     def look(self, h: Tensor, prior: PriorModule, generator: torch.Generator) -> None:
         if self.starts_from_clusters:
-            self._cluster(self.encodings(h[:MAX_START_ROWS]), generator.initial_seed() % 2**32)
+            self._cluster(self.encodings(h), generator)
         super().look(h, prior, generator)
 
-    def _cluster(self, e: Tensor, seed: int) -> None:
+    def _cluster(self, e: Tensor, generator: torch.Generator) -> None:
         """Put the codebooks on the means of clusters."""
+        seed = generator.initial_seed() % 2**32
         for i, vectors in enumerate(e.double().cpu().numpy().swapaxes(0, 1)):
             n = min(self.n_codes, len(np.unique(vectors, axis=0)))
             means = KMeans(n, n_init=1, random_state=seed).fit(vectors).cluster_centers_
-            spare = np.arange(self.n_codes) % n  # more codes than rows: entries stand twice
-            self.codebook[i] = torch.from_numpy(means[spare]).to(self.codebook)
+            spare = np.arange(self.n_codes) % n  # more codes than rows: entries stand near others
+            entries = torch.from_numpy(means[spare]).to(self.codebook)
+            jitter = torch.randn(entries[n:].shape, generator=generator)
+            entries[n:] += JITTER * jitter * entries.std()
+            self.codebook[i] = entries
         count = torch.nn.functional.one_hot(self.codes(e), self.n_codes).sum(0).to(e)
         self.count.copy_(count / len(e))
         self.total.copy_(self.count.unsqueeze(-1) * self.codebook)
@@ -168,7 +172,9 @@ class _QuantizedModule(CodeModule):
         self.total.mul_(self.decay).add_(torch.einsum("npc,npd->pcd", one_hot, e), alpha=share)
         if self.restart:
             self._restart(e, generator)
-        self.codebook.copy_(self.total / self.count.clamp(min=1e-9).unsqueeze(-1))
+        in_use = (self.count > MIN_COUNT).unsqueeze(-1)
+        means = self.total / self.count.clamp(min=MIN_COUNT).unsqueeze(-1)
+        self.codebook.copy_(torch.where(in_use, means, self.codebook))
         super().after_step(generator)
 
     def _restart(self, e: Tensor, generator: torch.Generator) -> None:

@@ -60,7 +60,8 @@ class Aggregated(Prior):
     parameter_constraints: ClassVar = {
         "n_exemplars": an_int(2),
         "guard": ("None or a StandardNormal, Mixture or FlowPrior object",
-                  lambda v: v is None or (isinstance(v, Prior) and not isinstance(v, Aggregated))),
+                  lambda v: v is None or (isinstance(v, Prior) and not v.over_codes
+                                          and not isinstance(v, Aggregated))),
     }  # fmt: skip
 
     def __init__(self, n_exemplars: int = 2000, *, guard: Any = None) -> None:

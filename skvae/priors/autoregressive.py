@@ -21,7 +21,8 @@ class Autoregressive(Prior):
     .. math:: p(c) = \prod_i p(c_i | c_1, \dots, c_{i-1}).
 
     A masked net gives all the factors at once. It is learned with the model, and starts at the
-    frequencies of the codes. It goes with ``Quantized`` alone, whose ``prior="auto"`` it is.
+    frequencies of the codes. It goes with the families that have codes, ``Quantized`` and
+    ``FiniteScalar``, whose ``prior="auto"`` it is.
 
     Parameters
     ----------
