@@ -74,10 +74,10 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=4000)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--only", nargs="*", help="beginnings of the names of families")
+    parser.add_argument("--only", nargs="*", help="names of families; the first is compared with")
     options = parser.parse_args()
     tables = continuous_tables(options.folder)
-    names = [n for n in FAMILIES if n.startswith(tuple(options.only or ("",)))]
+    names = options.only or list(FAMILIES)
     jobs = [(i, s, n) for i in range(len(tables)) for s in range(options.seeds) for n in names]
     found = Parallel(options.jobs, batch_size=1)(
         delayed(measure)(tables[i][1], options.rows, s, n) for i, s, n in jobs

@@ -51,13 +51,14 @@ class TraversalMixin:
         return self._decode(self.model_.latent.snap(z), None)
 
     def traverse(self, X, unit, n_steps=10):
-        """Rows with one latent unit moved, and the others as they are.
+        """Rows with one latent unit moved, and the other units of its layer as they are.
 
         Parameters
         ----------
         X : table of shape (n_samples, n_features)
         unit : int or str
-            Position of the unit among the columns of ``transform``, or its name there.
+            Position of the unit among the columns of ``transform``, negative from the end, or
+            its name there.
         n_steps : int, default=10
             Values of the unit, evenly spaced over the range that the prior gives it: from its
             2 % to its 98 % quantile.
@@ -66,7 +67,8 @@ class TraversalMixin:
         -------
         X : table like the fitted one, with n_samples · n_steps rows
             The moves of the first row, then those of the second, and so on. Where a unit of a
-            higher layer of a ladder moves, the layers below follow to their conditional means.
+            higher layer of a ladder moves, the layers below follow to their conditional means, and
+            keep nothing of the row.
         """
         check_is_fitted(self)
         n_steps = _check_steps(n_steps, "traverse")

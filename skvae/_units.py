@@ -80,9 +80,9 @@ def _warn_of_collapse(active: Tensor, layers: Sequence[slice], stacklevel: int) 
         where = f"any unit of layer {dead[0]}" if len(layers) > 1 else "any latent unit"
         warnings.warn(
             f"Posterior collapse: for no row does {where} say more than the prior. Give the code "
-            "room with objective=ELBO(free_bits=0.1), warm the KL up with ELBO(warmup=0.5), or "
-            "start with init='pca'. If the columns have nothing to do with each other, there is "
-            "nothing to say.",
+            "room with objective=ELBO(free_bits=0.1) or a smaller beta, warm the KL up with "
+            "ELBO(warmup=0.5), or start with init='pca'. If the columns have nothing to do with "
+            "each other, there is nothing to say.",
             CollapseWarning,
             stacklevel=stacklevel,
         )

@@ -150,7 +150,8 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Traversa
         et al. 2016), and the KL is over 0.01 nats.
     kl_per_unit_ : ndarray of shape (n_components_,)
         Mean KL(q(z_i | x) ‖ p(z_i)) of each unit, in nats, with the prior of the training. Where
-        that has no closed form, the aggregated posterior's marginal stands for p(z_i).
+        that has no closed form, the aggregated posterior's marginal stands for p(z_i), and the
+        numbers need not add up to the KL (see ``skvae.diagnostics.rate_distortion``).
     codebook_usage_, perplexity_ : ndarray of shape (n_positions,)
         Only of quantised codes: the share of the codebook that the rows trained on use, and how
         many entries used evenly would be as rich.
@@ -264,7 +265,8 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Traversa
         Z : array-like of shape (n_samples, n_components_)
             As ``transform`` gives them. Quantised codes are moved to the nearest entries of the
             codebooks; layers of a ladder that ``transform`` leaves out are filled with their
-            means given the layer above.
+            means given the layer above. Integers, where the latent family has codes, are what
+            ``codes`` returns.
 
         Returns
         -------
@@ -275,6 +277,8 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Traversa
         """
         check_is_fitted(self)
         index = getattr(Z, "index", None)
+        if self.latent_.has_codes and np.asarray(Z).dtype.kind in "iu":
+            Z = self._vectors(check_array(Z, dtype=np.int64, input_name="Z"))
         Z = check_array(Z, dtype=np.float64, input_name="Z", copy=True)
         if Z.shape[1] != self._n_features_out:
             raise ValueError(
@@ -284,6 +288,17 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Traversa
         X = self._decode(self.model_.completed(torch.from_numpy(Z)), None)
         both_pandas = index is not None and self.schema_.layout.container == "pandas"
         return X.set_axis(index, axis=0) if both_pandas else X
+
+    def _vectors(self, codes):
+        """What ``transform`` gives for integer codes."""
+        latent = self.model_.latent
+        if codes.shape[1] != latent.n_noise or codes.min() < 0 or codes.max() >= latent.n_codes:
+            raise ValueError(
+                f"Integer Z of shape {codes.shape} with values from {codes.min()} to {codes.max()} "
+                f"are not codes of this {type(self).__name__}: it has {latent.n_noise} positions "
+                f"with codes from 0 to {latent.n_codes - 1}. Pass what codes or transform returns."
+            )
+        return latent.vectors(torch.from_numpy(codes)).numpy()
 
     def sample(self, n_samples=1, random_state=None, *, mean=False):
         """Draw new rows: z from the prior p(z), then x from p(x | z).

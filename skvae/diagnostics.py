@@ -42,6 +42,7 @@ def rate_distortion(estimator: Any, X: Any) -> pd.DataFrame:
     Returns
     -------
     DataFrame of shape (n_samples, 3)
+        With the index of X, if it is a pandas frame.
         Columns "rate", "distortion" (in the units of the table) and "elbo". With the aggregated
         prior the rate is that to the prior as fitted, with its exemplars.
 
@@ -68,7 +69,8 @@ def rate_distortion(estimator: Any, X: Any) -> pd.DataFrame:
         rates.append((draw.log_qz - draw.log_pz).mean(0))
         distortions.append(-(log_px.mean(0) + chunk.log_measure))
     rate, distortion = torch.cat(rates).numpy(), torch.cat(distortions).numpy()
-    return pd.DataFrame({"rate": rate, "distortion": distortion, "elbo": -rate - distortion})
+    columns = {"rate": rate, "distortion": distortion, "elbo": -rate - distortion}
+    return pd.DataFrame(columns, index=_index(X))
 
 
 def inference_gap(
@@ -98,6 +100,7 @@ def inference_gap(
     Returns
     -------
     DataFrame of shape (n_samples, 5)
+        With the index of X, if it is a pandas frame. The ascent takes seconds for hundreds of rows.
         Columns "log_px", "elbo", "best_elbo", "approximation_gap", "amortization_gap", in nats.
 
     References
@@ -135,7 +138,11 @@ def inference_gap(
     return pd.DataFrame({
         "log_px": log_px, "elbo": elbo, "best_elbo": best,
         "approximation_gap": log_px - best, "amortization_gap": best - elbo,
-    })  # fmt: skip
+    }, index=_index(X))  # fmt: skip
+
+
+def _index(X: Any) -> pd.Index | None:
+    return X.index if isinstance(X, pd.DataFrame) else None
 
 
 @torch.no_grad()

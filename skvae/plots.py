@@ -297,7 +297,8 @@ class PathDisplay:
         """
         paths = cls._cut(estimator.traverse(X, unit, n_steps), n_steps)
         labels = [f"row {i}" for i in range(len(paths))]
-        return cls(paths, f"Unit {unit} moved over its range", labels, columns).plot()
+        name = estimator.get_feature_names_out()[unit] if not isinstance(unit, str) else unit
+        return cls(paths, f"{name} moved over its range", labels, columns).plot()
 
     @classmethod
     def _cut(cls, table: Any, n_steps: int) -> list[pd.DataFrame]:
@@ -314,9 +315,12 @@ class PathDisplay:
 
     def _that_change(self, columns: list | None) -> list:
         """The columns asked for, or the first nine that change along a path."""
-        if columns is not None:
-            return list(columns)
         names = list(self.paths[0].columns)
+        if columns is not None:
+            unknown = [name for name in columns if name not in names]
+            if unknown:
+                raise ValueError(f"columns names {unknown}, which are none of {names}.")
+            return list(columns)
         moving = [n for n in names if any(path[n].nunique(dropna=False) > 1 for path in self.paths)]
         return moving[: self.MAX_COLUMNS] or names[:1]
 
@@ -343,6 +347,7 @@ class PathDisplay:
         cells = pd.concat([path[name] for path in self.paths])
         is_number = pd.api.types.is_numeric_dtype(cells) and not pd.api.types.is_bool_dtype(cells)
         is_time = pd.api.types.is_datetime64_any_dtype(cells)
+        is_whole = pd.api.types.is_integer_dtype(cells)
         levels = [] if is_number or is_time else sorted(map(str, cells.dropna().unique()))
         for color, label, path in zip(COLORS, self.labels, self.paths, strict=False):
             y = path[name]
@@ -350,7 +355,9 @@ class PathDisplay:
                 place = {level: i for i, level in enumerate(levels)}
                 y = y.astype(object).map(lambda v, place=place: place.get(str(v), np.nan))
             ax.plot(np.linspace(0, 1, len(y)), y.to_numpy(), color=color, label=label,
-                    drawstyle="steps-mid" if levels else "default")  # fmt: skip
+                    drawstyle="steps-mid" if levels or is_whole else "default")  # fmt: skip
+        if is_whole:
+            ax.yaxis.get_major_locator().set_params(integer=True)
         if levels:
             ax.set_yticks(range(len(levels)), levels, fontsize=7)
         ax.set_title(str(name), fontsize=9)

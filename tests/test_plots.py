@@ -90,6 +90,8 @@ def test_paths(vae):
     np.testing.assert_array_equal(lines[1].get_ydata(), moved["float64"][5:])
     levels = [label.get_text() for label in display.axes_[1].get_yticklabels()]
     assert levels == sorted(moved["object"].unique())
+    with pytest.raises(ValueError, match=r"columns names \['foo'\]"):
+        PathDisplay.from_traversal(vae, TABLE[:2], 1, columns=["foo"])
     line = PathDisplay.from_interpolation(vae, TABLE[:1], TABLE[1:2], columns=["int64"])
     assert line.axes_.size == 1
     expected = vae.interpolate(TABLE[:1], TABLE[1:2], n_steps=20)["int64"]

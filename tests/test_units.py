@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from sklearn.exceptions import NotFittedError
 
 from skvae import ELBO, CollapseWarning, Mixture, Normal, VAETransformer
 from skvae.diagnostics import inference_gap, mutual_information, rate_distortion
@@ -40,7 +42,9 @@ def test_textbook_settings_collapse_and_cures_prevent_it():
 
 def test_one_clear_warning_names_the_cures():
     noise = np.random.default_rng(0).normal(size=(2000, 4))
-    with pytest.warns(CollapseWarning, match=r"free_bits=0\.1.*warmup=0\.5.*init='pca'") as seen:
+    with pytest.warns(
+        CollapseWarning, match=r"free_bits=0\.1.*beta.*warmup=0\.5.*init='pca'"
+    ) as seen:
         vae = textbook(
             noise,
             likelihood=Normal(1.2),
@@ -180,3 +184,14 @@ def test_mutual_information_of_a_linear_model(linear):
     total = torch.cov(mean.T) + torch.diag(log_var.exp().mean(0))
     exact = 0.5 * (torch.logdet(total) - log_var.mean(0).sum())
     assert mutual_information(vae, X) == pytest.approx(float(exact), abs=0.2)
+
+
+def test_diagnostics_keep_the_index_and_want_a_fit(linear):
+    vae, X = linear
+    table = pd.DataFrame(X[:5], index=list("abcde"))
+    fitted = VAETransformer(2, max_iter=1).fit(table)
+    assert list(rate_distortion(fitted, table).index) == list("abcde")
+    assert list(inference_gap(fitted, table, n_steps=2).index) == list("abcde")
+    for diagnostic in (rate_distortion, inference_gap, mutual_information):
+        with pytest.raises(NotFittedError):
+            diagnostic(VAETransformer(), X)

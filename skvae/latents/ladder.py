@@ -53,8 +53,9 @@ class Ladder(Latent):
         Share of the training over which the weight of the KL rises from 0 to 1, where the
         objective is given by name, "elbo"; an ``ELBO`` object has its own.
     output_layers : tuple of int or None, default=None
-        Layers that ``transform`` gives, counted from 1, the lowest. None: all. On the way back
-        layers that are not there are filled with their means given the layer above.
+        Layers that ``transform`` gives, counted from 1, the lowest; read by ``fit``. None: all.
+        On the way back layers that are not there are filled with their means given the layer
+        above.
 
     References
     ----------
