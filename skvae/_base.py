@@ -235,10 +235,7 @@ class BaseVAE(DensityMixin, CallbackSupportMixin, BaseEstimator):
         if keep:  # other noise than in the steps before, which the weights would fit to
             seed += int(sum(self.history_["step"][-1:]))
         generator = torch.Generator().manual_seed(seed)
-        values = {name: getattr(self, name) for name in SHAPING}
-        shape = {k: repr(v.item() if isinstance(v, np.generic) else v) for k, v in values.items()}
-        if keep:
-            check_unchanged(shape, self._shape, type(self).__name__)
+        shape = self._shaping(keep)
         fitted, table, weights = self._take_in(X, sample_weight, keep, least)
 
         schema = self.schema_ if keep else self._schema(table, weights)
@@ -288,6 +285,14 @@ class BaseVAE(DensityMixin, CallbackSupportMixin, BaseEstimator):
         for name, value in fitted.items():
             setattr(self, name, value)
         return self
+
+    def _shaping(self, keep: bool) -> dict[str, str]:
+        """The parameters that shape the model; unchanged, if it goes on."""
+        values = {name: getattr(self, name) for name in SHAPING}
+        shape = {k: repr(v.item() if isinstance(v, np.generic) else v) for k, v in values.items()}
+        if keep:
+            check_unchanged(shape, self._shape, type(self).__name__)
+        return shape
 
     def _take_in(
         self, X: Any, sample_weight: Any, keep: bool, least: int

@@ -187,16 +187,20 @@ def train(
             if on_round(result.history) or best.is_stale():
                 break
     except KeyboardInterrupt:
-        warnings.warn(
-            f"Training was interrupted after {result.n_steps} of {budget.n_steps} steps; the best "
-            "weights so far are kept. Call fit again with warm_start=True to go on.",
-            ConvergenceWarning,
-            stacklevel=4,
-        )
+        _warn_of_interruption(result.n_steps, budget.n_steps)
         run.flat.restore(good)
     best.restore()
     result.optimizer_state = run.optimizer.state_dict()
     return result
+
+
+def _warn_of_interruption(n_steps: int, n_planned: int) -> None:
+    warnings.warn(
+        f"Training was interrupted after {n_steps} of {n_planned} steps; the best weights so far "
+        "are kept. Call fit again with warm_start=True to go on.",
+        ConvergenceWarning,
+        stacklevel=5,
+    )
 
 
 class _Best:

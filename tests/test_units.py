@@ -187,7 +187,7 @@ def test_mutual_information_of_a_linear_model(linear):
 
 
 def test_diagnostics_keep_the_index_and_want_a_fit(linear):
-    vae, X = linear
+    _, X = linear
     table = pd.DataFrame(X[:5], index=list("abcde"))
     fitted = VAETransformer(2, max_iter=1).fit(table)
     assert list(rate_distortion(fitted, table).index) == list("abcde")
