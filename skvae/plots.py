@@ -242,6 +242,7 @@ class PathDisplay:
     """
 
     MAX_PATHS, MAX_COLUMNS = 6, 9
+    MAX_STEPS = 12  # whole numbers up to which a path is drawn as steps
 
     def __init__(
         self, paths: list[pd.DataFrame], title: str, labels: list[str], columns: list | None = None
@@ -347,7 +348,7 @@ class PathDisplay:
         cells = pd.concat([path[name] for path in self.paths])
         is_number = pd.api.types.is_numeric_dtype(cells) and not pd.api.types.is_bool_dtype(cells)
         is_time = pd.api.types.is_datetime64_any_dtype(cells)
-        is_whole = pd.api.types.is_integer_dtype(cells)
+        is_whole = pd.api.types.is_integer_dtype(cells) and cells.nunique() <= self.MAX_STEPS
         levels = [] if is_number or is_time else sorted(map(str, cells.dropna().unique()))
         for color, label, path in zip(COLORS, self.labels, self.paths, strict=False):
             y = path[name]
