@@ -267,8 +267,7 @@ class BaseVAE(DensityMixin, CallbackSupportMixin, BaseEstimator):
         state = getattr(self, "_optimizer_state", None) if keep and one_pass else None
         result = train(*there, objective, budget, noise, on_round, state)
 
-        goes_on = keep and one_pass
-        fitted.update(self._finish(model.cpu(), data, split, generator, goes_on))
+        fitted.update(self._finish(model.cpu(), data, split, generator, goes_on=keep and one_pass))
         n_iter = max(1, math.ceil(result.n_steps / math.ceil(len(split.train) / self.batch_size)))
         fitted.update(
             model_=finished(model),
@@ -280,7 +279,8 @@ class BaseVAE(DensityMixin, CallbackSupportMixin, BaseEstimator):
         )
         callbacks.close(fitted)
         if not keep:
-            for name in ("feature_names_in_", "codebook_usage_", "perplexity_"):
+            of_family = self.model_.latent.attributes() if hasattr(self, "model_") else ()
+            for name in ("feature_names_in_", *of_family):
                 self.__dict__.pop(name, None)
         for name, value in fitted.items():
             setattr(self, name, value)
