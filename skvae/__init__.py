@@ -26,6 +26,7 @@ A map of the package, in the order in which a table travels:
 
 from ._density import ImportanceWarning
 from ._units import CollapseWarning
+from ._vae_imputer import VAEImputer
 from ._vae_transformer import VAETransformer
 from ._version import __version__
 from .latents import FiniteScalar, Flow, Gaussian, Ladder, Quantized
@@ -73,6 +74,7 @@ __all__ = [
     "Quantized",
     "StandardNormal",
     "StudentT",
+    "VAEImputer",
     "VAETransformer",
     "__version__",
 ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,24 +11,27 @@ import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from . import latents, objectives, priors
+from ._building import (
+    REGISTRIES,
+    finish_model,
+    fitted_attributes,
+    resolved,
+    schema_of,
+    start_model,
+)
 from ._callbacks import CallbackSupportMixin, RoundCallbacks, with_callbacks
 from ._density import DensityMixin
-from ._initialization import start
-from ._model import VAE, build, finished
+from ._model import finished
 from ._networks import ACTIVATIONS
-from ._scaling import TRANSFORMS
-from ._schema import Rows, Schema, canonical_order, fit_schema, patterns
+from ._schema import Rows, canonical_order
 from ._tables import Table, read_table
-from ._training import Budget, Split, continued, default_steps, describe, train
-from ._units import MIN_ROWS, N_ROWS, unit_attributes
+from ._training import Budget, continued, default_steps, describe, train
 from ._validation import (
     Constraint,
     a_bool,
     a_real,
     an_int,
     as_layers,
-    check_categorical_features,
     check_device,
     check_names,
     check_nested,
@@ -39,24 +41,19 @@ from ._validation import (
     fitted_names,
     is_int,
     is_real,
+    is_share,
     layers,
     one_of,
     or_none,
-    resolve_component,
-    resolve_transforms,
 )
-from ._weights import check_sample_weight, distinct, drawn, random_seed, split_rows
-from .likelihoods import LIKELIHOODS, resolve_likelihoods
+from ._weights import check_sample_weight, random_seed, split_rows
 
 SHAPING = (  # parameters that a model which goes on must not have changed
     "n_components", "latent", "prior", "likelihood", "hidden_layer_sizes", "activation",
     "numeric_transform", "categorical_features", "handle_unknown", "max_categories",
-    "min_frequency",
+    "min_frequency", "informative_missing",
 )  # fmt: skip
-REGISTRIES: dict[str, Mapping[str, type]] = {
-    "latent": latents.LATENTS, "prior": priors.PRIORS, "likelihood": LIKELIHOODS,
-    "objective": objectives.OBJECTIVES,
-}  # fmt: skip
+MASK_RATIO = 0.6
 PARTIAL_FIT_RATE = 0.25  # of the peak: a constant rate must be one that settles
 
 
@@ -64,7 +61,10 @@ class BaseVAE(DensityMixin, CallbackSupportMixin, BaseEstimator):
     """Fit and log-density of a variational autoencoder of a table."""
 
     parameter_constraints: ClassVar[dict[str, Constraint]] = {
-        "n_components": or_none(an_int(1)),
+        "n_components": (
+            "None, an int in the range [1, inf) or a float in the range (0, 1]",
+            lambda v: v is None or is_int(v, least=1) or is_share(v),
+        ),
         "hidden_layer_sizes": layers(),
         "activation": one_of(*ACTIVATIONS),
         "init": one_of("pca", "random"),
@@ -73,6 +73,10 @@ class BaseVAE(DensityMixin, CallbackSupportMixin, BaseEstimator):
         "min_frequency": (
             "None, an int in the range [1, inf) or a float in the range (0, 1)",
             lambda v: v is None or is_int(v, least=1) or is_real(v, above=0, below=1),
+        ),
+        "mask_ratio": (
+            "'auto' or a number in the range [0, 1]",
+            lambda v: (isinstance(v, str) and v == "auto") or is_real(v, least=0, most=1),
         ),
         "batch_size": an_int(1),
         "learning_rate_init": a_real("(0, inf)", above=0),
@@ -104,6 +108,8 @@ class BaseVAE(DensityMixin, CallbackSupportMixin, BaseEstimator):
         handle_unknown="infrequent_if_exist",
         max_categories=100,
         min_frequency=2,
+        mask_ratio="auto",
+        informative_missing=None,
         batch_size=256,
         learning_rate_init=8e-3,
         max_iter=None,
@@ -131,6 +137,8 @@ class BaseVAE(DensityMixin, CallbackSupportMixin, BaseEstimator):
         self.handle_unknown = handle_unknown
         self.max_categories = max_categories
         self.min_frequency = min_frequency
+        self.mask_ratio = mask_ratio
+        self.informative_missing = informative_missing
         self.batch_size = batch_size
         self.learning_rate_init = learning_rate_init
         self.max_iter = max_iter
@@ -214,7 +222,9 @@ class BaseVAE(DensityMixin, CallbackSupportMixin, BaseEstimator):
         return table
 
     def _rows(self, X: Any) -> Rows:
-        table = self._read(X)
+        return self._encode(self._read(X))
+
+    def _encode(self, table: Table) -> Rows:
         if table.n_rows < 1:
             raise ValueError(
                 f"Found array with 0 sample(s) (shape=(0, {len(table.names)})) while a minimum of "
@@ -230,7 +240,7 @@ class BaseVAE(DensityMixin, CallbackSupportMixin, BaseEstimator):
         least = 1 if keep and one_pass and hasattr(self, "model_") else 2
         device = check_device(self.device)
         keep = keep and hasattr(self, "model_")
-        components = self._components()
+        components = resolved(self)
         seed = random_seed(self.random_state)
         if keep:  # other noise than in the steps before, which the weights would fit to
             seed += int(sum(self.history_["step"][-1:]))
@@ -238,7 +248,7 @@ class BaseVAE(DensityMixin, CallbackSupportMixin, BaseEstimator):
         shape = self._shaping(keep)
         fitted, table, weights = self._take_in(X, sample_weight, keep, least)
 
-        schema = self.schema_ if keep else self._schema(table, weights)
+        schema = self.schema_ if keep else schema_of(self, table, weights)
         data = schema.encode(table, torch.float32)
         order = canonical_order(data)
         data, weights = data.take(torch.from_numpy(order)), weights[order]
@@ -248,8 +258,8 @@ class BaseVAE(DensityMixin, CallbackSupportMixin, BaseEstimator):
         if keep:
             model = copy.deepcopy(self.model_).float().requires_grad_(True).train()
         else:
-            fitted.update(self._describe(schema, components))
-            model = self._start(fitted, data, split, generator)
+            fitted.update(fitted_attributes(self, schema, components))
+            model = start_model(self, fitted, data, split, generator)
             fitted["_n_features_out"] = len(model.latent.shown)
         budget = self._budget(len(split.train), one_pass, keep)
         callbacks = RoundCallbacks(self, X, lambda: {**fitted, "model_": finished(model)})
@@ -267,7 +277,7 @@ class BaseVAE(DensityMixin, CallbackSupportMixin, BaseEstimator):
         state = getattr(self, "_optimizer_state", None) if keep and one_pass else None
         result = train(*there, objective, budget, noise, on_round, state)
 
-        fitted.update(self._finish(model.cpu(), data, split, generator, goes_on=keep and one_pass))
+        fitted.update(finish_model(model.cpu(), data, split, generator, goes_on=keep and one_pass))
         n_iter = max(1, math.ceil(result.n_steps / math.ceil(len(split.train) / self.batch_size)))
         fitted.update(
             model_=finished(model),
@@ -306,86 +316,6 @@ class BaseVAE(DensityMixin, CallbackSupportMixin, BaseEstimator):
             table, weights = table.take(np.flatnonzero(weights)), weights[weights > 0]
         return fitted, table, weights
 
-    def _components(self) -> dict[str, Any]:
-        owner = type(self).__name__
-
-        def resolve(value: Any, base: type, name: str) -> Any:
-            return resolve_component(value, REGISTRIES[name], base, name, owner)
-
-        latent = resolve(self.latent, latents.Latent, "latent")
-        prior = latent.default_prior() if self.prior == "auto" else self.prior
-        prior = resolve(prior, priors.Prior, "prior")
-        objective = resolve(self.objective, objectives.Objective, "objective")
-        if self.objective == "elbo":
-            objective.warmup = latent.warmup
-        latent.check_partners(prior, objective)
-        return {"latent": latent, "prior": prior, "objective": objective}
-
-    def _schema(self, table: Table, weights: np.ndarray) -> Schema:
-        owner = type(self).__name__
-        return fit_schema(
-            table,
-            weights,
-            check_categorical_features(self.categorical_features, table.names),
-            resolve_transforms(self.numeric_transform, table.names, TRANSFORMS, owner),
-            lambda columns: resolve_likelihoods(self.likelihood, columns, LIKELIHOODS, owner),
-            max_categories=self.max_categories,
-            min_frequency=self.min_frequency,
-            handle_unknown=self.handle_unknown,
-        )
-
-    def _describe(self, schema: Schema, components: dict[str, Any]) -> dict[str, Any]:
-        """What fit learned about the table, before training."""
-        latent = components["latent"]
-        k = latent.size(self.n_components, schema.n_components(self.n_components))
-        choices = schema.choices
-        return {
-            "schema_": schema,
-            "n_components_": k,
-            "latent_": latent,
-            "prior_": components["prior"],
-            "likelihood_": {name: likelihood for name, (likelihood, _) in choices.items()},
-            "likelihood_reasons_": {name: why for name, (_, why) in choices.items()},
-        }
-
-    def _start(
-        self, fitted: dict[str, Any], data: Rows, split: Split, generator: torch.Generator
-    ) -> VAE:
-        """The untrained model."""
-        sizes = as_layers(self.hidden_layer_sizes)
-        schema, k = fitted["schema_"], fitted["n_components_"]
-        latent, prior = fitted["latent_"], fitted["prior_"]
-        model = build(schema, k, latent, prior, sizes, self.activation, generator)
-        index = drawn(split.train, split.weights, generator)
-        seen = data.take(index[torch.randperm(len(index), generator=generator)])
-        if self.init == "pca":
-            start(model, schema, seen, generator.initial_seed() % 2**32)
-        if model.prior.n_posteriors:
-            mean, log_var = map(model.latent.under_prior, model.posteriors(seen))
-            model.prior.start(mean, log_var, generator)
-        if model.latent.looks_at_rows:
-            model.look(seen, generator)
-        return model
-
-    def _finish(
-        self, model: VAE, data: Rows, split: Split, generator: torch.Generator, goes_on: bool
-    ) -> dict[str, Any]:
-        """Show the trained posteriors to whom they concern, each different row once."""
-        different, weight = distinct(patterns(data), split)
-        n_rows = max(N_ROWS, model.prior.n_posteriors)
-        some = torch.randperm(len(different), generator=generator)[:n_rows]
-        rows, weight = data.take(different[some]), weight[some]
-        mean, log_var = model.posteriors(rows)
-        units = unit_attributes(model, rows, mean, log_var, weight, stacklevel=6)
-        if goes_on and len(rows) < MIN_ROWS:  # too few to judge the units by
-            units = {}
-        if model.prior.n_posteriors:
-            mean, log_var = map(model.latent.under_prior, (mean, log_var))
-            model.prior.finish(mean, log_var, weight, generator, goes_on=goes_on)
-        if model.latent.looks_at_rows:
-            model.finish_latent(data.take(split.train), goes_on)
-        return {**units, **model.latent.attributes()}
-
     def _budget(self, n_rows: int, one_pass: bool, keep: bool) -> Budget:
         per_epoch = math.ceil(n_rows / self.batch_size)
         n_steps = default_steps(n_rows) if self.max_iter is None else self.max_iter * per_epoch
@@ -397,4 +327,11 @@ class BaseVAE(DensityMixin, CallbackSupportMixin, BaseEstimator):
             warms_up=not (one_pass or keep),
             patience=self.n_iter_no_change if self.early_stopping else None,
             tol=self.tol,
+            mask_ratio=self._mask_ratio(),
         )
+
+    def _mask_ratio(self) -> float:
+        """A linear encoder cannot be right both for whole rows and for rows with holes."""
+        if self.mask_ratio == "auto":
+            return MASK_RATIO if as_layers(self.hidden_layer_sizes) else 0.0
+        return float(self.mask_ratio)

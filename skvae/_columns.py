@@ -28,6 +28,7 @@ so that every column sums to one over its seen levels and "anything else" (Lapla
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -64,6 +65,7 @@ class Column:
     kind: str = "constant"
     weight: float = 0.0  # n: seen cells, counted with their sample weights
     is_mass: bool = True  # set when the likelihood is chosen: log_prob is a mass, not a density
+    missing_rate: float = math.nan  # share of missing cells, where that is informative
 
     def coerce(self, cells: Cells) -> Cells:
         """Cells read at use time as the type that was fitted."""
@@ -99,16 +101,18 @@ class ConstantColumn(Column):
 
     value: Any = None  # None: all cells were missing
 
-    def encode(self, cells: Cells) -> EncodedColumn:
-        cells = self.coerce(cells)
+    def is_value(self, cells: Cells) -> np.ndarray:
+        """Which cells hold the value of the column."""
         if cells.type == "label":
             levels = [_key(level) == _key(self.value) for level in cells.levels]
-            same = np.array([*levels, False])[cells.values]
-        elif cells.type == "time":
-            same = cells.days_since(self.value or 0, self.unit) == 0
-        else:
-            same = cells.exact_values == self.value
-        n = self.weight
+            return np.array([*levels, False])[cells.values]
+        if cells.type == "time":
+            return np.asarray(cells.days_since(self.value or 0, self.unit) == 0)
+        return np.asarray(cells.exact_values == self.value)
+
+    def encode(self, cells: Cells) -> EncodedColumn:
+        cells = self.coerce(cells)
+        same, n = self.is_value(cells), self.weight
         if n == 0:
             surprise = np.zeros(len(same))
         else:
@@ -145,6 +149,11 @@ class NumericColumn(Column):
     prominence: np.ndarray = field(default_factory=lambda: np.empty(0))  # share / share around
     quantiles: np.ndarray = field(default_factory=lambda: np.empty(0))  # at equal steps of 0 … 1
     probability: float = 0.5  # booleans: share of True
+
+    @property
+    def n_levels(self) -> int:
+        """Probabilities that the mean of a cell consists of; 1: it is a number."""
+        return 2 if self.kind == "boolean" else 1
 
     @property
     def scaled_resolution(self) -> float:
@@ -240,6 +249,33 @@ class NumericColumn(Column):
         low, high = self.map.forward(ends + np.array([-half, half]))
         return float(low), float(high)
 
+    @property
+    def is_affine(self) -> bool:
+        """Whether the map is a straight line over the values that were seen."""
+        if self.kind == "boolean" or self.target == "count":
+            return True
+        return bool(np.ptp(self.map.log_derivative(self.quantiles)) < 1e-9)
+
+    def unscaled(self, y: np.ndarray) -> np.ndarray:
+        """Numbers as likelihoods draw them in the units of the table, inside the seen bounds.
+
+        Booleans keep their sign; numbers count from `origin`.
+        """
+        if self.kind == "boolean":
+            return y
+        x = y - float(self.origin) if self.target == "count" else self.map.inverse(y)
+        return np.clip(x, self.minimum, self.maximum)
+
+    def rescaled(self, x: np.ndarray) -> np.ndarray:
+        """The inverse of ``unscaled``."""
+        if self.kind == "boolean":
+            return x
+        return x + float(self.origin) if self.target == "count" else self.map.forward(x)
+
+    def exactly(self, x: np.ndarray) -> Cells:
+        """Continuous cells that are not rounded as the seen values were."""
+        return self.cells(x)
+
     def decode(self, y: np.ndarray) -> Cells:
         """Back to the table: inside the seen bounds, rounded as the seen values were."""
         if self.kind == "boolean":
@@ -294,6 +330,10 @@ class CategoricalColumn(Column):
         return int(self.codes.max()) + 1
 
     @property
+    def n_levels(self) -> int:
+        return self.n_codes
+
+    @property
     def pooled(self) -> np.ndarray:
         """Indices of the levels that share the last code (empty: none do)."""
         last = np.flatnonzero(self.codes == self.n_codes - 1)
@@ -314,13 +354,15 @@ class CategoricalColumn(Column):
             known[self.pooled] = np.log(self.counts[self.pooled] / (total + 1))
         return np.append(known, unknown)
 
+    def find(self, cells: Cells) -> np.ndarray:
+        """The level of each cell by its place in `levels`; their number: unknown, or missing."""
+        unknown = len(self.levels)
+        places = [self.code_of.get(_key(level), unknown) for level in cells.levels]
+        return np.array([*places, unknown])[cells.values]
+
     def encode(self, cells: Cells) -> EncodedColumn:
         cells = self.coerce(cells)
-        unknown = len(self.levels)
-        index = np.array(
-            [*(self.code_of.get(_key(level), unknown) for level in cells.levels), unknown]
-        )
-        found = index[cells.values]
+        found, unknown = self.find(cells), len(self.levels)
         new = (found == unknown) & ~cells.missing
         if new.any() and self.handle_unknown == "error":
             level = cells.levels[cells.values[new][0]]

@@ -6,9 +6,12 @@ import warnings
 from typing import Any
 
 import numpy as np
+import torch
 
-from ._inference import N_SCRAMBLINGS, log_density
-from ._validation import check_parameters
+from ._inference import N_SCRAMBLINGS, LogDensity, log_density
+from ._schema import Rows
+from ._tables import Table
+from ._validation import check_parameters, positions
 
 WEAK, MANY_WEAK = 2.0, 0.1  # effective draws of a row, and share of such rows that is warned of
 
@@ -25,14 +28,16 @@ class ImportanceWarning(UserWarning):
 
 
 class DensityMixin:
-    """``score_samples`` and ``score`` for an estimator with `model_` and `_rows`."""
+    """``score_samples`` and ``score`` for an estimator with `model_` and `schema_`."""
 
     model_: Any
+    schema_: Any
     n_importance_samples: int
     n_refinement_steps: int
-    _rows: Any
+    _read: Any
+    _encode: Any
 
-    def score_samples(self, X, *, return_std=False, return_ess=False):
+    def score_samples(self, X, *, columns=None, given=None, return_std=False, return_ess=False):
         r"""Log-density of each row, in nats and in the units of the table.
 
         .. math:: \log p(x) \approx \log \tfrac1K \sum_k p(x|z_k)\, p(z_k) / q(z_k|x)
@@ -49,6 +54,11 @@ class DensityMixin:
         Parameters
         ----------
         X : table of shape (n_samples, n_features)
+        columns : column or list of columns, default=None
+            Score these cells only: the marginal log p(x_a). None: all, or with `given` all others.
+        given : column or list of columns, default=None
+            Score the cells given those of these columns: log p(x_a | x_b), the difference of
+            log p(x_a, x_b) and log p(x_b).
         return_std : bool, default=False
             Also return the Monte-Carlo standard error of each score, from the spread of eight
             independent scramblings of the draws; eight times the work.
@@ -72,16 +82,9 @@ class DensityMixin:
             (ess < 2 of at least 16 draws).
         """
         check_parameters(self)
-        rows = self._rows(X)
-        result = log_density(
-            self.model_,
-            rows,
-            self.n_importance_samples,
-            N_SCRAMBLINGS if return_std else 1,
-            self.n_refinement_steps,
-        )
-        if self.n_importance_samples >= 16:
-            self._warn_of(result.ess)
+        table = self._read(X)
+        result = self._log_density(table, *self._parts(columns, given), return_std)
+        self._warn_of(result.ess)
         answers = [result.score]
         if return_std:
             answers.append(result.std)
@@ -89,13 +92,53 @@ class DensityMixin:
             answers.append(result.ess)
         return answers[0] if len(answers) == 1 else tuple(answers)
 
-    def _warn_of(self, ess: np.ndarray) -> None:
+    def _parts(self, columns: Any, given: Any) -> tuple[list[int] | None, list[int] | None]:
+        """Positions of the columns that are scored, None for all, and of those that are given."""
+        names = [column.name for column in self.schema_.columns]
+        b = None if given is None else positions(given, names, "given")
+        if columns is None:
+            return (None if b is None else [j for j in range(len(names)) if j not in b]), b
+        a = positions(columns, names, "columns")
+        both = [names[j] for j in a if j in (b or ())]
+        if both:
+            raise ValueError(
+                f"'columns' and 'given' both name {both}; a column is one or the other."
+            )
+        return a, b
+
+    def _log_density(
+        self, table: Table, scored: list[int] | None, given: list[int] | None, with_std: bool
+    ) -> LogDensity:
+        def of(part: list[int] | None) -> LogDensity:
+            n_nets = N_SCRAMBLINGS if with_std else 1
+            rows = self._encode(table) if part is None else self._part(table, part)
+            n_steps = self.n_refinement_steps
+            return log_density(self.model_, rows, self.n_importance_samples, n_nets, n_steps)
+
+        if scored is None or given is None:
+            return of(scored)
+        both, condition = of(sorted([*scored, *given])), of(given)
+        return LogDensity(
+            both.score - condition.score,
+            np.hypot(both.std, condition.std),
+            np.minimum(both.ess, condition.ess),
+        )
+
+    def _part(self, table: Table, part: list[int]) -> Rows:
+        """The rows with all other columns hidden."""
+        rows = self._encode(table.only(part))
+        order = [*self.schema_.numeric, *self.schema_.categorical]
+        others = torch.tensor([j not in part for j in order], dtype=torch.bool)
+        return rows.hide(others.expand(len(rows), -1))
+
+    def _warn_of(self, ess: np.ndarray, what: str = "scores of") -> None:
         n_weak = int((ess < WEAK).sum())
-        if n_weak > max(1, MANY_WEAK * len(ess)):
+        if self.n_importance_samples >= 16 and n_weak > max(1, MANY_WEAK * len(ess)):
+            doubt = "likely too low" if what == "scores of" else "not to be relied on"
             more = "" if self.n_refinement_steps else ", or set n_refinement_steps=10"
             warnings.warn(
-                f"The scores of {n_weak} of {len(ess)} rows rest on one or two of "
-                f"{self.n_importance_samples} draws and are likely too low. Raise "
+                f"The {what} {n_weak} of {len(ess)} rows rest on one or two of "
+                f"{self.n_importance_samples} draws and are {doubt}. Raise "
                 f"n_importance_samples{more}; return_ess=True tells which rows. "
                 "Rows that are unlike all that were fitted show the same.",
                 ImportanceWarning,

@@ -58,6 +58,15 @@ class Cells:
         days: np.ndarray = (whole - origin_whole) + (rest / per_day - origin_rest / origin_per_day)
         return days
 
+    def emptied(self, missing: np.ndarray) -> Cells:
+        """The cells with more of them missing."""
+        if not missing.any():
+            return self
+        values, empty = self.values, -1 if self.type == "label" else np.nan
+        if self.type == "label" or values.dtype.kind == "f":
+            values = np.where(missing, empty, values)
+        return replace(self, values=values, missing=self.missing | missing)
+
     @property
     def exact_values(self) -> np.ndarray:
         return self.values if self.exact is None else self.exact

@@ -17,11 +17,13 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ._missingness import Missingness
 from ._networks import Inputs, Linear, Trunk
 from ._schema import Group, Rows, Schema
 from ._zuko import ComesFirst, holds_zuko
@@ -64,6 +66,14 @@ class ColumnGroup(nn.Module):
         self.register_buffer("grid", _padded([self.likelihood.grid(column) for column in columns]))
         n_constants = self.likelihood.n_constants(columns[0])
         self.constants = nn.Parameter(torch.zeros(len(columns), n_constants))
+        self.missingness = self._missingness(columns)
+
+    def _missingness(self, columns: list[Any]) -> Missingness | None:
+        rates = np.array([column.missing_rate for column in columns])
+        if np.isnan(rates).all():
+            return None
+        n_levels = [getattr(column, "n_levels", 1) for column in columns]
+        return Missingness(rates, max(n_levels), self.likelihood.target == "count")
 
     def split(self, outputs: Tensor) -> Tensor:
         """The decoder's outputs as (..., d, n_outputs)."""
@@ -84,12 +94,38 @@ class ColumnGroup(nn.Module):
         )
 
     def log_prob(self, outputs: Tensor, rows: Rows, n_values: int) -> Tensor:
-        """log p(x_j | z) of every cell, 0 where it is missing: (K, n, d)."""
+        """log p(x_j | z) of every cell, 0 where it is missing: (K, n, d).
+
+        Informative columns add what their being missing or not says.
+        """
+        cells = self._log_seen(outputs, rows, n_values)
+        log_missing = self.log_missing(outputs, rows, n_values)
+        return cells if log_missing is None else cells + log_missing
+
+    def _log_seen(self, outputs: Tensor, rows: Rows, n_values: int) -> Tensor:
         cells = self.likelihood.log_prob(self.target(rows), self.split(outputs), self)
         if rows.missing is None:
             return cells
+        columns = self.columns(n_values)
+        return cells.masked_fill(rows.missing[:, columns], 0.0)
+
+    def columns(self, n_values: int) -> slice:
+        """The columns of the group in the order of the model."""
         first = self.cells.start + (n_values if self.likelihood.target == "code" else 0)
-        return cells.masked_fill(rows.missing[:, first : first + self.n_columns], 0.0)
+        return slice(first, first + self.n_columns)
+
+    def log_missing(self, outputs: Tensor, rows: Rows, n_values: int) -> Tensor | None:
+        """log P(m_j | z) of the informative columns, (K, n, d); None: the group has none."""
+        if self.missingness is None:
+            return None
+        columns = self.columns(n_values)
+        mean = self.likelihood.mean(self.split(outputs), self)
+        hidden = None if rows.hidden is None else rows.hidden[:, columns]
+        if rows.missing is None:
+            missing = torch.zeros(len(rows), self.n_columns, dtype=torch.bool, device=mean.device)
+        else:
+            missing = rows.missing[:, columns]
+        return self.missingness.log_prob(mean, missing, hidden)
 
 
 def _padded(grids: list[np.ndarray]) -> Tensor:
@@ -139,6 +175,11 @@ class VAE(nn.Module):
     @property
     def groups(self) -> list[ColumnGroup]:
         return [group for group in self._groups if isinstance(group, ColumnGroup)]
+
+    def generative_parameters(self) -> list[nn.Parameter]:
+        """Those of p(z) and p(x | z); layers of z that have priors of their own keep them."""
+        parts = (self.prior, self.decoder, self.head, self._groups)
+        return [p for part in parts for p in part.parameters()]
 
     def chunk_size(self, n_draws: int, most: int) -> int:
         """Rows that go through the decoder at once, so that no tensor is much over 32 MB."""
@@ -220,6 +261,18 @@ class VAE(nn.Module):
         """log p(x, z) − log q(z | x): importance weights of the draws, (K, n)."""
         log_px, draw = self(rows, noise)
         return log_px + draw.log_pz - draw.log_qz
+
+    def missing_chances(self, z: Tensor) -> Tensor:
+        """P(m_j = 1 | z) of informative columns, NaN for the others: (n, n_columns)."""
+        chances = [z.new_zeros(len(z), 0)]
+        for group, outputs in self.outputs(z):
+            chance = z.new_full((len(z), group.n_columns), torch.nan)
+            if group.missingness is not None:
+                mean = group.likelihood.mean(group.split(outputs), group)
+                each = torch.sigmoid(group.missingness.logit(mean))
+                chance = torch.where(group.missingness.informative, each, chance)
+            chances.append(chance)
+        return torch.cat(chances, dim=-1)
 
     def summed(self, rows: Rows) -> Tensor | None:
         """log p(x) = log Σ_z p(x | z) p(z) where every z can be listed, else None."""

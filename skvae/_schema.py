@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,8 @@ from ._columns import (
     ConstantColumn,
     NumericColumn,
 )
+from ._layouts import Cells
+from ._missingness import Patterns
 from ._tables import Table
 from .likelihoods import Choice, Likelihood
 
@@ -48,6 +50,8 @@ class Rows:
         cell, the count, the number of the atom.
     log_measure : Tensor of shape (n_rows,)
         The part of log p(x) that does not depend on z; see :mod:`skvae._columns`.
+    hidden : Tensor of shape (n_rows, n_numeric + n_categorical) or None
+        Cells that are missing because nobody asked for them: that says nothing of the row.
     """
 
     values: Tensor
@@ -55,12 +59,13 @@ class Rows:
     missing: Tensor | None
     extras: Tensor | None
     log_measure: Tensor
+    hidden: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.values)
 
     def _map(self, function: Any) -> Rows:
-        fields = (self.values, self.codes, self.missing, self.extras, self.log_measure)
+        fields = (self.values, self.codes, self.missing, self.extras, self.log_measure, self.hidden)
         return Rows(*[None if f is None else function(f) for f in fields])  # type: ignore[arg-type]
 
     def take(self, index: Tensor) -> Rows:
@@ -72,6 +77,19 @@ class Rows:
 
     def to(self, device: torch.device) -> Rows:
         return self._map(lambda tensor: tensor.to(device))
+
+    @property
+    def n_columns(self) -> int:
+        return self.values.shape[1] + self.codes.shape[1]
+
+    def hide(self, cells: Tensor) -> Rows:
+        """The rows with cells hidden; `log_measure` stays what it is."""
+        missing = cells if self.missing is None else cells | self.missing
+        hidden = cells if self.hidden is None else cells | self.hidden
+        n_values = self.values.shape[1]
+        values = self.values.masked_fill(missing[:, :n_values], 0.0)
+        codes = self.codes.masked_fill(missing[:, n_values:], -1)
+        return replace(self, values=values, codes=codes, missing=missing, hidden=hidden)
 
 
 @dataclass
@@ -89,11 +107,17 @@ class Schema:
 
     `columns` are in the order of the table; `numeric` and `categorical` hold their indices in the
     order of the model, where columns that share a likelihood are neighbours; `choices` tells by
-    name which likelihood was chosen, and why.
+    name which likelihood was chosen, and why; `patterns` are the missing masks of the rows.
     """
 
-    def __init__(self, table: Table, columns: list[Column], chosen: Mapping[int, Choice]) -> None:
-        self.layout, self.columns = table.layout, columns
+    def __init__(
+        self,
+        table: Table,
+        columns: list[Column],
+        chosen: Mapping[int, Choice],
+        patterns: Patterns,
+    ) -> None:
+        self.layout, self.columns, self.patterns = table.layout, columns, patterns
         self.choices = {columns[j].name: choice for j, choice in chosen.items()}
         likelihoods = {j: likelihood for j, (likelihood, _) in chosen.items()}
         groups: dict[tuple, list[int]] = {}
@@ -138,9 +162,11 @@ class Schema:
         bounds = [self.columns[j].bounds for j in self.numeric]  # type: ignore[attr-defined]
         return torch.tensor(bounds, dtype=torch.float64).reshape(-1, 2).T
 
-    def n_components(self, requested: int | None) -> int:
+    def n_components(self, requested: int | float | None) -> int:
         """Latent dimensions: as requested, or half the features between 1 and 16."""
         n_features = max(1, self.n_features)
+        if isinstance(requested, float):
+            return max(1, round(requested * n_features))
         if requested is None:
             return min(max(1, n_features // 2), MAX_COMPONENTS)
         if requested > n_features:
@@ -184,6 +210,10 @@ class Schema:
 
     def decode(self, values: np.ndarray, codes: np.ndarray, rng: Any = None) -> Any:
         """A table like the fitted one from scaled numbers and codes."""
+        return self.layout.write(self.cells(values, codes, rng))
+
+    def cells(self, values: np.ndarray, codes: np.ndarray, rng: Any = None) -> list[Cells]:
+        """The cells of each column from scaled numbers and codes."""
         cells = []
         for j, column in enumerate(self.columns):
             if isinstance(column, NumericColumn):
@@ -192,7 +222,7 @@ class Schema:
                 cells.append(column.decode(codes[:, self.categorical.index(j)], rng))
             elif isinstance(column, ConstantColumn):
                 cells.append(column.decode(len(values)))
-        return self.layout.write(cells)
+        return cells
 
 
 def _group_key(likelihood: Likelihood, column: Column) -> tuple:
@@ -211,9 +241,14 @@ def fit_schema(
     categorical: Sequence[bool],
     transforms: Sequence[str],
     choose: Callable[[list[Column]], Mapping[int, Choice]],
+    informative: Collection[int] | None = (),
     **pooling: Any,
 ) -> Schema:
-    """What is known of a table; `choose` picks the likelihoods once the columns are known."""
+    """What is known of a table; `choose` picks the likelihoods once the columns are known.
+
+    The missing cells of `informative` columns are given a likelihood of their own; None: those of
+    all columns that have some.
+    """
 
     def fit(j: int, transform: str) -> Column:
         cells = table.cells(j, categorical[j])
@@ -224,7 +259,10 @@ def fit_schema(
     for j, (likelihood, _) in chosen.items():
         if likelihood.transform is not None:  # the family brings its own map
             columns[j] = fit(j, likelihood.transform)
-    return Schema(table, columns, chosen)
+    missing = np.stack([table.cells(j).missing for j in range(len(columns))], axis=1)
+    for j in map(int, np.flatnonzero(missing.any(0)) if informative is None else informative):
+        columns[j].missing_rate = float(np.average(missing[:, j], weights=weights))
+    return Schema(table, columns, chosen, Patterns(missing, weights))
 
 
 def patterns(rows: Rows) -> Tensor:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime
 import decimal
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -152,6 +152,31 @@ class Table:
             return np.empty((0, len(self.names)))
         return pd.DataFrame(columns=self.names)
 
+    def only(self, columns: Collection[int]) -> Table:
+        """The table with all other columns missing."""
+
+        def read(j: int, as_label: bool) -> Cells:
+            if j in columns:
+                return self.read(j, as_label)
+            missing = np.ones(self.n_rows, dtype=bool)
+            return Cells("float", np.full(self.n_rows, np.nan), missing)
+
+        return Table(self.names, self.n_rows, self.layout, read)
+
+    def with_missing(self, value: Any) -> Table:
+        """The table with the cells that hold a value missing."""
+
+        def read(j: int, as_label: bool) -> Cells:
+            cells = self.read(j, as_label)
+            if cells.type == "label":
+                is_value = np.array([*(level == value for level in cells.levels), False])
+                return cells.emptied(is_value[cells.values])
+            if isinstance(value, (int, float)) and cells.type != "time":
+                return cells.emptied(cells.exact_values == value)
+            return cells
+
+        return Table(self.names, self.n_rows, self.layout, read)
+
     def take(self, rows: np.ndarray) -> Table:
         def read(j: int, as_label: bool) -> Cells:
             return self.read(j, as_label).take(rows)
@@ -161,6 +186,8 @@ class Table:
 
 def read_table(X: Any) -> Table:
     """Any supported container as a :class:`Table`; errors in scikit-learn's words."""
+    if isinstance(X, Table):
+        return X
     if isinstance(X, pd.DataFrame):
         return _read_pandas(X)
     if sparse.issparse(X):

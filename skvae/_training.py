@@ -17,8 +17,10 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
+from ._masking import EVERY, hidden_cells
 from ._model import VAE
 from ._schema import Rows
+from .latents import Draw
 from .objectives import Objective, divergence
 
 MAX_GRADIENT_NORM = 100.0
@@ -45,6 +47,7 @@ class Budget:
     warms_up: bool = True  # whether the objective may; not if the run goes on from another
     patience: int | None = None  # evaluations without progress; None: no early stopping
     tol: float = 1e-4
+    mask_ratio: float = 0.0  # largest share of a row's cells that is hidden from the encoder
 
     def progress(self, step: int) -> float:
         """Share of the run that is done, as the objective sees it."""
@@ -263,6 +266,7 @@ class _Run:
     ) -> None:
         self.model, self.data, self.objective = model, data, objective
         self.budget, self.generator, self.flat = budget, generator, FlatParameters(model)
+        self.generative = model.generative_parameters()
         self.rate = 1.0  # halved at every repair
         self.optimizer = self._optimizer()
 
@@ -282,12 +286,10 @@ class _Run:
 
     def step(self, batch: Rows, step: int) -> Tensor:
         """One ascent of the bound."""
-        noise = self._noise(len(batch), self.objective.n_samples, self.generator)
-        log_px, draw = self.model(batch, noise, self.objective.holds_z)
-        bound = self.objective.bound(log_px, draw, self.budget.progress(step)).mean()
-        loss = -bound if draw.penalty is None else draw.penalty.mean() - bound
         self.flat.grad.zero_()
-        loss.backward()
+        if self.budget.mask_ratio and step % EVERY == 0:
+            self._read_with_holes(batch, step)
+        bound, log_px, draw = self._ascend(batch, step)
         self.flat.grad.mul_((MAX_GRADIENT_NORM / self.flat.grad.norm()).clamp(max=1.0))
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate * learning_rate(step, self.budget)
@@ -296,6 +298,26 @@ class _Run:
         with torch.no_grad():
             measure = batch.log_measure.mean()
             return torch.stack([bound + measure, log_px.mean() + measure, divergence(draw).mean()])
+
+    def _ascend(self, batch: Rows, step: int, by: int = 1) -> tuple[Tensor, Tensor, Draw]:
+        """Add `by` times the gradient of the bound; the mean bound, log p(x | z) and the draw."""
+        noise = self._noise(len(batch), self.objective.n_samples, self.generator)
+        log_px, draw = self.model(batch, noise, self.objective.holds_z)
+        bound = self.objective.bound(log_px, draw, self.budget.progress(step)).mean()
+        loss = -bound if draw.penalty is None else draw.penalty.mean() - bound
+        (by * loss).backward()
+        return bound, log_px, draw
+
+    def _read_with_holes(self, batch: Rows, step: int) -> None:
+        """Add the encoder's gradient for rows with cells hidden, the generative model fixed."""
+        cells = hidden_cells(batch, self.budget.mask_ratio, self.generator)
+        for p in self.generative:
+            p.requires_grad_(False)
+        try:
+            self._ascend(batch.hide(cells), step, by=EVERY)
+        finally:
+            for p in self.generative:
+                p.requires_grad_(True)
 
     def is_finite(self) -> bool:
         return bool(torch.isfinite(self.flat.values).all())

@@ -9,12 +9,10 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_array, check_is_fitted
 
 from ._base import BaseVAE
+from ._imputing import ImputationMixin
+from ._sampling import SamplingMixin
 from ._traversal import TraversalMixin
-from ._validation import is_int
-from ._weights import random_seed
 from .latents import LATENTS
-
-REDRAWS = 10
 
 
 def _has_codes(estimator):
@@ -27,7 +25,14 @@ def _has_codes(estimator):
     return True
 
 
-class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, TraversalMixin, BaseVAE):
+class VAETransformer(
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    TraversalMixin,
+    SamplingMixin,
+    ImputationMixin,
+    BaseVAE,
+):
     r"""Variational autoencoder of a table: embedding, way back, log-density and new rows.
 
     The model of a row x is
@@ -46,9 +51,9 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Traversa
 
     Parameters
     ----------
-    n_components : int or None, default=None
-        Latent dimensions, over all layers. None: half the encoded features, between 1 and 16, or
-        what the sizes of `latent` add up to.
+    n_components : int, float or None, default=None
+        Latent dimensions, over all layers. A float in (0, 1]: that share of the encoded features.
+        None: half of them, between 1 and 16, or what the sizes of `latent` add up to.
     latent : str or Latent, default="gaussian"
         Family of the posterior q(z | x): "gaussian", "flow" (normalising flow), "ladder" (several
         stochastic layers), "quantized" and "finite_scalar" (integer codes), or an object such as
@@ -96,6 +101,16 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Traversa
     min_frequency : int, float or None, default=2
         Count, or share of the seen cells, under which a level goes to the pool. With the default
         a column in which every value is different is one pool, and tells the model nothing.
+    mask_ratio : "auto" or float, default="auto"
+        Every other step teaches the encoder, and it alone, to read rows with holes: from each row
+        a share of the cells is hidden, up to this one, or the cells that another row lacks. So
+        scores, embeddings and imputations of partial rows are good also where the fitted table
+        was complete; the density of whole rows loses nothing. 0: never, which saves a quarter of
+        the time. "auto": 0.6, but 0 for the linear model, whose encoder has no room for it.
+    informative_missing : None, "all" or list of columns, default=None
+        Columns whose missing cells say something about the values that they hide: the chance to
+        be missing is learned, as a logistic function of the value that the decoder expects.
+        Scores then count these chances too. "all": all columns with missing cells.
     batch_size : int, default=256
         Rows in a training step.
     learning_rate_init : float, default=8e-3
@@ -299,58 +314,3 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Traversa
                 f"with codes from 0 to {latent.n_codes - 1}. Pass what codes or transform returns."
             )
         return latent.vectors(torch.from_numpy(codes)).numpy()
-
-    def sample(self, n_samples=1, random_state=None, *, mean=False):
-        """Draw new rows: z from the prior p(z), then x from p(x | z).
-
-        Parameters
-        ----------
-        n_samples : int, default=1
-        random_state : int, RandomState instance, Generator or None, default=None
-            None: other rows at every call.
-        mean : bool, default=False
-            Return what the decoder expects at z, as ``inverse_transform`` does, instead of draws.
-
-        Returns
-        -------
-        X : table like the fitted one, with `n_samples` rows
-            Without missing cells, but for columns that never had a value. Numbers stay inside
-            the bounds that were seen.
-        """
-        check_is_fitted(self)
-        if not is_int(n_samples, least=1):
-            raise ValueError(
-                f"The 'n_samples' parameter of sample must be an int in the range [1, inf). "
-                f"Got {n_samples!r} instead."
-            )
-        seed = random_seed(random_state)
-        generator = torch.Generator().manual_seed(seed)
-        with torch.no_grad():
-            z = self.model_.latent.sample(int(n_samples), self.model_.prior, generator)
-        return self._decode(z, None if mean else generator)
-
-    def _decode(self, z, generator):
-        """A table from codes: points, or draws with a generator."""
-        size = self.model_.chunk_size(1, most=8192)
-        with torch.no_grad():
-            parts = [self._drawn(chunk, generator) for chunk in z.split(size)]
-        values, codes = (torch.cat(part).numpy() for part in zip(*parts, strict=True))
-        rng = None if generator is None else np.random.default_rng(generator.initial_seed())
-        return self.schema_.decode(values, codes, rng)
-
-    def _drawn(self, z, generator):
-        """Numbers and codes for z; draws beyond the seen bounds are drawn again.
-
-        What is still beyond after a few times is set to the bound when it is decoded.
-        """
-        values, codes = self.model_.decode(z, generator)
-        if generator is not None:
-            low, high = self.schema_.bounds
-            for _ in range(REDRAWS):
-                beyond = (values < low) | (values > high)
-                rows = beyond.any(1).nonzero().squeeze(1)
-                if not len(rows):
-                    break
-                again, _ = self.model_.decode(z[rows], generator)
-                values[rows] = torch.where(beyond[rows], again, values[rows])
-        return values, codes

@@ -42,6 +42,11 @@ def is_real(
     )
 
 
+def is_share(value: Any) -> bool:
+    """Whether it is a float in (0, 1]: the integer 1 counts, and is no share."""
+    return isinstance(value, (float, np.floating)) and is_real(value, above=0, most=1)
+
+
 Constraint = tuple[str, Callable[[Any], bool]]
 
 
@@ -168,6 +173,39 @@ def check_categorical_features(value: Any, names: list) -> list[bool]:
             + (did_you_mean(str(unknown[0]), names) if unknown else "")
         )
     return [n in set(wanted.tolist()) for n in names]
+
+
+def check_columns(wanted: list, names: list, parameter: str) -> None:
+    """Raise if a parameter names a column that is not there, or one twice."""
+    for name in wanted:
+        if name not in names:
+            raise ValueError(
+                f"{parameter!r} names column {name!r}, which was not fitted; the columns are "
+                f"{names}.{did_you_mean(str(name), names)}"
+            )
+    if len(set(wanted)) < len(wanted):
+        raise ValueError(f"{parameter!r} names a column twice: {wanted}.")
+
+
+def positions(value: Any, names: list, parameter: str) -> list[int]:
+    """Positions of columns given by name or position, as a list or alone."""
+    values = [value] if isinstance(value, str) or np.ndim(value) == 0 else list(value)
+    found = []
+    for v in values:
+        if is_int(v) and v not in names and -len(names) <= v < len(names):
+            v = names[int(v)]
+        found.append(v)
+    check_columns(found, names, parameter)
+    return [names.index(v) for v in found]
+
+
+def check_informative(value: Any, names: list) -> list[int] | None:
+    """Positions of the columns whose missing cells say something; None: all that have some."""
+    if value is None:
+        return []
+    if isinstance(value, str) and value == "all" and value not in names:
+        return None
+    return positions(value, names, "informative_missing")
 
 
 def by_column(spec: Mapping, names: list, parameter: str, owner: str) -> dict[int, Any]:

@@ -115,6 +115,9 @@ class LatentModule(nn.Module, ABC):
         Whether z is a differentiable function of the base noise.
     n_listed : int
         Codes that ``enumerate`` lists; 0: it does not.
+    compares : bool
+        Whether ``log_prob`` takes the same codes, (n_samples, 1, n_components), for every row, at
+        a price that is worth it.
     """
 
     width: int = 1
@@ -122,6 +125,7 @@ class LatentModule(nn.Module, ABC):
     looks_at_rows: bool = False
     is_refinable: bool = True
     n_listed: int = 0
+    compares: bool = False
 
     def __init__(self, layers: Sequence[int]) -> None:
         super().__init__()

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from skvae._networks import Linear
 from skvae.priors import PriorModule
+from skvae.priors.mixture import log_normals
 
 from ._base import Draw, Latent, LatentModule, LinearPosterior
 
@@ -47,6 +48,7 @@ class GaussianModule(LatentModule):
     """N(μ(x), diag σ(x)²); flows are built on it."""
 
     n_moment_draws = 1
+    compares = True
 
     def __init__(self, n_components: int, n_hidden: int, generator: torch.Generator) -> None:
         super().__init__([n_components])
@@ -69,7 +71,10 @@ class GaussianModule(LatentModule):
         )
 
     def log_prob(self, z: Tensor, h: Tensor, prior: PriorModule) -> Tensor:
-        return log_normal(z, *self.posterior(h)).sum(-1)
+        mean, log_var = self.posterior(h)
+        if z.shape[1] == 1 and not z.requires_grad:  # the same codes for every row: one product
+            return log_normals(z[:, 0], mean, log_var)
+        return log_normal(z, mean, log_var).sum(-1)
 
     def moments(self, h: Tensor, prior: PriorModule) -> tuple[Tensor, Tensor]:
         return self.posterior(h)

@@ -129,6 +129,7 @@ class Ladder(Latent):
 
 class _LadderModule(LatentModule):
     n_moment_draws = 1
+    compares = True
 
     def __init__(
         self,

@@ -39,6 +39,10 @@ class Likelihood(ABC, Component):
     def check(self, column: Any) -> None:
         """Raise a ValueError that says why the family cannot describe a fitted column."""
 
+    def supports(self, x: np.ndarray) -> np.ndarray:
+        """Which numbers, in the units of the table, can occur at all."""
+        return np.ones(len(x), dtype=bool)
+
     def atoms(self, column: Any) -> np.ndarray:
         """Values of a column, in its own units and sorted, that are told apart from all others."""
         return np.empty(0)
@@ -66,6 +70,13 @@ class Likelihood(ABC, Component):
 
     @abstractmethod
     def point(self, outputs: Tensor, columns: Any) -> Tensor: ...
+
+    def mean(self, outputs: Tensor, columns: Any) -> Tensor:
+        """Expected value of each cell, (..., n_columns); of levels and booleans the probabilities.
+
+        Probabilities have one axis more: (..., n_columns, n_levels).
+        """
+        return self.point(outputs, columns)
 
     def start(self, column: Any, noise: float) -> tuple[np.ndarray, np.ndarray]:
         """Where the closed-form start puts the decoder: outputs = bias + gain · features.

@@ -11,6 +11,12 @@ from ._base import uniform
 MIN_NOISE, MAX_NOISE = 0.2, 0.95
 
 
+def pick(each: Tensor, index: Tensor) -> Tensor:
+    """each[..., index], where the axes before the last broadcast: one z may serve every row."""
+    index = index.reshape(*[1] * (each.ndim - index.ndim - 1), *index.shape, 1)
+    return torch.take_along_dim(each, index, dim=-1).squeeze(-1)
+
+
 def draw_level(logits: Tensor, generator: torch.Generator) -> Tensor:
     """A level for each softmax over the last axis, by the largest of Gumbel-perturbed logits."""
     gumbel = -torch.log(-torch.log(uniform(logits, generator)))

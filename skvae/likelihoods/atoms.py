@@ -12,7 +12,7 @@ from skvae._columns import MAX_REPEATED
 from skvae._validation import a_real, is_int
 
 from ._base import Likelihood, LocationScale
-from ._levels import discriminant, draw_level
+from ._levels import discriminant, draw_level, pick
 from .student_t import StudentT
 
 ROWS_PER_LEVEL = 10
@@ -129,9 +129,8 @@ class Atoms(Likelihood):
         if self.target == "atoms":
             smooth = smooth.squeeze(-1)
         log_slab = log_shares[..., 0] + self._slab.log_prob(smooth, slab, columns)
-        chosen = atom.expand(log_slab.shape).unsqueeze(-1)
         log_width = columns.grid[torch.arange(len(columns.grid)), 1, (atom - 1).clamp(min=0)]
-        log_atom = log_shares.gather(-1, chosen).squeeze(-1) - log_width
+        log_atom = pick(log_shares, atom) - log_width
         return torch.where(atom > 0, torch.logaddexp(log_slab, log_atom), log_slab)
 
     def _split(self, outputs: Tensor, columns: Any) -> tuple[Tensor, Tensor]:
@@ -155,13 +154,18 @@ class Atoms(Likelihood):
 
     def point(self, outputs: Tensor, columns: Any) -> Tensor:
         """The mean; where atoms are the rule, the atom nearest to it."""
-        slab, log_shares = self._split(outputs, columns)
+        _, log_shares = self._split(outputs, columns)
         shares, positions = log_shares.exp(), columns.grid[:, 0]
-        finite = torch.where(torch.isfinite(positions), positions, 0.0)
-        mean = shares[..., 0] * self._slab.point(slab, columns) + (shares[..., 1:] * finite).sum(-1)
+        mean = self.mean(outputs, columns)
         distance = (mean.unsqueeze(-1) - positions).abs()
         nearest = self._position(distance.argmin(-1) + 1, columns)
         return torch.where(shares[..., 0] > 0.5, mean, nearest)
+
+    def mean(self, outputs: Tensor, columns: Any) -> Tensor:
+        slab, log_shares = self._split(outputs, columns)
+        shares, positions = log_shares.exp(), columns.grid[:, 0]
+        finite = torch.where(torch.isfinite(positions), positions, 0.0)
+        return shares[..., 0] * self._slab.mean(slab, columns) + (shares[..., 1:] * finite).sum(-1)
 
     def start(self, column: Any, noise: float) -> tuple[np.ndarray, np.ndarray]:
         bias, gain = self._slab.start(column, noise)

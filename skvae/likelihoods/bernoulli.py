@@ -39,6 +39,10 @@ class Bernoulli(Likelihood):
     def point(self, outputs: Tensor, columns: Any) -> Tensor:
         return outputs[..., 0]
 
+    def mean(self, outputs: Tensor, columns: Any) -> Tensor:
+        p = torch.sigmoid(outputs[..., 0])
+        return torch.stack([1 - p, p], dim=-1)
+
     def start(self, column: Any, noise: float) -> tuple[np.ndarray, np.ndarray]:
         p = column.probability
         return np.array([np.log(p / (1 - p))]), np.array([[1 / max(p * (1 - p), 0.01) ** 0.5]])

@@ -12,7 +12,7 @@ from skvae._columns import MAX_REPEATED, MIN_WIDTH
 from skvae._validation import an_int, one_of
 
 from ._base import Likelihood, uniform
-from ._levels import discriminant, draw_level
+from ._levels import discriminant, draw_level, pick
 from .atoms import ROWS_PER_LEVEL
 
 
@@ -91,8 +91,8 @@ class Binned(Likelihood):
         low, high = edges[:, 0], edges[torch.arange(len(edges)), last]
         at = (x.unsqueeze(-1) >= edges).sum(-1) - 1
         bin_ = torch.minimum(at.clamp(min=0), last - 1)
-        left = edges.expand(*bin_.shape, -1).gather(-1, bin_.unsqueeze(-1)).squeeze(-1)
-        right = edges.expand(*bin_.shape, -1).gather(-1, bin_.unsqueeze(-1) + 1).squeeze(-1)
+        columns_ = torch.arange(len(edges))
+        left, right = edges[columns_, bin_], edges[columns_, bin_ + 1]
         inside = self._inside(x, log_shares, bin_, left, right, edges)
         below = log_shares[..., 0] - np.log(self.tail) - (low - x).clamp(min=0) / self.tail
         above = log_shares[..., 1] - np.log(self.tail) - (x - high).clamp(min=0) / self.tail
@@ -105,15 +105,14 @@ class Binned(Likelihood):
         """The density in the bins."""
 
         def share(index: Tensor) -> Tensor:
-            index = (index + 2).expand(log_shares.shape[:-1]).unsqueeze(-1)
-            return log_shares.gather(-1, index).squeeze(-1)
+            return pick(log_shares, index + 2)
 
         if self.within == "uniform":
             return share(bin_) - torch.log(right - left)
         t = ((x - left) / (right - left)).clamp(1e-6, 1 - 1e-6)
         height = torch.log(_heights(edges))
-        first = height.expand(*bin_.shape, -1).gather(-1, bin_.unsqueeze(-1)).squeeze(-1)
-        second = height.expand(*bin_.shape, -1).gather(-1, bin_.unsqueeze(-1) + 1).squeeze(-1)
+        columns_ = torch.arange(len(edges))
+        first, second = height[columns_, bin_], height[columns_, bin_ + 1]
         return torch.logaddexp(
             share(bin_) + first + torch.log1p(-t), share(bin_ + 1) + second + torch.log(t)
         )
@@ -139,15 +138,32 @@ class Binned(Likelihood):
 
     def point(self, outputs: Tensor, columns: Any) -> Tensor:
         """The mean; in a spike that holds more than half of the mass, its value."""
+        middles = self._middles(columns.grid[:, 0])
+        best, which = self._log_shares(outputs, columns)[..., 2:].exp().max(-1)
+        spike = middles[torch.arange(len(middles)), which]
+        return torch.where(best > 0.5, spike, self.mean(outputs, columns))
+
+    def mean(self, outputs: Tensor, columns: Any) -> Tensor:
         shares, edges = self._log_shares(outputs, columns).exp(), columns.grid[:, 0]
         last = torch.isfinite(edges).sum(-1) - 1
         low, high = edges[:, 0], edges[torch.arange(len(edges)), last]
+        mean = (shares[..., 2:] * self._centers(edges)).sum(-1)
+        return mean + shares[..., 0] * (low - self.tail) + shares[..., 1] * (high + self.tail)
+
+    def _middles(self, edges: Tensor) -> Tensor:
+        """Where a bin stands, (n_columns, n_bins)."""
         middles = edges if self.within == "linear" else (edges[:, 1:] + edges[:, :-1]) / 2
-        middles = torch.where(torch.isfinite(middles), middles, 0.0)
-        mean = (shares[..., 2:] * middles).sum(-1)
-        mean = mean + shares[..., 0] * (low - self.tail) + shares[..., 1] * (high + self.tail)
-        best, which = shares[..., 2:].max(-1)
-        return torch.where(best > 0.5, middles[torch.arange(len(middles)), which], mean)
+        return torch.where(torch.isfinite(middles), middles, 0.0)
+
+    def _centers(self, edges: Tensor) -> Tensor:
+        """The mean of f_b of each bin; a triangle leans to its longer side."""
+        if self.within == "uniform":
+            return self._middles(edges)
+        before = torch.cat([edges[:, :1], edges[:, :-1]], dim=1)
+        after = torch.cat([edges[:, 1:], edges[:, -1:]], dim=1)
+        after = torch.where(torch.isfinite(after), after, edges)
+        centers = (before + edges + after) / 3
+        return torch.where(torch.isfinite(edges), centers, 0.0)
 
     def start(self, column: Any, noise: float) -> tuple[np.ndarray, np.ndarray]:
         edges = self.edges(column)

@@ -11,6 +11,7 @@ from torch import Tensor
 from skvae._columns import MAX_INDICATORS, indicator_spread
 
 from ._base import Likelihood, uniform
+from ._levels import pick
 
 
 class Categorical(Likelihood):
@@ -39,8 +40,7 @@ class Categorical(Likelihood):
 
     def log_prob(self, x: Tensor, outputs: Tensor, columns: Any) -> Tensor:
         logits = self._logits(outputs, columns)
-        chosen = logits.gather(-1, x.expand(logits.shape[:-1]).unsqueeze(-1)).squeeze(-1)
-        return chosen - torch.logsumexp(logits, dim=-1)
+        return pick(logits, x) - torch.logsumexp(logits, dim=-1)
 
     def sample(self, outputs: Tensor, columns: Any, generator: torch.Generator) -> Tensor:
         gumbel = -torch.log(-torch.log(uniform(outputs, generator)))  # its argmax is a draw
@@ -48,6 +48,9 @@ class Categorical(Likelihood):
 
     def point(self, outputs: Tensor, columns: Any) -> Tensor:
         return self._logits(outputs, columns).argmax(dim=-1)
+
+    def mean(self, outputs: Tensor, columns: Any) -> Tensor:
+        return torch.softmax(self._logits(outputs, columns), dim=-1)
 
     def start(self, column: Any, noise: float) -> tuple[np.ndarray, np.ndarray]:
         # Softmax, linearised at the shares p: the feature (1[l] − p_l)/d_l moves logit l by 1/d_l

@@ -36,6 +36,9 @@ class _Count(Likelihood):
                 f"{most:g}. Choose likelihood='discretized_logistic'."
             )
 
+    def supports(self, x: np.ndarray) -> np.ndarray:
+        return x >= 0
+
     def n_outputs(self, column: Any) -> int:
         return 1
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from .normal import Normal
 
 
@@ -36,6 +38,9 @@ class LogNormal(Normal):
 
     kinds = frozenset({"continuous"})
     transform = "log"
+
+    def supports(self, x: np.ndarray) -> np.ndarray:
+        return x > 0
 
     def check(self, column: Any) -> None:
         if column.minimum <= 0:

@@ -81,6 +81,10 @@ class Ordinal(Likelihood):
         """The median."""
         return self._level(outputs[..., 0], columns)
 
+    def mean(self, outputs: Tensor, columns: Any) -> Tensor:
+        below = torch.sigmoid(self.thresholds(columns) - outputs[..., :1])
+        return torch.diff(F.pad(F.pad(below, (0, 1), value=1.0), (1, 0)), dim=-1)
+
     def _level(self, position: Tensor, columns: Any) -> Tensor:
         return (position.unsqueeze(-1) > self.thresholds(columns)).sum(-1)
 

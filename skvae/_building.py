@@ -1,0 +1,121 @@
+"""From the parameters of an estimator to its parts: components, schema, model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+from . import latents, objectives, priors
+from ._initialization import start
+from ._model import VAE, build
+from ._scaling import TRANSFORMS
+from ._schema import Rows, Schema, fit_schema, patterns
+from ._tables import Table
+from ._training import Split
+from ._units import MIN_ROWS, N_ROWS, unit_attributes
+from ._validation import (
+    as_layers,
+    check_categorical_features,
+    check_informative,
+    resolve_component,
+    resolve_transforms,
+)
+from ._weights import distinct, drawn
+from .likelihoods import LIKELIHOODS, resolve_likelihoods
+
+REGISTRIES: dict[str, Mapping[str, type]] = {
+    "latent": latents.LATENTS, "prior": priors.PRIORS, "likelihood": LIKELIHOODS,
+    "objective": objectives.OBJECTIVES,
+}  # fmt: skip
+
+
+def resolved(estimator: Any) -> dict[str, Any]:
+    owner = type(estimator).__name__
+
+    def resolve(value: Any, base: type, name: str) -> Any:
+        return resolve_component(value, REGISTRIES[name], base, name, owner)
+
+    latent = resolve(estimator.latent, latents.Latent, "latent")
+    prior = latent.default_prior() if estimator.prior == "auto" else estimator.prior
+    prior = resolve(prior, priors.Prior, "prior")
+    objective = resolve(estimator.objective, objectives.Objective, "objective")
+    if estimator.objective == "elbo":
+        objective.warmup = latent.warmup
+    latent.check_partners(prior, objective)
+    return {"latent": latent, "prior": prior, "objective": objective}
+
+
+def schema_of(estimator: Any, table: Table, weights: np.ndarray) -> Schema:
+    """The fitted table."""
+    owner = type(estimator).__name__
+    return fit_schema(
+        table,
+        weights,
+        check_categorical_features(estimator.categorical_features, table.names),
+        resolve_transforms(estimator.numeric_transform, table.names, TRANSFORMS, owner),
+        lambda columns: resolve_likelihoods(estimator.likelihood, columns, LIKELIHOODS, owner),
+        check_informative(estimator.informative_missing, table.names),
+        max_categories=estimator.max_categories,
+        min_frequency=estimator.min_frequency,
+        handle_unknown=estimator.handle_unknown,
+    )
+
+
+def fitted_attributes(estimator: Any, schema: Schema, components: dict[str, Any]) -> dict[str, Any]:
+    """What fit learned about the table, before training."""
+    latent = components["latent"]
+    asked = estimator.n_components
+    n_components = schema.n_components(asked)
+    k = latent.size(n_components if isinstance(asked, float) else asked, n_components)
+    choices = schema.choices
+    return {
+        "schema_": schema,
+        "n_components_": k,
+        "latent_": latent,
+        "prior_": components["prior"],
+        "likelihood_": {name: likelihood for name, (likelihood, _) in choices.items()},
+        "likelihood_reasons_": {name: why for name, (_, why) in choices.items()},
+    }
+
+
+def start_model(
+    estimator: Any, fitted: dict[str, Any], data: Rows, split: Split, generator: torch.Generator
+) -> VAE:
+    """The untrained model."""
+    sizes = as_layers(estimator.hidden_layer_sizes)
+    schema, k = fitted["schema_"], fitted["n_components_"]
+    latent, prior = fitted["latent_"], fitted["prior_"]
+    model = build(schema, k, latent, prior, sizes, estimator.activation, generator)
+    index = drawn(split.train, split.weights, generator)
+    seen = data.take(index[torch.randperm(len(index), generator=generator)])
+    if estimator.init == "pca":
+        start(model, schema, seen, generator.initial_seed() % 2**32)
+    if model.prior.n_posteriors:
+        mean, log_var = map(model.latent.under_prior, model.posteriors(seen))
+        model.prior.start(mean, log_var, generator)
+    if model.latent.looks_at_rows:
+        model.look(seen, generator)
+    return model
+
+
+def finish_model(
+    model: VAE, data: Rows, split: Split, generator: torch.Generator, goes_on: bool
+) -> dict[str, Any]:
+    """Show the trained posteriors to whom they concern, each different row once."""
+    different, weight = distinct(patterns(data), split)
+    n_rows = max(N_ROWS, model.prior.n_posteriors)
+    some = torch.randperm(len(different), generator=generator)[:n_rows]
+    rows, weight = data.take(different[some]), weight[some]
+    mean, log_var = model.posteriors(rows)
+    units = unit_attributes(model, rows, mean, log_var, weight, stacklevel=6)
+    if goes_on and len(rows) < MIN_ROWS:  # too few to judge the units by
+        units = {}
+    if model.prior.n_posteriors:
+        mean, log_var = map(model.latent.under_prior, (mean, log_var))
+        model.prior.finish(mean, log_var, weight, generator, goes_on=goes_on)
+    if model.latent.looks_at_rows:
+        model.finish_latent(data.take(split.train), goes_on)
+    return {**units, **model.latent.attributes()}

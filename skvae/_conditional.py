@@ -1,0 +1,148 @@
+r"""What is not seen, given what is: weighted draws from p(z | seen cells).
+
+.. math:: p(x_h | x_s) = \int p(x_h | z)\, p(z | x_s)\, dz \approx
+    \sum_k \tilde w_k\, p(x_h | z_k), \qquad
+    \tilde w_k \propto \frac{p(x_s | z_k)\, p(z_k)}{r(z_k)}
+
+Draws come from two places, and their density r is that of both together (the balance heuristic of
+Veach & Guibas 1995): K from the posterior q(z | x_s) of each row, which the encoder has learned,
+and M from the prior, the same for all rows. The latter find what a posterior of one hump cannot
+reach, and as they are decoded once for all rows they cost little. Where even so one or two draws
+carry the weight, the posterior of the row is refined (:mod:`skvae._inference`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ._inference import REFINE_BELOW, log_weights, refined
+from ._model import MAX_CHUNK, VAE
+from ._noise import quasi_normal
+from ._schema import Rows
+
+N_SHARED = 1000  # M
+SHARED_SEED = 20_210_704  # the draws from the prior are always the same
+
+
+@dataclass
+class Conditional:
+    """Weighted codes of some rows.
+
+    Attributes
+    ----------
+    own : Tensor of shape (K, n_rows, k)
+        Codes that each row proposed.
+    shared : Tensor of shape (M, 1, k)
+        Codes that are weighed for every row.
+    weights : Tensor of shape (K + M, n_rows)
+        Of own and shared codes; they add up to one.
+    """
+
+    model: VAE
+    own: Tensor
+    shared: Tensor
+    weights: Tensor
+
+    @property
+    def ess(self) -> Tensor:
+        """Effective sample size of each row, (Σ w)² / Σ w²."""
+        return 1 / self.weights.square().sum(0)
+
+    def mean(self) -> list[Tensor]:
+        """E[x_j | seen cells] of each group: numbers (n, d), or probabilities (n, d, n_levels)."""
+        n_own = len(self.own)
+        own, shared = self.weights[:n_own], self.weights[n_own:]
+        means = []
+        for (group, mine), (_, theirs) in zip(
+            self.model.outputs(self.own), self.model.outputs(self.shared), strict=True
+        ):
+            mean = group.likelihood.mean(group.split(mine), group)
+            total = torch.einsum("kn,kn...->n...", own, mean)
+            if len(shared):
+                mean = group.likelihood.mean(group.split(theirs), group).squeeze(1)
+                total = total + torch.einsum("mn,m...->n...", shared, mean)
+            means.append(total)
+        return means
+
+    def sample(self, n_draws: int, generator: torch.Generator) -> Tensor:
+        """Codes drawn in proportion to their weights, (n_draws, n_rows, k)."""
+        chosen = torch.multinomial(self.weights.T, n_draws, replacement=True, generator=generator).T
+        index = torch.arange(self.own.shape[1]).expand(n_draws, -1)
+        is_own = chosen < len(self.own)
+        own = self.own[chosen.clamp(max=len(self.own) - 1), index]
+        if not len(self.shared):
+            return own
+        shared = self.shared[(chosen - len(self.own)).clamp(min=0), 0]
+        return torch.where(is_own.unsqueeze(-1), own, shared)
+
+
+@torch.no_grad()
+def conditionals(
+    model: VAE, rows: Rows, n_own: int, n_refinement_steps: int, n_shared: int = N_SHARED
+) -> Iterator[tuple[Rows, Conditional]]:
+    """Chunks of the rows, each with its weighted codes."""
+    noise = quasi_normal(n_own, model.latent.n_noise)
+    generator = torch.Generator().manual_seed(SHARED_SEED)
+    n_shared = n_shared if model.latent.compares else 0
+    shared = model.latent.sample(n_shared, model.prior, generator) if n_shared else None
+    size = model.chunk_size(max(n_own, model.latent.n_listed), most=len(rows))
+    size = max(1, min(size, MAX_CHUNK // max(1, n_shared * rows.n_columns)))
+    for chunk in rows.chunks(size):
+        conditional = _listed(model, chunk) or _weighted(model, chunk, noise, shared)
+        weak = torch.nonzero(conditional.ess < min(REFINE_BELOW, n_own)).squeeze(1)
+        if n_refinement_steps and model.latent.is_refinable and len(weak):
+            _refine(conditional, chunk.take(weak), weak, noise, n_refinement_steps)
+        yield chunk, conditional
+
+
+def _listed(model: VAE, rows: Rows) -> Conditional | None:
+    """The posterior itself, where every code can be listed."""
+    draw = model.latent.enumerate(model.encode(rows), model.prior)
+    if draw is None:
+        return None
+    weights = torch.softmax(model.log_px(draw.z, rows) + draw.log_pz, 0)
+    z = draw.z.expand(-1, len(rows), -1)
+    return Conditional(model, z, z[:0, :1], weights)
+
+
+def _weighted(model: VAE, rows: Rows, noise: Tensor, shared: Tensor | None) -> Conditional:
+    h = model.encode(rows)
+    draw = model.latent.draw(h, noise, model.prior)
+    log_px = model.log_px(draw.z, rows)
+    if shared is None:
+        weights = torch.softmax(log_px + draw.log_pz - draw.log_qz, 0)
+        return Conditional(model, draw.z, draw.z[:0, :1], weights)
+    z = shared.unsqueeze(1)
+    log_pz = model.latent.log_pz(z, model.prior)
+    log_share = math.log(len(noise) / (len(noise) + len(z)))
+    log_rest = math.log(len(z) / (len(noise) + len(z)))
+
+    def log_r(log_qz: Tensor, log_pz: Tensor) -> Tensor:
+        return torch.logaddexp(log_share + log_qz, log_rest + log_pz)
+
+    log_qz = model.latent.log_prob(z, h, model.prior)
+    mine = log_px + draw.log_pz - log_r(draw.log_qz, draw.log_pz)
+    theirs = model.log_px(z, rows) + log_pz - log_r(log_qz, log_pz)
+    return Conditional(model, draw.z, z, torch.softmax(torch.cat([mine, theirs]), 0))
+
+
+def _refine(
+    conditional: Conditional, rows: Rows, weak: Tensor, noise: Tensor, n_steps: int
+) -> None:
+    """Other codes for weak rows, where they are worth more."""
+    model = conditional.model
+    shift, log_scale = affine = refined(model, rows, n_steps)
+    weights = torch.softmax(log_weights(model, rows, noise, affine), 0)
+    better = 1 / weights.square().sum(0) > conditional.ess[weak]
+    moved = shift + log_scale.exp() * noise
+    z = model.latent.draw(model.encode(rows), moved, model.prior).z
+    some = weak[better]
+    conditional.own = conditional.own.clone()
+    conditional.own[:, some] = z[:, better]
+    conditional.weights[:, some] = 0.0
+    conditional.weights[: len(noise), some] = weights[:, better]
