@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from ._columns import MAX_REPEATED, CategoricalColumn, Column, ConstantColumn, NumericColumn
+from ._columns import MAX_REPEATED, CategoricalColumn, Column, ConstantColumn
 from ._layouts import TICKS_PER_DAY, Cells
+from ._numeric_column import NumericColumn
 from ._scaling import TRANSFORMS, Map
 
 MAX_DECIMALS = 12

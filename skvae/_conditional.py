@@ -13,6 +13,7 @@ carry the weight, the posterior of the row is refined (:mod:`skvae._inference`).
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,12 +21,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ._inference import REFINE_BELOW, log_weights, refined
+from ._inference import log_weights, refined
 from ._model import MAX_CHUNK, VAE
 from ._noise import quasi_normal
 from ._schema import Rows
 
-N_SHARED = 1000  # M
+SHARED_EACH, MAX_SHARED = 16, 2000  # M for each of the K, and at most
+REFINE_BELOW = 2.0  # effective draws under which other codes are sought for a row
 SHARED_SEED = 20_210_704  # the draws from the prior are always the same
 
 
@@ -83,12 +85,18 @@ class Conditional:
 
 @torch.no_grad()
 def conditionals(
-    model: VAE, rows: Rows, n_own: int, n_refinement_steps: int, n_shared: int = N_SHARED
+    model: VAE, rows: Rows, n_samples: int, n_refinement_steps: int
 ) -> Iterator[tuple[Rows, Conditional]]:
-    """Chunks of the rows, each with its weighted codes."""
-    noise = quasi_normal(n_own, model.latent.n_noise)
+    """Chunks of the rows, each with its weighted codes: half of `n_samples` are its own.
+
+    In single precision, which is far finer than the draws are many, and twice as fast.
+    """
+    model, rows = copy.deepcopy(model).float(), rows.float()
+    compares = model.latent.compares
+    n_own = max(1, n_samples // 2) if compares else n_samples
+    n_shared = min(SHARED_EACH * n_own, MAX_SHARED) if compares else 0
+    noise = quasi_normal(n_own, model.latent.n_noise).float()
     generator = torch.Generator().manual_seed(SHARED_SEED)
-    n_shared = n_shared if model.latent.compares else 0
     shared = model.latent.sample(n_shared, model.prior, generator) if n_shared else None
     size = model.chunk_size(max(n_own, model.latent.n_listed), most=len(rows))
     size = max(1, min(size, MAX_CHUNK // max(1, n_shared * rows.n_columns)))

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ._columns import CategoricalColumn, Column, ConstantColumn, NumericColumn
+from ._columns import CategoricalColumn, Column, ConstantColumn
 from ._layouts import TICKS_PER_DAY, Cells
+from ._numeric_column import NumericColumn
 from ._validation import did_you_mean
 from .likelihoods import Likelihood
 

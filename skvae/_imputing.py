@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from ._columns import NumericColumn
 from ._conditional import Conditional, conditionals
 from ._filling import fill
 from ._layouts import Cells
+from ._numeric_column import NumericColumn
 from ._tables import Table
 from ._validation import is_int
 from ._weights import random_seed
@@ -171,7 +171,7 @@ class Guess:
 
     def draws(self, conditional: Conditional, n_draws: int) -> tuple[np.ndarray, np.ndarray]:
         """Scaled numbers and codes, (n_draws, n_rows, …)."""
-        z = conditional.sample(n_draws, self.generator)
+        z = conditional.sample(n_draws, self.generator).double()
         n = z.shape[:2]
         values, codes = self.drawn(z.flatten(0, 1), self.generator)
         return values.unflatten(0, n).numpy(), codes.unflatten(0, n).numpy()
@@ -197,7 +197,7 @@ class Guess:
                 values.append(mean[..., 1] - mean[..., 0])
             else:
                 values.append(mean)
-        return torch.cat(values, -1).numpy(), torch.cat(codes, -1).numpy()
+        return torch.cat(values, -1).double().numpy(), torch.cat(codes, -1).numpy()
 
     def _means(self, conditional: Conditional, values: np.ndarray) -> np.ndarray:
         """Means in the units of the table; where the map is bent, by draws.
@@ -228,7 +228,7 @@ def _cells(schema: Any, numbers: np.ndarray, codes: np.ndarray) -> list[Cells]:
     cells = schema.cells(scaled, codes)
     for i, j in enumerate(schema.numeric):
         if schema.columns[j].kind == "continuous":
-            cells[j] = schema.columns[j].exactly(numbers[:, i])
+            cells[j] = schema.columns[j].cells(numbers[:, i])
     return cells
 
 

@@ -120,7 +120,7 @@ def refined(model: VAE, rows: Rows, n_steps: int, n_draws: int = REFINE_DRAWS) -
     It works for every family whose draws are a differentiable map of base noise (Cremer, Li &
     Duvenaud 2018, arXiv:1801.03558, on what the encoder leaves to gain).
     """
-    few = quasi_normal(n_draws, model.latent.n_noise, REFINE_SCRAMBLING)
+    few = quasi_normal(n_draws, model.latent.n_noise, REFINE_SCRAMBLING).to(rows.values.dtype)
     shift = torch.zeros(len(rows), few.shape[-1], dtype=few.dtype, requires_grad=True)
     log_scale = torch.zeros_like(shift, requires_grad=True)
     # A large eps, so that rounding in a flat direction is not blown up to a step.

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ._schema import Rows
 
-EVERY = 2  # steps from one that teaches the encoder to read rows with holes to the next
+EVERY = 3  # steps from one that teaches the encoder to read rows with holes to the next
 COPIED = 0.5  # share of the rows that take the holes of another row, where the table has some
 
 

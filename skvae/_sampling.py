@@ -84,10 +84,10 @@ class SamplingMixin:
         codes = []
         for _, conditional in self._conditionals(rows):
             codes.append(
-                conditional.sample(int(n_samples), generator).transpose(0, 1).flatten(0, 1)
+                conditional.sample(int(n_samples), generator).double().transpose(0, 1).flatten(0, 1)
             )
             ess.append(conditional.ess)
-        sizes = torch.cat(ess).numpy()
+        sizes = torch.cat(ess).double().numpy()
         self._warn_of(sizes, "draws given the cells of")
         repeated = table.take(np.repeat(np.arange(table.n_rows), int(n_samples)))
         X = self._decode(torch.cat(codes), generator, mean=mean, missing=missing, given=repeated)

@@ -11,15 +11,10 @@ import torch
 from torch import Tensor
 
 from ._column_fitting import fit_column
-from ._columns import (
-    MAX_INDICATORS,
-    CategoricalColumn,
-    Column,
-    ConstantColumn,
-    NumericColumn,
-)
+from ._columns import MAX_INDICATORS, CategoricalColumn, Column, ConstantColumn
 from ._layouts import Cells
 from ._missingness import Patterns
+from ._numeric_column import NumericColumn
 from ._tables import Table
 from .likelihoods import Choice, Likelihood
 
@@ -77,6 +72,10 @@ class Rows:
 
     def to(self, device: torch.device) -> Rows:
         return self._map(lambda tensor: tensor.to(device))
+
+    def float(self) -> Rows:
+        """The rows in single precision."""
+        return self._map(lambda tensor: tensor.float() if tensor.is_floating_point() else tensor)
 
     @property
     def n_columns(self) -> int:

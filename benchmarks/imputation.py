@@ -1,0 +1,286 @@
+"""How well are hidden cells filled? Held-out rows, the same masks for all imputers, no tuning.
+
+    python benchmarks/imputation.py FOLDER [--adbench FOLDER] [--hivae FOLDER] [--rows 5000]
+
+Three protocols:
+
+- **tables**: every ``.csv`` of FOLDER (first column an index), numbers only; 80/20 split, 30 % of
+  the cells of both parts hidden at random; fitted on the first, the hidden cells of the second
+  imputed. Squared Pearson correlation and RMSE in training standard deviations of each column,
+  averaged (the protocol of CACTI, arXiv:2506.02306). With ``--adbench`` also on five tables of
+  ADBench. The tables of FOLDER are those of github.com/alps-lab/remasker.
+- **mixed**: tables and masks of github.com/probabilistic-learning/HI-VAE (arXiv:1807.03653):
+  error rate of levels, |difference| / levels of ordered ones, RMSE / (max − min) of numbers,
+  averaged over the columns; the first ``--rows`` rows.
+- **breast cancer**: half of the cells hidden, standardised columns, mean squared error over the
+  hidden cells of the fitted rows, three seeds (the protocol of MIWAE, arXiv:1812.02633).
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from joblib import Parallel, delayed
+from sklearn.datasets import load_breast_cancer
+from sklearn.ensemble import RandomForestRegressor
+from sklearn.experimental import enable_iterative_imputer  # noqa: F401
+from sklearn.impute import IterativeImputer, KNNImputer, SimpleImputer
+from sklearn.preprocessing import StandardScaler
+from tables import labelled_tables
+
+from skvae import VAEImputer, VAETransformer
+
+OF_ADBENCH = ("28_pendigits", "29_Pima", "38_thyroid", "40_vowels", "6_cardio")
+N_DRAWS = 40  # for the intervals
+
+
+def forest() -> IterativeImputer:
+    """missForest (Stekhoven & Bühlmann 2012), in scikit-learn's parts."""
+    regressor = RandomForestRegressor(100, max_features="sqrt", random_state=0)
+    return IterativeImputer(regressor, max_iter=5, random_state=0)
+
+
+NUMERIC = {
+    "mean": SimpleImputer,
+    "5 neighbours": KNNImputer,
+    "ridge": lambda: IterativeImputer(random_state=0),
+    "forest": forest,
+    "transformer": lambda: VAEImputer(VAETransformer(), random_state=0),
+    "VAEImputer": lambda: VAEImputer(random_state=0),
+}
+OURS = ("transformer", "VAEImputer")
+
+
+def split(X: np.ndarray, seed: int, rate: float = 0.3) -> tuple[np.ndarray, ...]:
+    """Train and test part with holes, the test part, and its hidden cells."""
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(X))
+    cut = int(0.8 * len(X))
+    parts, masks = (X[order[:cut]], X[order[cut:]]), []
+    for part in parts:
+        hidden = rng.random(part.shape) < rate
+        hidden[hidden.all(1), 0] = False
+        masks.append(hidden)
+    train, test = (np.where(m, np.nan, p) for p, m in zip(parts, masks, strict=True))
+    return train, test, parts[1], masks[1]
+
+
+def errors(filled: np.ndarray, truth: np.ndarray, hidden: np.ndarray) -> tuple[float, float]:
+    """Squared correlation and RMSE of standardised columns, averaged over the columns."""
+    squared, rmse = [], []
+    for p, t, m in zip(filled.T, truth.T, hidden.T, strict=True):
+        rmse.append(np.sqrt(np.mean((p[m] - t[m]) ** 2)))
+        varies = p[m].std() > 0 and t[m].std() > 0
+        squared.append(np.corrcoef(p[m], t[m])[0, 1] ** 2 if varies else 0.0)
+    return float(np.mean(squared)), float(np.mean(rmse))
+
+
+def on_table(X: np.ndarray, name: str, seed: int) -> tuple[float, ...]:
+    """Squared correlation, RMSE, seconds, and the share of hidden cells in 90 % intervals."""
+    torch.set_num_threads(1)
+    train, test, truth, hidden = split(X, seed)
+    scaler = StandardScaler().fit(train)
+    train, test, truth = (scaler.transform(part) for part in (train, test, truth))
+    begin = time.perf_counter()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        imputer = NUMERIC[name]().fit(train)
+        filled = imputer.transform(test)
+        seconds = time.perf_counter() - begin
+        covered = np.nan
+        if name in OURS:
+            draws = np.array(imputer.estimator_.impute(test, n_draws=N_DRAWS, random_state=seed))
+            low, high = np.quantile(draws, [0.05, 0.95], axis=0)
+            covered = ((low <= truth) & (truth <= high))[hidden].mean()
+    return *errors(filled, truth, hidden), seconds, covered
+
+
+def numeric_tables(folder: Path, adbench: Path | None) -> list[tuple[str, np.ndarray]]:
+    tables = [(p.stem, pd.read_csv(p, index_col=0).to_numpy(float))
+              for p in sorted(folder.glob("*.csv"))]  # fmt: skip
+    for name, X, _ in labelled_tables(adbench) if adbench else []:
+        if name in OF_ADBENCH:
+            X = X[np.random.default_rng(0).permutation(len(X))[:2000]]
+            tables.append((name, X[:, X.std(0) > 0]))
+    return tables
+
+
+# ------------------------------------------------------------------------------- mixed
+
+
+def read_mixed(folder: Path, rows: int) -> tuple[pd.DataFrame, list[str]]:
+    """The table with levels as text, and the kind of each column."""
+    types = pd.read_csv(next(folder.glob("data_types.csv*")))["type"].tolist()
+    table = pd.read_csv(next(folder.glob("data.csv*")), header=None)[:rows]
+    table.columns = [f"c{j}" for j in range(len(types))]
+    for name, kind in zip(table, types, strict=True):
+        if kind == "cat":
+            table[name] = table[name].astype(str)
+        elif kind == "ordinal":
+            levels = sorted(table[name].unique())
+            table[name] = pd.Categorical(table[name], categories=levels, ordered=True)
+    return table, types
+
+
+def hide(table: pd.DataFrame, folder: Path, rate: int) -> tuple[pd.DataFrame, np.ndarray]:
+    cells = pd.read_csv(next(folder.glob(f"Missing{rate}_1.csv*")), header=None).to_numpy() - 1
+    cells = cells[cells[:, 0] < len(table)]
+    hidden = np.zeros(table.shape, dtype=bool)
+    hidden[cells[:, 0], cells[:, 1]] = True
+    return table.mask(hidden), hidden
+
+
+class OneHot:
+    """A numeric imputer on standardised numbers and indicators of levels."""
+
+    def __init__(self, imputer: object, types: list[str]) -> None:
+        self.imputer, self.types = imputer, types
+
+    def fit_transform(self, table: pd.DataFrame) -> pd.DataFrame:
+        levels = [name for name, kind in zip(table, self.types, strict=True) if kind == "cat"]
+        numbers = table.drop(columns=levels).astype(float)
+        filled = table.copy()
+        blocks, names = [], []
+        for name in levels:
+            seen = table[name].notna()
+            block = pd.get_dummies(table[name]).astype(float)
+            block[~seen] = np.nan
+            blocks.append(block.to_numpy())
+            names.append(block.columns)
+        scaler = StandardScaler().fit(numbers)
+        X = np.hstack([scaler.transform(numbers), *blocks])
+        Y = self.imputer.fit_transform(X)
+        filled[numbers.columns] = scaler.inverse_transform(Y[:, : numbers.shape[1]])
+        first = numbers.shape[1]
+        for name, known in zip(levels, names, strict=True):
+            part = Y[:, first : first + len(known)]
+            filled[name] = table[name].where(table[name].notna(), known.to_numpy()[part.argmax(1)])
+            first += len(known)
+        return filled
+
+
+def mean_or_mode(table: pd.DataFrame, types: list[str]) -> pd.DataFrame:
+    filled = table.copy()
+    for name, kind in zip(table, types, strict=True):
+        value = table[name].mode()[0] if kind in ("cat", "ordinal") else table[name].mean()
+        filled[name] = table[name].where(table[name].notna(), value)
+    return filled
+
+
+MIXED = {
+    "mean or mode": lambda t, types: mean_or_mode(t, types),
+    "ridge": lambda t, types: OneHot(IterativeImputer(random_state=0), types).fit_transform(t),
+    "transformer": lambda t, types: VAETransformer(random_state=0).fit(t).impute(t),
+    "VAEImputer": lambda t, types: VAEImputer(random_state=0).fit_transform(t),
+}
+
+
+def mixed_error(folder: Path, rate: int, rows: int, name: str) -> tuple[float, float]:
+    """The mean over the columns of HI-VAE's errors, and seconds."""
+    torch.set_num_threads(1)
+    table, types = read_mixed(folder, rows)
+    holes, hidden = hide(table, folder, rate)
+    begin = time.perf_counter()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        filled = MIXED[name](holes, types)
+    seconds = time.perf_counter() - begin
+    found = []
+    for column, kind, m in zip(table, types, hidden.T, strict=True):
+        if not m.any():
+            continue
+        if kind == "cat":
+            found.append((filled[column][m] != table[column][m]).mean())
+            continue
+        p, t = filled[column][m].astype(float), table[column][m].astype(float)
+        if kind == "ordinal":
+            found.append((p.round() - t).abs().mean() / table[column].nunique())
+        else:
+            span = float(table[column].max() - table[column].min())
+            found.append(np.sqrt(((p - t) ** 2).mean()) / span)
+    return float(np.mean(found)), seconds
+
+
+def breast_cancer(name: str, seed: int) -> float:
+    torch.set_num_threads(1)
+    X = StandardScaler().fit_transform(load_breast_cancer().data)
+    hidden = np.random.default_rng(seed).random(X.shape) < 0.5
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        filled = NUMERIC[name]().fit_transform(np.where(hidden, np.nan, X))
+    return float(((filled - X)[hidden] ** 2).mean())
+
+
+# ---------------------------------------------------------------------------- printing
+
+
+def row(name: str, cells: list[str]) -> None:
+    print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
+
+
+def print_tables(options: argparse.Namespace) -> None:
+    tables = numeric_tables(options.folder, options.adbench)
+    jobs = [(X, n, s) for _, X in tables for n in NUMERIC for s in range(options.seeds)]
+    found = Parallel(options.jobs, batch_size=1)(delayed(on_table)(*job) for job in jobs)
+    each = np.array(found).reshape(len(tables), len(NUMERIC), options.seeds, 4).mean(2)
+    row("table", [f"{n}, R² / RMSE" for n in NUMERIC])
+    print("|---|" + "---:|" * len(NUMERIC))
+    for (name, X), line in zip(tables, each, strict=True):
+        label = f"{name} ({len(X)} × {X.shape[1]})"
+        row(label, [f"{r2:.3f} / {rmse:.3f}" for r2, rmse in line[:, :2]])
+    row("**mean**", [f"**{r2:.3f} / {rmse:.3f}**" for r2, rmse in each[..., :2].mean(0)])
+    row("seconds", [f"{s:.1f}" for s in each[..., 2].mean(0)])
+    row("cells in 90 % intervals", [f"{c:.2f}" for c in each[..., 3].mean(0)])
+    ours, peers = each[:, -1], each[:, :4]
+    for i, peer in enumerate(list(NUMERIC)[:4]):
+        print(f"VAEImputer against {peer}: higher R² on {(ours[:, 0] > peers[:, i, 0]).sum()}, "
+              f"lower RMSE on {(ours[:, 1] < peers[:, i, 1]).sum()} of {len(tables)}")  # fmt: skip
+    assert (ours[:, 0].mean() > peers[..., 0].mean(0)).all(), "a peer fills better"
+
+
+def print_mixed(options: argparse.Namespace) -> None:
+    cases = [(f, r) for f in sorted(options.hivae.iterdir()) for r in (10, 20, 30, 50)]
+    jobs = [(f, r, options.rows, n) for f, r in cases for n in MIXED]
+    found = Parallel(options.jobs, batch_size=1)(delayed(mixed_error)(*job) for job in jobs)
+    each = np.array(found).reshape(len(cases), len(MIXED), 2)
+    row("table, % hidden", list(MIXED))
+    print("|---|" + "---:|" * len(MIXED))
+    for (folder, rate), line in zip(cases, each[..., 0], strict=True):
+        row(f"{folder.name}, {rate}", [f"{e:.4f}" for e in line])
+    row("**mean**", [f"**{e:.4f}**" for e in each[..., 0].mean(0)])
+    row("seconds", [f"{s:.1f}" for s in each[..., 1].mean(0)])
+
+
+def print_breast_cancer(options: argparse.Namespace) -> None:
+    names = [n for n in NUMERIC if n != "forest"]
+    jobs = [(n, s) for n in names for s in range(3)]
+    found = Parallel(options.jobs, batch_size=1)(delayed(breast_cancer)(*job) for job in jobs)
+    row("breast cancer, MSE", names)
+    print("|---|" + "---:|" * len(names))
+    row("", [f"{e:.3f}" for e in np.array(found).reshape(len(names), 3).mean(1)])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path, nargs="?", help="numeric tables as .csv")
+    parser.add_argument("--adbench", type=Path)
+    parser.add_argument("--hivae", type=Path)
+    parser.add_argument("--rows", type=int, default=5000)
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--jobs", type=int, default=2)
+    options = parser.parse_args()
+    if options.folder:
+        print_tables(options)
+    if options.hivae:
+        print_mixed(options)
+    print_breast_cancer(options)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,184 @@
+"""VAEImputer: scikit-learn's contract, every container, indicators, empty columns, markers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from frames import arrow_table, pandas_frame, polars_frame, with_holes
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.compose import make_column_transformer
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from skvae import VAEImputer, VAETransformer
+
+pytestmark = pytest.mark.filterwarnings("ignore::skvae.ImportanceWarning")
+
+
+def model(**params):
+    return VAETransformer(
+        max_iter=2, hidden_layer_sizes=(8,), n_importance_samples=8, random_state=0, **params
+    )
+
+
+def quick(**params):
+    return VAEImputer(model(), **params)
+
+
+@parametrize_with_checks([
+    VAEImputer(VAETransformer(hidden_layer_sizes=8, max_iter=2)),
+    VAEImputer(VAETransformer(hidden_layer_sizes=(), max_iter=2), strategy="median",
+               sample_posterior=True, random_state=0, keep_empty_features=True),
+])  # fmt: skip
+def test_sklearn_checks(estimator, check):
+    check(estimator)
+
+
+@pytest.fixture(scope="module")
+def table():
+    return with_holes(pandas_frame(150))[["float64", "Int64", "object", "boolean", "category"]]
+
+
+@pytest.fixture(scope="module")
+def y():
+    return pandas_frame(150)["bool"].to_numpy()
+
+
+def test_the_default_model(table):
+    imputer = VAEImputer(random_state=0)
+    imputer.set_params(estimator=None)
+    filled = imputer.fit(table).transform(table)
+    assert filled.notna().all(axis=None)
+    assert imputer.estimator_.objective == "iwae"
+    again = clone(imputer).fit(table).transform(table)
+    pd.testing.assert_frame_equal(filled, again)
+    assert imputer.estimator_.transform(table).shape[0] == 150
+
+
+def test_seen_cells_and_dtypes_stay(table):
+    filled = quick().fit_transform(table)
+    assert filled.dtypes.equals(table.dtypes)
+    for name in table:
+        seen = table[name].notna()
+        assert filled[name][seen].equals(table[name][seen])
+    assert quick().fit(table).get_feature_names_out().tolist() == list(table)
+
+
+def test_in_pipelines(table, y):
+    trees = make_pipeline(quick(), HistGradientBoostingClassifier(max_iter=5))
+    numbers = table[["float64", "Int64"]].astype(float)
+    assert cross_val_score(trees, numbers, y, cv=3).mean() > 0.6
+    encode = make_column_transformer(
+        (OneHotEncoder(handle_unknown="ignore"), ["object", "category"]), remainder="passthrough"
+    )
+    mixed = table.drop(columns="boolean").astype({"Int64": float})
+    linear = make_pipeline(quick(), encode, LogisticRegression(max_iter=500))
+    grid = {"vaeimputer__estimator__n_components": [1, 2], "vaeimputer__strategy": ["mean"]}
+    search = GridSearchCV(linear, grid, cv=3).fit(mixed, y)
+    assert search.best_score_ > 0.6
+
+
+@pytest.mark.parametrize("output", ["pandas", "polars"])
+def test_set_output(table, output):
+    filled = quick(add_indicator=True).set_output(transform=output).fit_transform(
+        table[["float64", "object"]]
+    )  # fmt: skip
+    assert type(filled).__module__.startswith(output)
+    assert list(filled.columns) == [
+        "float64", "object", "missingindicator_float64", "missingindicator_object",
+    ]  # fmt: skip
+
+
+def test_indicators_tell_where_the_holes_are(table):
+    imputer = quick(add_indicator=True).fit(table)
+    filled = imputer.transform(table)
+    assert list(filled.columns) == imputer.get_feature_names_out().tolist()
+    for name in table:
+        assert (filled[f"missingindicator_{name}"] == table[name].isna()).all()
+    X = np.array([[1.0, np.nan], [2.0, 3.0], [3.0, 4.0], [np.nan, 5.0]])
+    filled = quick(add_indicator=True).fit_transform(X[:, [1, 0]][:3])
+    assert filled.shape == (3, 3)
+    assert filled[:, 2].tolist() == [1.0, 0.0, 0.0]
+    assert quick(add_indicator=True).fit(X[1:3]).transform(X).shape == (4, 2)
+
+
+@pytest.mark.parametrize("make", [polars_frame, arrow_table], ids=["polars", "pyarrow"])
+def test_other_frames(make):
+    X = make(80, holes=True)
+    imputer = quick(add_indicator=True).fit(X)
+    filled = imputer.transform(X)
+    names = filled.columns if isinstance(X, pl.DataFrame) else filled.column_names
+    assert list(names) == imputer.get_feature_names_out().tolist()
+    assert "null" not in names  # a column without a value
+    kept = quick(keep_empty_features=True).fit(X).transform(X)
+    nulls = kept["null"]
+    assert (nulls.to_list() if isinstance(X, pl.DataFrame) else nulls.to_pylist()) == [0.0] * 80
+
+
+def test_sparse_and_empty_columns():
+    X = np.array(
+        [[1.0, np.nan, 0.0], [np.nan, np.nan, 2.0], [3.0, np.nan, 0.0], [0.0, np.nan, 1.0]]
+    )
+    for make in (np.array, sparse.csr_matrix, sparse.csc_array):
+        dropped = quick(add_indicator=True).fit_transform(make(X))
+        kept = quick(keep_empty_features=True).fit_transform(make(X))
+        assert dropped.shape == (4, 4)
+        assert kept.shape == (4, 3)
+        assert sparse.issparse(kept) == (make is not np.array)
+        dense = kept.toarray() if sparse.issparse(kept) else kept
+        assert dense[:, 1].tolist() == [0.0] * 4
+        assert np.isfinite(dense).all()
+    frame = pd.DataFrame(X, columns=list("abc")).assign(d=None)
+    assert list(quick().fit_transform(frame)) == ["a", "c"]
+    kept = quick(keep_empty_features=True).fit_transform(frame)
+    assert (kept["b"] == 0).all()
+    assert kept["d"].isna().all()
+
+
+@pytest.mark.parametrize(
+    ("marker", "column"),
+    [(-1, [3, -1, 5, 4, -1, 3] * 5), (-1.0, [0.5, -1.0, 2.5] * 10), ("?", ["a", "?", "b"] * 10),
+     (2**60, [2**60 + 1, 2**60, 2**60 + 3] * 10)],
+    ids=str,
+)  # fmt: skip
+def test_missing_values_may_be_marked(marker, column):
+    table = pd.DataFrame({"marked": column, "other": np.arange(30) % 5})
+    imputer = quick(missing_values=marker, add_indicator=True).fit(table)
+    filled = imputer.transform(table)
+    hole = table["marked"] == marker
+    assert filled["marked"].dtype == table["marked"].dtype
+    assert not (filled["marked"] == marker).any()
+    assert (filled["marked"][~hole] == table["marked"][~hole]).all()
+    assert (filled["missingindicator_marked"] == hole).all()
+
+
+def test_draws_have_the_spread_that_means_lack():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(1500, 1)) + 0.7 * rng.normal(size=(1500, 3))
+    holes = np.where(rng.random(X.shape) < 0.3, np.nan, X)
+    hidden = np.isnan(holes)
+    fitted = VAEImputer(VAETransformer(1, random_state=0)).fit(holes)
+    means = fitted.transform(holes)
+    draws = fitted.set_params(sample_posterior=True, random_state=1).transform(holes)
+    np.testing.assert_array_equal(draws, fitted.transform(holes))
+    assert (draws != fitted.set_params(random_state=2).transform(holes))[hidden].any()
+    assert means[hidden].std() < 0.85 * X[hidden].std()
+    assert draws[hidden].std() == pytest.approx(X[hidden].std(), rel=0.12)
+    assert ((means - X)[hidden] ** 2).mean() < ((draws - X)[hidden] ** 2).mean()
+
+
+def test_what_is_refused(table):
+    with pytest.raises(ValueError, match="'strategy' parameter of VAEImputer must be one of"):
+        quick(strategy="mode").fit(table)
+    with pytest.raises(ValueError, match="'estimator' parameter of VAEImputer"):
+        VAEImputer(LogisticRegression()).fit(table)
+    imputer = quick().fit(table)
+    with pytest.raises(ValueError, match="feature names"):
+        imputer.transform(table.rename(columns={"object": "objekt"}))
