@@ -4,8 +4,8 @@ A map of the package, in the order in which a table travels:
 
 =====================  ===========================================================================
 ``_tables.py``         any container → the cells of each column; ``_layouts.py`` writes them back
-``_columns.py``        what is known of a column, filled in by ``_column_fitting.py``;
-                       ``_scaling.py`` its monotone map
+``_columns.py``        what is known of a column, ``_numeric_column.py`` of one of numbers; filled
+                       in by ``_column_fitting.py``; ``_scaling.py`` its monotone map
 ``_schema.py``         the fitted table, and its rows as tensors
 ``_networks.py``       the encoder's inputs, the trunks of encoder and decoder
 ``latents/``           q(z | x), one file per family
@@ -14,12 +14,18 @@ A map of the package, in the order in which a table travels:
 ``_model.py``          the variational autoencoder: the equations
 ``objectives.py``      log-densities → a bound for each row
 ``_initialization.py`` the closed-form start
-``_training.py``       the one loop; ``_weights.py`` which rows it sees, and how often
+``_training.py``       the one loop; ``_weights.py`` which rows it sees, and how often;
+                       ``_masking.py`` which cells it hides from the encoder
 ``_inference.py``      importance weights: the log-density; ``_noise.py`` its draws
+``_conditional.py``    importance weights: what is not seen, given what is
+``_missingness.py``    missing cells that say something
 ``_units.py``          what each latent unit says; ``diagnostics.py`` what the bound loses
 ``_base.py``           fit, and ``_density.py`` score, shared by the estimators;
-                       ``_validation.py`` legal values
-``_vae_transformer.py``  the estimator; ``_traversal.py`` moves in its latent space
+                       ``_building.py`` from parameters to parts, ``_validation.py`` legal values
+``_vae_transformer.py``  the estimator; ``_sampling.py`` its new rows (``_conditions.py`` what is
+                       given), ``_imputing.py`` its filled ones (``_filling.py`` writes them),
+                       ``_traversal.py`` moves in its latent space
+``_vae_imputer.py``    the imputer for pipelines
 ``plots.py``           pictures
 =====================  ===========================================================================
 """

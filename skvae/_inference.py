@@ -65,8 +65,7 @@ def log_density(
             some = chunk.take(weak)
             affine = refined(model, some, n_refinement_steps)
             score[:, weak], ess[weak] = _estimate(model, some, nets, affine)
-        if chunk.missing is not None:  # log p of no cell at all is 0
-            score = score.masked_fill(chunk.missing.all(1), 0.0)
+        score = score.masked_fill(model.knows_nothing(chunk), 0.0)  # log p of no cell at all
         scores.append(score + chunk.log_measure)
         sizes.append(ess)
     each = torch.cat(scores, dim=1).numpy()

@@ -177,9 +177,10 @@ class VAE(nn.Module):
         return [group for group in self._groups if isinstance(group, ColumnGroup)]
 
     def generative_parameters(self) -> list[nn.Parameter]:
-        """Those of p(z) and p(x | z); layers of z that have priors of their own keep them."""
+        """Those of p(z) and p(x | z)."""
         parts = (self.prior, self.decoder, self.head, self._groups)
-        return [p for part in parts for p in part.parameters()]
+        own = [p for part in parts for p in part.parameters()]
+        return own + self.latent.generative_parameters()
 
     def chunk_size(self, n_draws: int, most: int) -> int:
         """Rows that go through the decoder at once, so that no tensor is much over 32 MB."""
@@ -261,6 +262,21 @@ class VAE(nn.Module):
         """log p(x, z) − log q(z | x): importance weights of the draws, (K, n)."""
         log_px, draw = self(rows, noise)
         return log_px + draw.log_pz - draw.log_qz
+
+    def knows_nothing(self, rows: Rows) -> Tensor:
+        """Rows without a single cell, and without one whose being missing says something: (n,)."""
+        if rows.missing is None:
+            return torch.zeros(len(rows), dtype=torch.bool)
+        silent = rows.missing
+        first = self.inputs.n_values
+        for group in self.groups:
+            if group.missingness is not None:
+                columns, told = group.columns(first), group.missingness.informative
+                silent = silent.clone()
+                silent[:, columns] &= (
+                    ~told if rows.hidden is None else rows.hidden[:, columns] | ~told
+                )
+        return silent.all(1)
 
     def missing_chances(self, z: Tensor) -> Tensor:
         """P(m_j = 1 | z) of informative columns, NaN for the others: (n, n_columns)."""

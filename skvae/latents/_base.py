@@ -206,6 +206,10 @@ class LatentModule(nn.Module, ABC):
         If training goes on, these are more rows.
         """
 
+    def generative_parameters(self) -> list[nn.Parameter]:
+        """Those of p(z), for families that own a part of it."""
+        return []
+
     def attributes(self) -> dict[str, object]:
         """Fitted attributes that the family adds to the estimator."""
         return {}

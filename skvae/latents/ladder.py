@@ -210,6 +210,9 @@ class _LadderModule(LatentModule):
             total = total + log_normal(parts[i], *down(parts[i + 1])).sum(-1)
         return total
 
+    def generative_parameters(self) -> list[nn.Parameter]:
+        return list(self.down.parameters())
+
     def parts(self, z: Tensor) -> list[Tensor]:
         """z layer by layer."""
         return list(z.split(self.layers, dim=-1))
