@@ -28,20 +28,35 @@ from .latents import LinearPosterior
 MAX_EXACT = 1024  # features up to which the covariance matrix is decomposed whole
 MAX_CELLS = 20_000_000  # rows × features that the start looks at: more do not move it
 EM_STEPS = 100
+MAX_HOLED, HOLED_STEPS = 3000, 30  # rows and steps of EM where there are holes
 MIN_NOISE = 0.1  # standard deviation, in scaled units: a start with less is stuck
 
 
-def covariance(rows: Rows, model: VAE) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and covariance of the encoded features over the pairs of cells that were seen."""
+def seen_features(rows: Rows, model: VAE) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Means of the encoded features; the centred features; 1 where seen and 0 where not.
+
+    Features that are not seen are 0; None: all are seen.
+    """
     x = model.inputs.features(rows.values, rows.codes).double().numpy()
     if rows.missing is None:
-        mean = x.mean(0)
-        x = x - mean
-        return mean, x.T @ x / len(x)
+        return x.mean(0), x - x.mean(0), None
     seen = (~rows.missing).double().numpy()[:, _column_of_feature(model)]
     mean = x.sum(0) / np.maximum(seen.sum(0), 1)
-    x = (x - mean) * seen
-    return mean, x.T @ x / np.maximum(seen.T @ seen, 1)
+    return mean, (x - mean) * seen, seen
+
+
+def covariance(x: np.ndarray, seen: np.ndarray | None) -> np.ndarray:
+    """Covariance of centred features, over the pairs of cells that were seen.
+
+    From pairs it need not be that of any table: what would be negative variances is taken out.
+    """
+    if seen is None:
+        return np.asarray(x.T @ x / len(x))
+    S = x.T @ x / np.maximum(seen.T @ seen, 1)
+    if len(S) > MAX_EXACT:
+        return np.asarray(S)
+    eigenvalues, vectors = np.linalg.eigh(S)
+    return np.asarray((vectors * eigenvalues.clip(0)) @ vectors.T)
 
 
 def _column_of_feature(model: VAE) -> np.ndarray:
@@ -88,15 +103,49 @@ def factor_analysis(
     return W, noise
 
 
+def factor_analysis_with_holes(
+    x: np.ndarray,
+    seen: np.ndarray,
+    W: np.ndarray,
+    noise: np.ndarray,
+    tie: Callable[[np.ndarray], np.ndarray],
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """EM row by row, each with the cells that it has: shift of the means, loadings and noise."""
+    x, seen = x[:MAX_HOLED], seen[:MAX_HOLED]
+    (n, d), k = x.shape, W.shape[1]
+    count = np.maximum(seen.sum(0), 1)
+    shift = np.zeros(d)
+    for _ in range(HOLED_STEPS):
+        centred = (x - shift) * seen
+        precision = seen / noise**2
+        information = precision @ (W[:, :, None] * W[:, None, :]).reshape(d, -1)
+        C = np.linalg.inv(np.eye(k) + information.reshape(n, k, k))  # Cov[z | x]
+        z = np.einsum("nkl,nl->nk", C, (centred / noise**2) @ W)  # E[z | x]
+        zz = (C + z[:, :, None] * z[:, None, :]).reshape(n, -1)
+        A = (seen.T @ zz).reshape(d, k, k) + 1e-6 * np.eye(k)
+        xz = centred.T @ z
+        W = np.linalg.solve(A, xz[:, :, None])[:, :, 0]
+        residual = ((centred**2).sum(0) - (W * xz).sum(1)) / count
+        noise = tie(np.sqrt(np.maximum(residual, MIN_NOISE**2)))
+        shift = shift + ((centred - z @ W.T) * seen).sum(0) / count
+    return shift, W, noise
+
+
 @torch.no_grad()
 def start(model: VAE, schema: Schema, rows: Rows, seed: int) -> None:
     """Set the skip paths of an untrained model to probabilistic PCA of some rows."""
     k = model.latent.layers[0]  # what the decoder reads
     rows = next(rows.chunks(max(1000, MAX_CELLS // max(model.inputs.n_features, 1))))
-    mean, S = covariance(rows, model)
+    mean, x, seen = seen_features(rows, model)
+    S = covariance(x, seen)
     W = probabilistic_pca(S, min(k, len(S)), seed) if len(S) else np.zeros((0, 0))
     W = np.pad(W, ((0, 0), (0, k - W.shape[1])))
     W, noise = factor_analysis(S, W, lambda residual: _noise(model, residual))
+    if seen is not None and len(S):
+        more, W, noise = factor_analysis_with_holes(
+            x, seen, W, noise, lambda residual: _noise(model, residual)
+        )
+        mean = mean + more
     psi = noise**2
     # Turn z so that the exact posterior N(A(x − mean), diag(1/(1 + g))) is diagonal.
     g, rotation = np.linalg.eigh(W.T @ (W / psi[:, None]))
