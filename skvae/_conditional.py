@@ -27,8 +27,28 @@ from ._noise import quasi_normal
 from ._schema import Rows
 
 SHARED_EACH, MAX_SHARED = 16, 2000  # M for each of the K, and at most
+MAX_SHARED_CELLS = 60_000  # M times the columns of the table
 REFINE_BELOW = 2.0  # effective draws under which other codes are sought for a row
+MAX_LOSS = 0.5  # nats of log p(x) that those may miss
 SHARED_SEED = 20_210_704  # the draws from the prior are always the same
+
+
+class Shared:
+    """Codes from the prior, decoded once for all rows.
+
+    Attributes
+    ----------
+    z : Tensor of shape (M, 1, k)
+    log_pz : Tensor of shape (M, 1)
+    outputs : list of Tensor
+        Of the decoder, for each group of columns.
+    """
+
+    def __init__(self, model: VAE, n_codes: int) -> None:
+        generator = torch.Generator().manual_seed(SHARED_SEED)
+        self.z = model.latent.sample(n_codes, model.prior, generator).unsqueeze(1)
+        self.log_pz = model.latent.log_pz(self.z, model.prior)
+        self.outputs = list(model.outputs(self.z))
 
 
 @dataclass
@@ -39,16 +59,25 @@ class Conditional:
     ----------
     own : Tensor of shape (K, n_rows, k)
         Codes that each row proposed.
-    shared : Tensor of shape (M, 1, k)
+    shared : Shared or None
         Codes that are weighed for every row.
     weights : Tensor of shape (K + M, n_rows)
         Of own and shared codes; they add up to one.
+    log_px : Tensor of shape (n_rows,)
+        What they estimate log p(seen cells) at.
     """
 
     model: VAE
     own: Tensor
-    shared: Tensor
+    shared: Shared | None
     weights: Tensor
+    log_px: Tensor
+
+    @classmethod
+    def of(cls, model: VAE, own: Tensor, shared: Shared | None, log_w: Tensor) -> Conditional:
+        """From the logarithms of the weights, p(x, z) / r(z)."""
+        log_px = torch.logsumexp(log_w, 0)
+        return cls(model, own, shared, torch.exp(log_w - log_px), log_px - math.log(len(log_w)))
 
     @property
     def ess(self) -> Tensor:
@@ -57,17 +86,15 @@ class Conditional:
 
     def mean(self) -> list[Tensor]:
         """E[x_j | seen cells] of each group: numbers (n, d), or probabilities (n, d, n_levels)."""
-        n_own = len(self.own)
-        own, shared = self.weights[:n_own], self.weights[n_own:]
+        own, rest = self.weights.split([len(self.own), len(self.weights) - len(self.own)])
         means = []
-        for (group, mine), (_, theirs) in zip(
-            self.model.outputs(self.own), self.model.outputs(self.shared), strict=True
-        ):
-            mean = group.likelihood.mean(group.split(mine), group)
+        for i, (group, outputs) in enumerate(self.model.outputs(self.own)):
+            mean = group.likelihood.mean(group.split(outputs), group)
             total = torch.einsum("kn,kn...->n...", own, mean)
-            if len(shared):
-                mean = group.likelihood.mean(group.split(theirs), group).squeeze(1)
-                total = total + torch.einsum("mn,m...->n...", shared, mean)
+            if self.shared is not None:
+                _, outputs = self.shared.outputs[i]
+                mean = group.likelihood.mean(group.split(outputs), group).squeeze(1)
+                total = total + torch.einsum("mn,m...->n...", rest, mean)
             means.append(total)
         return means
 
@@ -77,9 +104,9 @@ class Conditional:
         index = torch.arange(self.own.shape[1]).expand(n_draws, -1)
         is_own = chosen < len(self.own)
         own = self.own[chosen.clamp(max=len(self.own) - 1), index]
-        if not len(self.shared):
+        if self.shared is None:
             return own
-        shared = self.shared[(chosen - len(self.own)).clamp(min=0), 0]
+        shared = self.shared.z[(chosen - len(self.own)).clamp(min=0), 0]
         return torch.where(is_own.unsqueeze(-1), own, shared)
 
 
@@ -94,10 +121,10 @@ def conditionals(
     model, rows = copy.deepcopy(model).float(), rows.float()
     compares = model.latent.compares
     n_own = max(1, n_samples // 2) if compares else n_samples
-    n_shared = min(SHARED_EACH * n_own, MAX_SHARED) if compares else 0
+    most = min(MAX_SHARED, MAX_SHARED_CELLS // max(1, rows.n_columns))
+    n_shared = min(SHARED_EACH * n_own, most) if compares else 0
     noise = quasi_normal(n_own, model.latent.n_noise).float()
-    generator = torch.Generator().manual_seed(SHARED_SEED)
-    shared = model.latent.sample(n_shared, model.prior, generator) if n_shared else None
+    shared = Shared(model, n_shared) if n_shared else None
     size = model.chunk_size(max(n_own, model.latent.n_listed), most=len(rows))
     size = max(1, min(size, MAX_CHUNK // max(1, n_shared * rows.n_columns)))
     for chunk in rows.chunks(size):
@@ -113,44 +140,44 @@ def _listed(model: VAE, rows: Rows) -> Conditional | None:
     draw = model.latent.enumerate(model.encode(rows), model.prior)
     if draw is None:
         return None
-    weights = torch.softmax(model.log_px(draw.z, rows) + draw.log_pz, 0)
     z = draw.z.expand(-1, len(rows), -1)
-    return Conditional(model, z, z[:0, :1], weights)
+    return Conditional.of(model, z, None, model.log_px(draw.z, rows) + draw.log_pz)
 
 
-def _weighted(model: VAE, rows: Rows, noise: Tensor, shared: Tensor | None) -> Conditional:
+def _weighted(model: VAE, rows: Rows, noise: Tensor, shared: Shared | None) -> Conditional:
     h = model.encode(rows)
     draw = model.latent.draw(h, noise, model.prior)
     log_px = model.log_px(draw.z, rows)
     if shared is None:
-        weights = torch.softmax(log_px + draw.log_pz - draw.log_qz, 0)
-        return Conditional(model, draw.z, draw.z[:0, :1], weights)
-    z = shared.unsqueeze(1)
-    log_pz = model.latent.log_pz(z, model.prior)
-    log_share = math.log(len(noise) / (len(noise) + len(z)))
-    log_rest = math.log(len(z) / (len(noise) + len(z)))
+        return Conditional.of(model, draw.z, None, log_px + draw.log_pz - draw.log_qz)
+    n_own, n_shared = len(noise), len(shared.z)
+    log_share = math.log(n_own / (n_own + n_shared))
+    log_rest = math.log(n_shared / (n_own + n_shared))
 
     def log_r(log_qz: Tensor, log_pz: Tensor) -> Tensor:
         return torch.logaddexp(log_share + log_qz, log_rest + log_pz)
 
-    log_qz = model.latent.log_prob(z, h, model.prior)
+    log_qz = model.latent.log_prob(shared.z, h, model.prior)
+    theirs = model.log_px_of(shared.outputs, rows, shared.log_pz)  # log p(x, z)
+    theirs = theirs - log_r(log_qz, shared.log_pz)
     mine = log_px + draw.log_pz - log_r(draw.log_qz, draw.log_pz)
-    theirs = model.log_px(z, rows) + log_pz - log_r(log_qz, log_pz)
-    return Conditional(model, draw.z, z, torch.softmax(torch.cat([mine, theirs]), 0))
+    return Conditional.of(model, draw.z, shared, torch.cat([mine, theirs]))
 
 
 def _refine(
     conditional: Conditional, rows: Rows, weak: Tensor, noise: Tensor, n_steps: int
 ) -> None:
-    """Other codes for weak rows, where they are worth more."""
+    """Other codes for weak rows, where they are worth more and find no less of log p(x)."""
     model = conditional.model
     shift, log_scale = affine = refined(model, rows, n_steps)
-    weights = torch.softmax(log_weights(model, rows, noise, affine), 0)
-    better = 1 / weights.square().sum(0) > conditional.ess[weak]
     moved = shift + log_scale.exp() * noise
     z = model.latent.draw(model.encode(rows), moved, model.prior).z
+    other = Conditional.of(model, z, None, log_weights(model, rows, noise, affine))
+    better = other.ess > conditional.ess[weak]
+    better &= other.log_px > conditional.log_px[weak] - MAX_LOSS
     some = weak[better]
     conditional.own = conditional.own.clone()
-    conditional.own[:, some] = z[:, better]
+    conditional.own[:, some] = other.own[:, better]
     conditional.weights[:, some] = 0.0
-    conditional.weights[: len(noise), some] = weights[:, better]
+    conditional.weights[: len(noise), some] = other.weights[:, better]
+    conditional.log_px[some] = other.log_px[better]

@@ -19,7 +19,8 @@ def possible(cells: Cells, column: Column, likelihood: Likelihood | None) -> Cel
     cells = column.coerce(cells)
     seen = ~cells.missing
     if isinstance(column, ConstantColumn):
-        ever = "never had a value" if column.value is None else f"was always {column.value}"
+        always = "the same" if column.type == "time" else column.value
+        ever = "never had a value" if column.value is None else f"was always {always}"
         wrong = seen & ~column.is_value(cells) if column.value is not None else seen
         return _refuse(cells, wrong, column, f"the column {ever} in fit")
     if isinstance(column, CategoricalColumn):
@@ -27,7 +28,7 @@ def possible(cells: Cells, column: Column, likelihood: Likelihood | None) -> Cel
         value = _first(cells, wrong)
         known = ", ".join(map(repr, column.levels[:10])) + (" …" if len(column.levels) > 10 else "")
         hint = did_you_mean(str(value), column.levels)
-        return _refuse(cells, wrong, column, f"its levels are {known}.{hint}")
+        return _refuse(cells, wrong, column, f"its levels are {known}{'.' if hint else ''}{hint}")
     assert isinstance(column, NumericColumn)
     if column.kind == "datetime":
         return cells
@@ -46,6 +47,8 @@ def _first(cells: Cells, which: np.ndarray) -> Any:
     if not which.any():
         return None
     value = cells.exact_values[which][0]
+    if cells.type == "time":
+        return str(np.array(value).astype(f"{'m' if cells.duration else 'M'}8[{cells.unit}]"))
     return cells.levels[value] if cells.type == "label" else value.item()
 
 
@@ -61,19 +64,18 @@ def _refuse(cells: Cells, wrong: np.ndarray, column: Column, why: str) -> Cells:
 
 def merged(column: Column, given: Cells, drawn: Cells) -> Cells:
     """The drawn cells, with those that are given in their places."""
-    if given.missing.all():
+    if given.missing.all() or isinstance(column, ConstantColumn):
         return drawn
     given = column.coerce(given)
     values = given.exact_values
     if isinstance(column, CategoricalColumn):
         values = column.find(given)
-    elif isinstance(column, ConstantColumn):
-        return drawn
     elif given.type == "time":
         here, there = TICKS_PER_DAY[given.unit or drawn.unit], TICKS_PER_DAY[drawn.unit]
         values = values * (there // here) if there >= here else values // (here // there)
-    elif drawn.values.dtype.kind in "iu" and values.dtype.kind == "f":
-        values = np.where(given.missing, 0, values).astype(drawn.values.dtype)
+    elif drawn.values.dtype.kind in "iu":
+        values = np.where(given.missing, np.zeros((), values.dtype), values)
+        values = values.astype(drawn.values.dtype)
     return replace(
         drawn,
         values=np.where(given.missing, drawn.values, values),

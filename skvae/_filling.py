@@ -57,8 +57,25 @@ def _filled(column: pd.Series, source: pd.Series, missing: np.ndarray) -> pd.Ser
         new = [v for v in source[missing].dropna().unique() if v not in dtype.categories]
         column = column.cat.add_categories(new)
     column = column.copy()
-    column.iloc[np.flatnonzero(missing)] = source[missing].astype(object).to_list()
+    column.iloc[np.flatnonzero(missing)] = _cast(source[missing], column.dtype).array
     return column
+
+
+def _cast(values: pd.Series, dtype: Any) -> pd.Series:
+    """Values as another dtype of their kind: rounded to integers, moved between time zones."""
+    if values.dtype == dtype:
+        return values
+    if pd.api.types.is_integer_dtype(dtype) and pd.api.types.is_float_dtype(values.dtype):
+        return values.round().astype(dtype)
+    if pd.api.types.is_datetime64_any_dtype(dtype) and hasattr(values, "dt"):
+        if values.dt.tz is not None:
+            values = values.dt.tz_convert("UTC").dt.tz_localize(None)
+        zone = getattr(dtype, "tz", None)
+        if zone is not None:
+            values = values.dt.tz_localize("UTC").dt.tz_convert(zone)
+    if isinstance(dtype, pd.CategoricalDtype):
+        return pd.Series(pd.Categorical(values.astype(object), dtype=dtype), index=values.index)
+    return values.astype(dtype)
 
 
 def _fill_narwhals(X: Any, source: Any, missing: np.ndarray) -> Any:
@@ -66,8 +83,14 @@ def _fill_narwhals(X: Any, source: Any, missing: np.ndarray) -> Any:
     if nw.dependencies.is_polars_dataframe(X):
         import polars as pl
 
+        def rounded(values: Any, column: Any) -> Any:
+            both = values.dtype.is_float() and column.dtype.is_integer()
+            return values.round() if both else values
+
         columns = [
-            values.cast(column.dtype).zip_with(pl.Series(hole), column) if hole.any() else column
+            rounded(values, column).cast(column.dtype).zip_with(pl.Series(hole), column)
+            if hole.any()
+            else column
             for column, values, hole in zip(X, source, missing.T, strict=True)
         ]
         return pl.DataFrame(columns)
@@ -83,32 +106,39 @@ def _fill_narwhals(X: Any, source: Any, missing: np.ndarray) -> Any:
             filled = pc.if_else(pa.array(hole), *plain).combine_chunks()
             column = filled.dictionary_encode().cast(field.type)
         elif hole.any():
+            if pa.types.is_floating(values.type) and pa.types.is_integer(field.type):
+                values = pc.round(values)
             column = pc.if_else(pa.array(hole), values.cast(field.type), column)
         arrays.append(column)
     return pa.Table.from_arrays(arrays, schema=X.schema)
 
 
-def without(X: Any, columns: np.ndarray, zeros: bool) -> Any:
-    """X without some columns that are empty; or with zeros in them, where they hold numbers."""
+def without(X: Any, columns: np.ndarray) -> Any:
+    """X without some columns."""
     kept = np.setdiff1d(np.arange(X.shape[1]), columns)
     if isinstance(X, pd.DataFrame):
-        if not zeros:
-            return X.iloc[:, kept]
-        numeric = [X.columns[j] for j in columns if pd.api.types.is_numeric_dtype(X.dtypes.iloc[j])]
-        return X.fillna(dict.fromkeys(numeric, 0))
+        return X.iloc[:, kept]
     if nw.dependencies.is_into_dataframe(X):
         frame = nw.from_native(X, eager_only=True)
-        if not zeros:
-            return frame.select([frame.columns[j] for j in kept]).to_native()
-        numeric = [frame.columns[j] for j in columns if frame[frame.columns[j]].dtype.is_numeric()]
-        zero = [nw.lit(0).cast(frame[name].dtype).alias(name) for name in numeric]
-        return frame.with_columns(*zero).to_native()
-    if not zeros:
-        return X[:, kept]
-    dense = X.toarray() if sparse.issparse(X) else X
-    if dense.dtype.kind == "f":
-        dense[:, columns] = 0
-    return type(X)(dense) if sparse.issparse(X) else dense
+        return frame.select([frame.columns[j] for j in kept]).to_native()
+    return X[:, kept]
+
+
+def with_zeros(X: Any, columns: np.ndarray, dtype: Any) -> Any:
+    """A table like X with zeros in those of the columns that hold numbers."""
+    if isinstance(X, pd.DataFrame):
+        kinds = {j: X.dtypes.iloc[j] for j in columns}
+        zeros = {j: pd.Series(0, X.index, dtype=t) for j, t in kinds.items()
+                 if pd.api.types.is_numeric_dtype(t)}  # fmt: skip
+        parts = {j: zeros.get(j, X.iloc[:, j]) for j in range(X.shape[1])}
+        return pd.concat(parts, axis=1).set_axis(X.columns, axis=1)
+    if nw.dependencies.is_into_dataframe(X):
+        frame = nw.from_native(X, eager_only=True)
+        names = [frame.columns[j] for j in columns]
+        numeric = [n for n in names if frame[n].dtype.is_float() or frame[n].dtype.is_integer()]
+        zeros_ = [nw.lit(0).cast(frame[n].dtype).alias(n) for n in numeric]
+        return frame.with_columns(*zeros_).to_native()
+    return type(X)(X.shape, dtype=X.dtype) if sparse.issparse(X) else np.zeros(X.shape, dtype)
 
 
 def beside(X: Any, flags: np.ndarray, names: list[str]) -> Any:
@@ -123,4 +153,4 @@ def beside(X: Any, flags: np.ndarray, names: list[str]) -> Any:
         return frame.with_columns(*flags_).to_native()
     if sparse.issparse(X):
         return type(X)(sparse.hstack([X, flags])).asformat(X.format)
-    return np.hstack([X, flags.astype(X.dtype)])
+    return np.hstack([X, flags.astype(X.dtype if X.dtype.kind in "fiub" else object)])

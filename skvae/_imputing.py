@@ -17,7 +17,7 @@ from ._weights import random_seed
 
 STRATEGIES = ("mean", "median", "most_frequent")
 N_DRAWS = 101  # of a cell, for its median or mode
-N_CORRECTION = 64  # of a cell, for the mean of a column that entered by a bent map
+N_CORRECTION = 256  # of a cell, for the mean of a column that entered by a bent map
 
 
 class ImputationMixin:
@@ -173,7 +173,9 @@ class Guess:
         """Scaled numbers and codes, (n_draws, n_rows, …)."""
         z = conditional.sample(n_draws, self.generator).double()
         n = z.shape[:2]
-        values, codes = self.drawn(z.flatten(0, 1), self.generator)
+        size = conditional.model.chunk_size(1, most=8192)
+        parts = [self.drawn(each, self.generator) for each in z.flatten(0, 1).split(size)]
+        values, codes = (torch.cat(part) for part in zip(*parts, strict=True))
         return values.unflatten(0, n).numpy(), codes.unflatten(0, n).numpy()
 
     def best(self, conditional: Conditional) -> tuple[np.ndarray, np.ndarray]:
@@ -184,7 +186,9 @@ class Guess:
         y, _ = self.draws(conditional, N_DRAWS)
         numbers = np.stack([c.unscaled(v) for c, v in zip(self.numeric, y.T, strict=True)])
         reduce = np.median if self.strategy == "median" else half_sample_mode
-        return reduce(numbers, axis=-1).T, codes  # the axes are columns, rows, draws
+        numbers = reduce(numbers, axis=-1).T  # the axes are columns, rows, draws
+        is_boolean = [column.kind == "boolean" for column in self.numeric]
+        return np.where(is_boolean, values, numbers), codes
 
     def _expected(self, conditional: Conditional) -> tuple[np.ndarray, np.ndarray]:
         """Scaled means, and the most probable codes; of booleans the more probable sign."""

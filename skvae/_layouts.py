@@ -77,6 +77,7 @@ def _as_integers(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
     if values.dtype.kind in "iu":
         return values.astype(dtype)
     info = np.iinfo(dtype)
+    values = np.where(np.isnan(values), 0, values)
     rounded = np.clip(np.round(values), float(info.min), float(info.max))
     top = rounded >= float(info.max)
     return np.where(top, info.max, np.where(top, 0, rounded).astype(dtype))
@@ -199,7 +200,8 @@ class PandasLayout:
                 return pd.Series(_as_python(times.to_numpy(), cells.prototype), dtype=object)
             return times.astype(dtype)
         if cells.missing.all():
-            return pd.Series([None] * len(cells.missing), dtype=dtype)
+            holds_none = not isinstance(dtype, np.dtype) or dtype.kind not in "iub"
+            return pd.Series([None] * len(cells.missing), dtype=dtype if holds_none else float)
         if dtype.kind in "iu":
             whole = _as_integers(np.where(cells.missing, 0, cells.values),
                                  np.dtype(f"{base.kind}{base.itemsize}"))  # fmt: skip

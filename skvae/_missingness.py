@@ -37,17 +37,17 @@ class Missingness(nn.Module):
 
     informative: Tensor
 
-    def __init__(self, rates: np.ndarray, n_levels: int, counts: bool) -> None:
+    def __init__(self, rates: np.ndarray, n_levels: int | None, counts: bool) -> None:
         super().__init__()
-        self.counts = counts
+        self.n_levels, self.counts = n_levels, counts  # None: the cells are numbers
         self.register_buffer("informative", torch.from_numpy(~np.isnan(rates)))
         rates = np.where(np.isnan(rates), 0.5, rates).clip(1e-4, 1 - 1e-4)
         self.bias = nn.Parameter(torch.tensor(np.log(rates / (1 - rates)), dtype=torch.float32))
-        self.slope = nn.Parameter(torch.zeros(len(rates), n_levels))
+        self.slope = nn.Parameter(torch.zeros(len(rates), n_levels or 1))
 
     def logit(self, mean: Tensor) -> Tensor:
         """Log-odds of being missing, (..., d)."""
-        if self.slope.shape[1] == 1:  # numbers
+        if self.n_levels is None:
             mean = torch.log1p(mean) if self.counts else mean
             return self.bias + self.slope[:, 0] * mean
         return self.bias + (self.slope * mean).sum(-1)

@@ -16,7 +16,7 @@ Shapes: K draws of z, n rows, d columns of a group, k latent dimensions.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -72,8 +72,9 @@ class ColumnGroup(nn.Module):
         rates = np.array([column.missing_rate for column in columns])
         if np.isnan(rates).all():
             return None
-        n_levels = [getattr(column, "n_levels", 1) for column in columns]
-        return Missingness(rates, max(n_levels), self.likelihood.target == "count")
+        n_levels = [column.n_levels for column in columns]
+        counts = self.likelihood.target == "count"
+        return Missingness(rates, None if None in n_levels else max(n_levels), counts)
 
     def split(self, outputs: Tensor) -> Tensor:
         """The decoder's outputs as (..., d, n_outputs)."""
@@ -242,10 +243,14 @@ class VAE(nn.Module):
 
     def log_px(self, z: Tensor, rows: Rows) -> Tensor:
         """log p(x | z), summed over the seen cells: (K, n)."""
+        return self.log_px_of(self.outputs(z), rows, z.new_zeros(()).expand(z.shape[:-1]))
+
+    def log_px_of(
+        self, outputs: Iterable[tuple[ColumnGroup, Tensor]], rows: Rows, start: Tensor
+    ) -> Tensor:
+        """log p(x | z) from the decoder's outputs, added to `start`."""
         n_values = self.inputs.n_values
-        terms = [g.log_prob(o, rows, n_values).sum(-1) for g, o in self.outputs(z)]
-        total = z.new_zeros(()).expand(z.shape[:-1])
-        return sum(terms, start=total)
+        return sum((g.log_prob(o, rows, n_values).sum(-1) for g, o in outputs), start=start)
 
     def forward(self, rows: Rows, noise: Tensor, hold_z: bool = False) -> tuple[Tensor, Draw]:
         """log p(x | z) for z drawn from q(z | x) with the given base noise.

@@ -34,9 +34,9 @@ class NumericColumn(Column):
     probability: float = 0.5  # booleans: share of True
 
     @property
-    def n_levels(self) -> int:
-        """Probabilities that the mean of a cell consists of; 1: it is a number."""
-        return 2 if self.kind == "boolean" else 1
+    def n_levels(self) -> int | None:
+        """Probabilities that the mean of a cell consists of; None: it is a number."""
+        return 2 if self.kind == "boolean" else None
 
     @property
     def scaled_resolution(self) -> float:
@@ -60,7 +60,8 @@ class NumericColumn(Column):
         cells = self.coerce(cells)
         if cells.type != "time":
             if self.origin and cells.exact is not None:
-                return np.array([int(v) - self.origin for v in cells.exact], dtype=np.float64)
+                offset = np.array([int(v) - self.origin for v in cells.exact], dtype=np.float64)
+                return np.where(cells.missing, np.nan, offset)
             return np.asarray(cells.values - float(self.origin), dtype=np.float64)
         days = cells.days_since(self.origin, self.unit)
         return np.where(cells.missing, np.nan, days)

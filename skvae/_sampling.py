@@ -148,8 +148,11 @@ class SamplingMixin:
 
     def _informed(self, holes: np.ndarray, z: Tensor, rng: np.random.Generator) -> np.ndarray:
         """Holes of the informative columns, drawn anew by the codes of the rows."""
+        if all(group.missingness is None for group in self.model_.groups):
+            return holes
+        size = self.model_.chunk_size(1, most=8192)
         with torch.no_grad():
-            chance = self.model_.missing_chances(z).numpy()
+            chance = torch.cat([self.model_.missing_chances(c) for c in z.split(size)]).numpy()
         order = [*self.schema_.numeric, *self.schema_.categorical]
         drawn = rng.random(chance.shape) < chance
         holes = holes.copy()

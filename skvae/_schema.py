@@ -183,9 +183,10 @@ class Schema:
         codes = torch.zeros(n, len(self.categorical), dtype=torch.long)
         extras = torch.zeros(n, self.n_extras, dtype=dtype)
         missing = torch.zeros(n, len(self.numeric) + len(self.categorical), dtype=torch.bool)
-        measure = np.zeros(n)
+        unknown, measure = torch.zeros_like(missing), np.zeros(n)
         for j, column in enumerate(self.columns):
-            encoded = column.encode(table.cells(j, column.type == "label"))  # type: ignore[attr-defined]
+            cells = table.cells(j, column.type == "label")
+            encoded = column.encode(cells)  # type: ignore[attr-defined]
             measure += encoded.log_measure
             if j in self.numeric:
                 i = position = self.numeric.index(j)
@@ -197,6 +198,7 @@ class Schema:
             else:
                 continue
             missing[:, position] = torch.from_numpy(encoded.missing)
+            unknown[:, position] = torch.from_numpy(encoded.missing & ~cells.missing)
             if encoded.extra is not None:
                 extras[:, self.extras[j]] = torch.from_numpy(encoded.extra).to(dtype)
         return Rows(
@@ -205,6 +207,7 @@ class Schema:
             missing if bool(missing.any()) else None,
             extras if self.n_extras else None,
             torch.from_numpy(measure),
+            unknown if bool(unknown.any()) else None,  # a level never seen says nothing of the row
         )
 
     def decode(self, values: np.ndarray, codes: np.ndarray, rng: Any = None) -> Any:
@@ -260,6 +263,12 @@ def fit_schema(
             columns[j] = fit(j, likelihood.transform)
     missing = np.stack([table.cells(j).missing for j in range(len(columns))], axis=1)
     for j in map(int, np.flatnonzero(missing.any(0)) if informative is None else informative):
+        if columns[j].kind == "constant" and informative is not None:
+            raise ValueError(
+                f"'informative_missing' names column {columns[j].name!r}, which has but one value: "
+                "there is nothing that its missing cells could go by. Leave it out, or add a "
+                "boolean column that tells where it is missing."
+            )
         columns[j].missing_rate = float(np.average(missing[:, j], weights=weights))
     return Schema(table, columns, chosen, Patterns(missing, weights))
 

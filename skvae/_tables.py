@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 import decimal
+import numbers
 import warnings
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
@@ -171,7 +172,7 @@ class Table:
             if cells.type == "label":
                 is_value = np.array([*(level == value for level in cells.levels), False])
                 return cells.emptied(is_value[cells.values])
-            if isinstance(value, (int, float)) and cells.type != "time":
+            if isinstance(value, numbers.Real) and cells.type != "time":
                 return cells.emptied(cells.exact_values == value)
             return cells
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from typing import ClassVar
 
 import numpy as np
@@ -10,7 +11,7 @@ from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 
-from ._filling import beside, without
+from ._filling import beside, fill, with_zeros, without
 from ._imputing import STRATEGIES
 from ._tables import Table, read_table
 from ._vae_transformer import VAETransformer
@@ -32,8 +33,8 @@ class VAEImputer(TransformerMixin, BaseEstimator):
     ----------
     estimator : VAETransformer, default=None
         The model. None: ``VAETransformer(hidden_layer_sizes=(256, 256), activation="relu",
-        n_importance_samples=256)``, which fills better than the transformer's own defaults, and
-        takes longer.
+        early_stopping=False, n_importance_samples=256)``: it fills better than the transformer's
+        own defaults, and takes longer.
     strategy : {"mean", "median", "most_frequent"}, default="mean"
         What is put in for a number: the conditional mean (of integers and dates rounded), median
         or mode. Levels and booleans are always the most probable.
@@ -93,6 +94,10 @@ class VAEImputer(TransformerMixin, BaseEstimator):
             lambda v: v is None or isinstance(v, VAETransformer),
         ),
         "strategy": one_of(*STRATEGIES),
+        "missing_values": (
+            "a number, a str, nan, None or NA",
+            lambda v: v is None or v is pd.NA or isinstance(v, (str, numbers.Real, np.bool_)),
+        ),
         "sample_posterior": a_bool(),
         "add_indicator": a_bool(),
         "keep_empty_features": a_bool(),
@@ -166,8 +171,13 @@ class VAEImputer(TransformerMixin, BaseEstimator):
         filled, _ = model._impute(X, table, n_draws, self.strategy, self.random_state)
         filled = filled[0] if self.sample_posterior else filled
         empty = self._empty()
-        if len(empty):
-            filled = without(filled, empty, zeros=self.keep_empty_features)
+        if len(empty) and not self.keep_empty_features:
+            filled = without(filled, empty)
+        elif len(empty):
+            dtype = getattr(table.layout, "dtype", None)
+            holes = np.zeros((table.n_rows, len(table.names)), dtype=bool)
+            holes[:, empty] = np.stack([table.cells(int(j)).missing for j in empty], axis=1)
+            filled = fill(filled, with_zeros(filled, empty, dtype), holes, dtype)
         if not self.add_indicator:
             return filled
         missing = [table.cells(int(j)).missing for j in self.indicator_features_]
@@ -201,7 +211,10 @@ class VAEImputer(TransformerMixin, BaseEstimator):
     @staticmethod
     def _default() -> VAETransformer:
         return VAETransformer(
-            hidden_layer_sizes=(256, 256), activation="relu", n_importance_samples=256
+            hidden_layer_sizes=(256, 256),
+            activation="relu",
+            early_stopping=False,
+            n_importance_samples=256,
         )
 
     def _names(self) -> list:

@@ -490,3 +490,73 @@ def test_informative_holes_of_every_kind(frame):
     vae.partial_fit(frame)
     with pytest.raises(ValueError, match="informative_missing"):
         vae.set_params(informative_missing=None).partial_fit(frame)
+
+
+def test_unknown_levels_do_not_count_as_missing_ones():
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"c": rng.choice(["a", "b"], 200), "x": rng.normal(size=200)})
+    table.loc[:9, "c"] = None
+    vae = quick(informative_missing=["c"]).fit(table)
+    new, hole = (table[:1].assign(c=pd.Series([v], dtype=object)) for v in ("new", None))
+    told = vae.score_samples(new, columns="x")
+    assert vae.score_samples(new)[0] == pytest.approx(told[0] - np.log(191), abs=0.01)
+    assert vae.score_samples(hole)[0] < told[0] - 1  # few were missing
+
+
+def test_informative_holes_of_pooled_levels_and_constants():
+    ids = [None if i % 5 == 0 else f"u{i}" for i in range(60)]
+    table = pd.DataFrame({"id": ids, "x": np.arange(60.0), "k": ["yes", None] * 30})
+    assert np.isfinite(quick(informative_missing=["id"]).fit(table).score_samples(table)).all()
+    with pytest.raises(ValueError, match="but one value"):
+        quick(informative_missing=["k"]).fit(table)
+
+
+def test_booleans_are_the_more_probable_whatever_the_strategy():
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"b": pd.array(rng.random(400) < 0.65, dtype="boolean"),
+                          "x": rng.normal(size=400)})  # fmt: skip
+    vae = VAETransformer(1, max_iter=20, random_state=0).fit(table)
+    holes = table.assign(b=pd.array([None] * 400, dtype="boolean"))
+    filled = [vae.impute(holes, strategy=s)["b"] for s in ("mean", "median", "most_frequent")]
+    assert filled[0].mean() > 0.9
+    assert all(f.equals(filled[0]) for f in filled)
+
+
+def test_given_integers_are_exact():
+    base = 2**60
+    table = pd.DataFrame({"id": base + np.arange(0, 4000, 7), "x": np.arange(572) % 9})
+    rows = quick().fit(table).sample(3, random_state=0, given={"id": base + 1})
+    assert rows["id"].tolist() == [base + 1] * 3
+
+
+@pytest.mark.parametrize(
+    ("fitted", "asked"),
+    [("float64", "Int64"), ("int64", "Float64"), ("datetime64[ns]", "datetime64[s]"),
+     ("datetime64[ns, UTC]", "datetime64[ns]"), ("object", "category")],
+)  # fmt: skip
+def test_other_dtypes_at_use_time(fitted, asked):
+    values = pd.Series(np.arange(100) * 1.5 if fitted == "float64" else np.arange(100))
+    if "datetime" in fitted:
+        values = pd.Series(pd.to_datetime(np.arange(100) * 1e15 + 3e8)).dt.as_unit("ns")
+        values = values.dt.tz_localize("UTC") if "UTC" in fitted else values
+    values = values.astype(str) if fitted == "object" else values
+    table = pd.DataFrame({"a": values.astype(fitted), "b": np.arange(100.0)})
+    plain = values.dt.tz_localize(None) if "UTC" in fitted else values
+    other = plain.round() if asked == "Int64" else plain
+    other = other.dt.floor("s") if asked.endswith("[s]") else other
+    other = pd.DataFrame({"a": other.astype(asked), "b": np.arange(100.0)})
+    other.loc[3, "a"] = None
+    filled = quick(min_frequency=1).fit(table).impute(other)
+    assert filled["a"].dtype == other["a"].dtype or asked == "category"
+    assert filled["a"].notna().all()
+    assert filled["a"][:3].astype(object).tolist() == other["a"][:3].astype(object).tolist()
+
+
+def test_the_start_stands_half_of_the_cells_missing():
+    """Pairs of cells give no covariance of collinear columns; EM over the rows does."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(400, 3)) @ rng.normal(size=(3, 20)) + 0.1 * rng.normal(size=(400, 20))
+    X /= X.std(0)
+    holes = np.where(rng.random(X.shape) < 0.5, np.nan, X)
+    vae = VAETransformer(3, hidden_layer_sizes=(), max_iter=1, learning_rate_init=1e-9).fit(holes)
+    assert ((vae.impute(holes) - X)[np.isnan(holes)] ** 2).mean() < 0.1

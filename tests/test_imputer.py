@@ -144,7 +144,8 @@ def test_sparse_and_empty_columns():
 
 @pytest.mark.parametrize(
     ("marker", "column"),
-    [(-1, [3, -1, 5, 4, -1, 3] * 5), (-1.0, [0.5, -1.0, 2.5] * 10), ("?", ["a", "?", "b"] * 10),
+    [(np.int64(-1), [3, -1, 5, 4, -1, 3] * 5),
+     (-1, [3, -1, 5, 4, -1, 3] * 5), (-1.0, [0.5, -1.0, 2.5] * 10), ("?", ["a", "?", "b"] * 10),
      (2**60, [2**60 + 1, 2**60, 2**60 + 3] * 10)],
     ids=str,
 )  # fmt: skip
@@ -182,3 +183,14 @@ def test_what_is_refused(table):
     imputer = quick().fit(table)
     with pytest.raises(ValueError, match="feature names"):
         imputer.transform(table.rename(columns={"object": "objekt"}))
+
+
+def test_new_values_of_an_empty_column_stay():
+    X = np.column_stack([np.arange(6.0), np.full(6, np.nan)])
+    new = np.array([[1.0, 5.0], [2.0, np.nan]])
+    for make in (np.array, lambda a: pl.DataFrame(a), lambda a: pd.DataFrame(a)):
+        imputer = quick(keep_empty_features=True).fit(make(X))
+        assert np.array(imputer.transform(make(new)))[:, 1].tolist() == [5.0, 0.0]
+    whole = np.column_stack([np.arange(6) % 3, np.full(6, -1)])
+    imputer = quick(keep_empty_features=True, missing_values=-1)
+    assert imputer.fit_transform(whole)[:, 1].tolist() == [0] * 6
