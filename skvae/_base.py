@@ -261,7 +261,7 @@ class BaseVAE(DensityMixin, CallbackSupportMixin, BaseEstimator):
             fitted.update(fitted_attributes(self, schema, components))
             model = start_model(self, fitted, data, split, generator)
             fitted["_n_features_out"] = len(model.latent.shown)
-        budget = self._budget(len(split.train), one_pass, keep)
+        budget = self._budget(len(split.train), one_pass, keep, data.missing is not None)
         callbacks = RoundCallbacks(self, X, lambda: {**fitted, "model_": finished(model)})
 
         def on_round(history: dict[str, list[float]]) -> bool:
@@ -316,7 +316,7 @@ class BaseVAE(DensityMixin, CallbackSupportMixin, BaseEstimator):
             table, weights = table.take(np.flatnonzero(weights)), weights[weights > 0]
         return fitted, table, weights
 
-    def _budget(self, n_rows: int, one_pass: bool, keep: bool) -> Budget:
+    def _budget(self, n_rows: int, one_pass: bool, keep: bool, has_holes: bool) -> Budget:
         per_epoch = math.ceil(n_rows / self.batch_size)
         n_steps = default_steps(n_rows) if self.max_iter is None else self.max_iter * per_epoch
         return Budget(
@@ -327,11 +327,11 @@ class BaseVAE(DensityMixin, CallbackSupportMixin, BaseEstimator):
             warms_up=not (one_pass or keep),
             patience=self.n_iter_no_change if self.early_stopping else None,
             tol=self.tol,
-            mask_ratio=self._mask_ratio(),
+            mask_ratio=self._mask_ratio(has_holes),
         )
 
-    def _mask_ratio(self) -> float:
+    def _mask_ratio(self, has_holes: bool) -> float:
         """A linear encoder cannot be right both for whole rows and for rows with holes."""
         if self.mask_ratio == "auto":
-            return MASK_RATIO if as_layers(self.hidden_layer_sizes) else 0.0
+            return MASK_RATIO if has_holes and as_layers(self.hidden_layer_sizes) else 0.0
         return float(self.mask_ratio)

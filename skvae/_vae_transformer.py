@@ -102,11 +102,12 @@ class VAETransformer(
         Count, or share of the seen cells, under which a level goes to the pool. With the default
         a column in which every value is different is one pool, and tells the model nothing.
     mask_ratio : "auto" or float, default="auto"
-        Every other step teaches the encoder, and it alone, to read rows with holes: from each row
+        Every third step teaches the encoder, and it alone, to read rows with holes: from each row
         a share of the cells is hidden, up to this one, or the cells that another row lacks. So
-        scores, embeddings and imputations of partial rows are good also where the fitted table
-        was complete; the density of whole rows loses nothing. 0: never, which saves a quarter of
-        the time. "auto": 0.6, but 0 for the linear model, whose encoder has no room for it.
+        scores, embeddings and imputations of partial rows are good. 0: never, which saves a
+        quarter of the time. "auto": 0.6 where the table has holes; 0 where it is complete, as
+        whole rows would lose a little density, and for the linear model, whose encoder has no
+        room for it. Ask for 0.6 if a model of a complete table is to answer for partial rows.
     informative_missing : None, "all" or list of columns, default=None
         Columns whose missing cells say something about the values that they hide: the chance to
         be missing is learned, as a logistic function of the value that the decoder expects.

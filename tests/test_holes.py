@@ -315,7 +315,7 @@ def test_a_better_mean_than_a_bent_map_would_give():
     z = rng.normal(size=4000)
     X = np.column_stack([z + 0.1 * rng.normal(size=4000), np.exp(z + rng.normal(size=4000))])
     vae = VAETransformer(
-        2, likelihood={"x1": LogNormal()}, random_state=0, n_importance_samples=128
+        2, likelihood={"x1": LogNormal()}, random_state=0, mask_ratio=0.6, n_importance_samples=128
     ).fit(X)
     test = np.array([[0.0, np.nan]])
     mean, median = (vae.impute(test, strategy=s)[0, 1] for s in ("mean", "median"))
@@ -328,7 +328,7 @@ def test_intervals_of_draws_cover():
     rng = np.random.default_rng(0)
     hidden = rng.random((300, D)) < 0.3
     truth = gaussian_table(3300)[3000:]
-    vae = VAETransformer(3, random_state=0).fit(X)
+    vae = VAETransformer(3, random_state=0, mask_ratio=0.6).fit(X)
     draws = np.array(vae.impute(np.where(hidden, np.nan, truth), n_draws=60, random_state=0))
     low, high = np.quantile(draws, [0.05, 0.95], axis=0)
     assert 0.85 <= ((low <= truth) & (truth <= high))[hidden].mean() <= 0.95
@@ -346,7 +346,7 @@ def test_half_sample_mode():
 
 def test_posterior_is_wide_where_cells_are_missing():
     X = gaussian_table(3000)
-    vae = VAETransformer(K, random_state=0, prior="standard_normal").fit(X)
+    vae = VAETransformer(K, random_state=0, mask_ratio=0.6, prior="standard_normal").fit(X)
     mean, _ = vae.posterior(X[:200])
     np.testing.assert_array_equal(mean, vae.transform(X[:200]))
     few = np.where(np.arange(D) < 2, X[:200], np.nan)
@@ -359,7 +359,7 @@ def test_posterior_is_wide_where_cells_are_missing():
 
 def test_given_cells_and_their_consequences():
     table = pandas_frame(1500)[["float64", "int64", "object", "boolean", "datetime", "constant"]]
-    vae = VAETransformer(2, random_state=0).fit(table)
+    vae = VAETransformer(2, random_state=0, mask_ratio=0.6).fit(table)
     rows = vae.sample(200, random_state=0, given={"object": "oak", "constant": 3.5})
     assert rows.dtypes.equals(table.dtypes)
     assert (rows["object"] == "oak").all()
