@@ -113,8 +113,8 @@ class Conditional:
 @torch.no_grad()
 def conditionals(
     model: VAE, rows: Rows, n_samples: int, n_refinement_steps: int
-) -> Iterator[tuple[Rows, Conditional]]:
-    """Chunks of the rows, each with its weighted codes: half of `n_samples` are its own.
+) -> Iterator[Conditional]:
+    """Weighted codes, chunk by chunk of the rows; half of `n_samples` are a row's own.
 
     In single precision, which is far finer than the draws are many, and twice as fast.
     """
@@ -132,7 +132,7 @@ def conditionals(
         weak = torch.nonzero(conditional.ess < min(REFINE_BELOW, n_own)).squeeze(1)
         if n_refinement_steps and model.latent.is_refinable and len(weak):
             _refine(conditional, chunk.take(weak), weak, noise, n_refinement_steps)
-        yield chunk, conditional
+        yield conditional
 
 
 def _listed(model: VAE, rows: Rows) -> Conditional | None:

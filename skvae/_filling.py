@@ -88,20 +88,23 @@ def _fill_narwhals(X: Any, source: Any, missing: np.ndarray) -> Any:
             return values.round() if both else values
 
         columns = [
-            rounded(values, column).cast(column.dtype).zip_with(pl.Series(hole), column)
-            if hole.any()
-            else column
+            values
+            if hole.all()
+            else rounded(values, column).cast(column.dtype).zip_with(pl.Series(hole), column)
             for column, values, hole in zip(X, source, missing.T, strict=True)
         ]
         return pl.DataFrame(columns)
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    arrays = []
-    for field, column, values, hole in zip(
-        X.schema, X.columns, source.columns, missing.T, strict=True
+    arrays, fields = [], list(X.schema)
+    for j, (column, values, hole) in enumerate(
+        zip(X.columns, source.columns, missing.T, strict=True)
     ):
-        if hole.any() and pa.types.is_dictionary(field.type):
+        field = fields[j]
+        if hole.all():
+            column, fields[j] = values, source.schema.field(j)
+        elif hole.any() and pa.types.is_dictionary(field.type):
             plain = [c.cast(field.type.value_type) for c in (values, column)]
             filled = pc.if_else(pa.array(hole), *plain).combine_chunks()
             column = filled.dictionary_encode().cast(field.type)
@@ -110,7 +113,7 @@ def _fill_narwhals(X: Any, source: Any, missing: np.ndarray) -> Any:
                 values = pc.round(values)
             column = pc.if_else(pa.array(hole), values.cast(field.type), column)
         arrays.append(column)
-    return pa.Table.from_arrays(arrays, schema=X.schema)
+    return pa.Table.from_arrays(arrays, schema=pa.schema(fields, X.schema.metadata))
 
 
 def without(X: Any, columns: np.ndarray) -> Any:

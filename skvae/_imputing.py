@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ._conditional import Conditional, conditionals
+from ._conditional import Conditional
 from ._filling import fill
 from ._layouts import Cells
 from ._numeric_column import NumericColumn
@@ -25,12 +25,11 @@ class ImputationMixin:
 
     model_: Any
     schema_: Any
-    n_importance_samples: int
-    n_refinement_steps: int
     _read: Any
     _encode: Any
     _rows: Any
     _drawn: Any
+    _conditionals: Any
     _warn_of: Any
 
     def posterior(self, X):
@@ -58,7 +57,9 @@ class ImputationMixin:
 
         .. math:: p(x_h | x_s) = \int p(x_h | z)\, p(z | x_s)\, dz
 
-        by importance-weighted codes; `n_importance_samples` of them are proposed by the encoder.
+        by importance-weighted codes: half of `n_importance_samples` are proposed by the encoder,
+        and up to sixteen times as many by the prior, where the family of the posterior can weigh
+        these too (Gaussian and ladder); elsewhere the encoder proposes all.
 
         Parameters
         ----------
@@ -70,6 +71,8 @@ class ImputationMixin:
         strategy : {"mean", "median", "most_frequent"}, default="mean"
             What is put in for a number, without `n_draws`: the conditional mean (of integers and
             dates rounded), median or mode. Levels and booleans are always the most probable.
+            Medians, modes and the means of columns with a bent map are taken over draws from one
+            seed, and so depend a little on which rows are asked together.
         random_state : int, RandomState instance, Generator or None, default=None
             Of the draws. None: others at every call.
         return_ess : bool, default=False
@@ -113,7 +116,7 @@ class ImputationMixin:
         self, X: Any, table: Table, n_draws: int | None, strategy: str, random_state: Any
     ) -> tuple[Any, np.ndarray]:
         """One filled X, or a list of them, and the effective sample sizes."""
-        missing = np.stack([table.cells(j).missing for j in range(len(table.names))], axis=1)
+        missing = table.missing
         holed = np.flatnonzero(missing.any(1))
         ess = np.full(table.n_rows, np.inf)
         if len(holed):
@@ -135,9 +138,7 @@ class ImputationMixin:
         """Cells of every column for the rows, once or for each draw; and the sample sizes."""
         schema, parts, sizes = self.schema_, [], []
         guess = Guess(schema, self._drawn, strategy, generator)
-        for _, conditional in conditionals(
-            self.model_, rows, self.n_importance_samples, self.n_refinement_steps
-        ):
+        for conditional in self._conditionals(rows):
             if n_draws is None:
                 parts.append(guess.best(conditional))
             else:
@@ -157,7 +158,8 @@ class ImputationMixin:
         at = np.zeros(table.n_rows, dtype=np.int64)
         at[holed] = np.arange(len(holed))
         fitted, own = self.schema_.layout, table.layout
-        layout = fitted if fitted.container == own.container == "pandas" else own
+        is_frame = own.container not in ("array", "sparse")
+        layout = fitted if is_frame and fitted.container == own.container else own
         return layout.write([each.take(at) for each in cells])
 
 
@@ -184,11 +186,17 @@ class Guess:
         if self.strategy == "mean":
             return self._means(conditional, values), codes
         y, _ = self.draws(conditional, N_DRAWS)
-        numbers = np.stack([c.unscaled(v) for c, v in zip(self.numeric, y.T, strict=True)])
-        reduce = np.median if self.strategy == "median" else half_sample_mode
-        numbers = reduce(numbers, axis=-1).T  # the axes are columns, rows, draws
-        is_boolean = [column.kind == "boolean" for column in self.numeric]
+        x = np.moveaxis(self._unscaled(y), 0, -1)
+        numbers = np.median(x, axis=-1) if self.strategy == "median" else half_sample_mode(x)
+        is_boolean = np.array([column.kind == "boolean" for column in self.numeric], dtype=bool)
         return np.where(is_boolean, values, numbers), codes
+
+    def _unscaled(self, y: np.ndarray) -> np.ndarray:
+        """Scaled numbers, (..., n_numeric), in the units of the table."""
+        x = np.empty_like(y)
+        for i, column in enumerate(self.numeric):
+            x[..., i] = column.unscaled(y[..., i])
+        return x
 
     def _expected(self, conditional: Conditional) -> tuple[np.ndarray, np.ndarray]:
         """Scaled means, and the most probable codes; of booleans the more probable sign."""
@@ -208,11 +216,7 @@ class Guess:
 
         The mean of the draws y, of which the mean is known, corrects that of their images.
         """
-        means = (
-            np.stack([c.unscaled(v) for c, v in zip(self.numeric, values.T, strict=True)]).T
-            if self.numeric
-            else values
-        )
+        means = self._unscaled(values)
         bent = [i for i, column in enumerate(self.numeric) if not column.is_affine]
         if bent:
             y, _ = self.draws(conditional, N_CORRECTION)
@@ -236,12 +240,12 @@ def _cells(schema: Any, numbers: np.ndarray, codes: np.ndarray) -> list[Cells]:
     return cells
 
 
-def half_sample_mode(values: np.ndarray, axis: int = -1) -> np.ndarray:
+def half_sample_mode(values: np.ndarray) -> np.ndarray:
     """The mode of each sample along the last axis: the densest half of the densest half of …
 
     Robertson & Cryer (1974), An Iterative Procedure for Estimating the Mode.
     """
-    values = np.sort(values, axis=axis)
+    values = np.sort(values, axis=-1)
     while values.shape[-1] > 2:
         n = (values.shape[-1] + 1) // 2
         widths = values[..., n - 1 :] - values[..., : values.shape[-1] - n + 1]

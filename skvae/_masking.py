@@ -2,8 +2,9 @@
 
 The generative model p(x, z) is trained on the rows as they are. Beside it, the encoder alone is
 trained on rows of which some more cells are hidden: on the bound on log p(left cells), with the
-generative model held fixed. So q(z | any part of a row) is learned, and log p(x) loses nothing by
-it (compare Mattei & Frellsen 2019, arXiv:1812.02633, where both are trained on what is seen).
+generative model held fixed. So q(z | any part of a row) is learned, and p(x | z) never sees a row
+with less than it has (compare Mattei & Frellsen 2019, arXiv:1812.02633, where both are trained on
+what is seen). An encoder that must read both is a little worse for whole rows.
 """
 
 from __future__ import annotations

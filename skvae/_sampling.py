@@ -82,7 +82,7 @@ class SamplingMixin:
         table = self._conditions(given)
         rows, ess = self._given_rows(table), []
         codes = []
-        for _, conditional in self._conditionals(rows):
+        for conditional in self._conditionals(rows):
             codes.append(
                 conditional.sample(int(n_samples), generator).double().transpose(0, 1).flatten(0, 1)
             )

@@ -210,10 +210,6 @@ class Schema:
             unknown if bool(unknown.any()) else None,  # a level never seen says nothing of the row
         )
 
-    def decode(self, values: np.ndarray, codes: np.ndarray, rng: Any = None) -> Any:
-        """A table like the fitted one from scaled numbers and codes."""
-        return self.layout.write(self.cells(values, codes, rng))
-
     def cells(self, values: np.ndarray, codes: np.ndarray, rng: Any = None) -> list[Cells]:
         """The cells of each column from scaled numbers and codes."""
         cells = []
@@ -252,8 +248,11 @@ def fit_schema(
     all columns that have some.
     """
 
+    missing = np.zeros((table.n_rows, len(table.names)), dtype=bool)
+
     def fit(j: int, transform: str) -> Column:
         cells = table.cells(j, categorical[j])
+        missing[:, j] = cells.missing
         return fit_column(table.names[j], cells, weights, categorical[j], transform, **pooling)
 
     columns = [fit(j, transform) for j, transform in enumerate(transforms)]
@@ -261,7 +260,6 @@ def fit_schema(
     for j, (likelihood, _) in chosen.items():
         if likelihood.transform is not None:  # the family brings its own map
             columns[j] = fit(j, likelihood.transform)
-    missing = np.stack([table.cells(j).missing for j in range(len(columns))], axis=1)
     for j in map(int, np.flatnonzero(missing.any(0)) if informative is None else informative):
         if columns[j].kind == "constant" and informative is not None:
             raise ValueError(

@@ -147,6 +147,11 @@ class Table:
         """Column j; `as_label` keeps the cells of an untyped column from being read as numbers."""
         return self.read(j, as_label)
 
+    @property
+    def missing(self) -> np.ndarray:
+        """Which cells are missing, (n_rows, n_columns)."""
+        return np.stack([self.cells(j).missing for j in range(len(self.names))], axis=1)
+
     def header(self) -> Any:
         """The columns without rows, in a container whose names every scikit-learn can read."""
         if self.layout.container in ("array", "sparse"):

@@ -143,8 +143,7 @@ class VAEImputer(TransformerMixin, BaseEstimator):
         if estimator.random_state is None:
             estimator.set_params(random_state=random_seed(self.random_state))
         self.estimator_ = estimator.fit(table, sample_weight=sample_weight)
-        seen = [table.cells(j).missing for j in range(len(table.names))]
-        self.indicator_features_ = np.flatnonzero([missing.any() for missing in seen])
+        self.indicator_features_ = np.flatnonzero(table.missing.any(0))
         self.n_features_in_ = estimator.n_features_in_
         self.__dict__.pop("feature_names_in_", None)
         if hasattr(estimator, "feature_names_in_"):
@@ -170,19 +169,16 @@ class VAEImputer(TransformerMixin, BaseEstimator):
         n_draws = 1 if self.sample_posterior else None
         filled, _ = model._impute(X, table, n_draws, self.strategy, self.random_state)
         filled = filled[0] if self.sample_posterior else filled
-        empty = self._empty()
+        empty, missing = self._empty(), table.missing
         if len(empty) and not self.keep_empty_features:
             filled = without(filled, empty)
         elif len(empty):
             dtype = getattr(table.layout, "dtype", None)
-            holes = np.zeros((table.n_rows, len(table.names)), dtype=bool)
-            holes[:, empty] = np.stack([table.cells(int(j)).missing for j in empty], axis=1)
+            holes = missing & np.isin(np.arange(missing.shape[1]), empty)
             filled = fill(filled, with_zeros(filled, empty, dtype), holes, dtype)
         if not self.add_indicator:
             return filled
-        missing = [table.cells(int(j)).missing for j in self.indicator_features_]
-        flags = np.array(missing, dtype=bool).reshape(-1, table.n_rows).T
-        return beside(filled, flags, self._indicator_names())
+        return beside(filled, missing[:, self.indicator_features_], self._indicator_names())
 
     def get_feature_names_out(self, input_features=None):
         """Names of the columns of ``transform``.

@@ -141,10 +141,12 @@ class VAETransformer(
         Device of torch to train on. Fitted models answer on the CPU.
     n_importance_samples : int, default=64
         Draws of z for each row in ``score_samples``: the work grows with it, and the bound
-        tightens. 8 may do for model selection on a large table.
+        tightens. 8 may do for model selection on a large table. ``impute`` and ``sample(given=…)``
+        take half of them from the encoder, and many more from the prior.
     n_refinement_steps : int, default=10
         Gradient steps by which ``score_samples`` refines the posterior of a row whose draws are
-        worth less than four from the true one (see `return_ess`). 0: trust the encoder.
+        worth less than four from the true one (see `return_ess`), ``impute`` and
+        ``sample(given=…)`` less than two. 0: trust the encoder.
 
     Attributes
     ----------

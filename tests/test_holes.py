@@ -6,6 +6,8 @@ import warnings
 
 import numpy as np
 import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
 import torch
 from frames import arrow_table, pandas_frame, polars_frame, with_holes
@@ -305,7 +307,7 @@ def test_every_family_imputes(latent, frame):
     assert filled.notna().all(axis=None)
     assert vae.sample(3, given={"object": "oak"}, random_state=0)["object"].eq("oak").all()
     rows = vae._rows(table)
-    for _, conditional in conditionals(vae.model_, rows, 16, 0):
+    for conditional in conditionals(vae.model_, rows, 16, 0):
         np.testing.assert_allclose(conditional.weights.sum(0), 1.0, rtol=1e-5)
 
 
@@ -560,3 +562,36 @@ def test_the_start_stands_half_of_the_cells_missing():
     holes = np.where(rng.random(X.shape) < 0.5, np.nan, X)
     vae = VAETransformer(3, hidden_layer_sizes=(), max_iter=1, learning_rate_init=1e-9).fit(holes)
     assert ((vae.impute(holes) - X)[np.isnan(holes)] ** 2).mean() < 0.1
+
+
+def test_auto_hides_cells_only_where_the_table_has_holes():
+    X = gaussian_table(120)
+    holes = np.where(np.random.default_rng(0).random(X.shape) < 0.2, np.nan, X)
+
+    def weights(table, **params):
+        vae = quick(early_stopping=False, **params).fit(table)
+        return torch.cat([p.flatten() for p in vae.model_.parameters()])
+
+    assert torch.equal(weights(X), weights(X, mask_ratio=0))
+    assert torch.equal(weights(holes), weights(holes, mask_ratio=0.6))
+    assert not torch.equal(weights(holes), weights(holes, mask_ratio=0))
+
+
+@pytest.mark.parametrize("strategy", ["mean", "median", "most_frequent"])
+def test_tables_without_a_number(frame, strategy):
+    levels = frame[["object", "category", "ordered"]]
+    assert quick().fit(levels).impute(levels, strategy=strategy).notna().all(axis=None)
+
+
+@pytest.mark.parametrize("container", ["polars", "pyarrow"])
+def test_columns_without_a_cell_at_use_time(container):
+    fitted = polars_frame(80) if container == "polars" else arrow_table(80)
+    vae = quick().fit(fitted)
+    some = polars_frame(80)
+    some = some.with_columns(string=pl.lit(None), float=pl.lit(None))
+    some = some if container == "polars" else fitted.set_column(
+        fitted.column_names.index("string"), "string", pa.nulls(80)
+    )  # fmt: skip
+    filled = vae.impute(some)
+    words = filled["string"].to_list() if container == "polars" else filled["string"].to_pylist()
+    assert set(words) <= {"ash", "birch", "cedar", "oak"}
