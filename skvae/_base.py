@@ -41,7 +41,6 @@ from ._validation import (
     fitted_names,
     is_int,
     is_real,
-    is_share,
     layers,
     one_of,
     or_none,
@@ -61,10 +60,7 @@ class BaseVAE(DensityMixin, CallbackSupportMixin, BaseEstimator):
     """Fit and log-density of a variational autoencoder of a table."""
 
     parameter_constraints: ClassVar[dict[str, Constraint]] = {
-        "n_components": (
-            "None, an int in the range [1, inf) or a float in the range (0, 1]",
-            lambda v: v is None or is_int(v, least=1) or is_share(v),
-        ),
+        "n_components": or_none(an_int(1)),
         "hidden_layer_sizes": layers(),
         "activation": one_of(*ACTIVATIONS),
         "init": one_of("pca", "random"),

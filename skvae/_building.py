@@ -67,9 +67,7 @@ def schema_of(estimator: Any, table: Table, weights: np.ndarray) -> Schema:
 def fitted_attributes(estimator: Any, schema: Schema, components: dict[str, Any]) -> dict[str, Any]:
     """What fit learned about the table, before training."""
     latent = components["latent"]
-    asked = estimator.n_components
-    n_components = schema.n_components(asked)
-    k = latent.size(n_components if isinstance(asked, float) else asked, n_components)
+    k = latent.size(estimator.n_components, schema.n_components(estimator.n_components))
     choices = schema.choices
     return {
         "schema_": schema,

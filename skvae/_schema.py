@@ -161,11 +161,9 @@ class Schema:
         bounds = [self.columns[j].bounds for j in self.numeric]  # type: ignore[attr-defined]
         return torch.tensor(bounds, dtype=torch.float64).reshape(-1, 2).T
 
-    def n_components(self, requested: int | float | None) -> int:
+    def n_components(self, requested: int | None) -> int:
         """Latent dimensions: as requested, or half the features between 1 and 16."""
         n_features = max(1, self.n_features)
-        if isinstance(requested, float):
-            return max(1, round(requested * n_features))
         if requested is None:
             return min(max(1, n_features // 2), MAX_COMPONENTS)
         if requested > n_features:

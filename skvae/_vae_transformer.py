@@ -51,9 +51,9 @@ class VAETransformer(
 
     Parameters
     ----------
-    n_components : int, float or None, default=None
-        Latent dimensions, over all layers. A float in (0, 1]: that share of the encoded features.
-        None: half of them, between 1 and 16, or what the sizes of `latent` add up to.
+    n_components : int or None, default=None
+        Latent dimensions, over all layers. None: half the encoded features, between 1 and 16, or
+        what the sizes of `latent` add up to.
     latent : str or Latent, default="gaussian"
         Family of the posterior q(z | x): "gaussian", "flow" (normalising flow), "ladder" (several
         stochastic layers), "quantized" and "finite_scalar" (integer codes), or an object such as

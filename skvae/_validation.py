@@ -42,11 +42,6 @@ def is_real(
     )
 
 
-def is_share(value: Any) -> bool:
-    """Whether it is a float in (0, 1]: the integer 1 counts, and is no share."""
-    return isinstance(value, (float, np.floating)) and is_real(value, above=0, most=1)
-
-
 Constraint = tuple[str, Callable[[Any], bool]]
 
 

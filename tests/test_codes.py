@@ -86,7 +86,8 @@ def test_only_code_families_have_codes(X):
 def test_codebooks_are_in_use_and_plain_ones_less():
     """Usage of nine tenths and a perplexity of half the codes; not so without the three helps."""
     rng = np.random.default_rng(0)
-    X = rng.normal(size=(3000, 3)) @ rng.normal(size=(3, 8)) + 0.2 * rng.normal(size=(3000, 8))
+    # Four factors: two positions of two dimensions have something to say in each.
+    X = rng.normal(size=(3000, 4)) @ rng.normal(size=(4, 8)) + 0.2 * rng.normal(size=(3000, 8))
     vae = VAETransformer(4, latent=Quantized(64), random_state=0, max_iter=40).fit(X)
     assert (vae.codebook_usage_ >= 0.9).all()
     assert (vae.perplexity_ >= 32).all()

@@ -421,20 +421,12 @@ def test_impossible_conditions(given, message):
         lambda v, X: quick(mask_ratio=1.5).fit(X),
         lambda v, X: quick(mask_ratio="never").fit(X),
         lambda v, X: quick(informative_missing=["x9"]).fit(X),
-        lambda v, X: quick(n_components=1.5).fit(X),
     ],
 )
 def test_what_is_refused_names_the_parameter(call):
     X = gaussian_table(50)
     with pytest.raises(ValueError, match=r"'|return_ess"):
         call(quick().fit(X), X)
-
-
-def test_a_share_of_the_features_as_components():
-    X = gaussian_table(50)
-    assert quick(n_components=0.5).fit(X).n_components_ == 3
-    assert quick(n_components=1.0).fit(X).n_components_ == D
-    assert quick(n_components=1).fit(X).n_components_ == 1
 
 
 # ---------------------------------------------------------------------- missing as seen
