@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -21,11 +22,11 @@ from ._building import (
 )
 from ._callbacks import CallbackSupportMixin, RoundCallbacks, with_callbacks
 from ._density import DensityMixin
-from ._model import finished
+from ._model import VAE, finished
 from ._networks import ACTIVATIONS
 from ._schema import Rows, canonical_order
 from ._tables import Table, read_table
-from ._training import Budget, continued, default_steps, describe, train
+from ._training import Budget, continued, default_steps, describe, train_all
 from ._validation import (
     Constraint,
     a_bool,
@@ -230,6 +231,15 @@ class BaseVAE(DensityMixin, CallbackSupportMixin, BaseEstimator):
 
     # ------------------------------------------------------------------------------ fitting
 
+    @property
+    def _n_models(self) -> int:
+        """Models that are trained together; their densities are averaged."""
+        return 1
+
+    @property
+    def _models(self) -> list[VAE]:
+        return [self.model_, *self._others]
+
     def _fit(self, X: Any, sample_weight: Any, keep: bool, one_pass: bool) -> Any:
         """Work on local objects, so that an error leaves the estimator as it was."""
         check_parameters(self)
@@ -252,13 +262,15 @@ class BaseVAE(DensityMixin, CallbackSupportMixin, BaseEstimator):
         split = split_rows(weights, fraction, generator)
 
         if keep:
-            model = copy.deepcopy(self.model_).float().requires_grad_(True).train()
+            models = [copy.deepcopy(m).float().requires_grad_(True).train() for m in self._models]
         else:
             fitted.update(fitted_attributes(self, schema, components))
-            model = start_model(self, fitted, data, split, generator)
-            fitted["_n_features_out"] = len(model.latent.shown)
+            models = [
+                start_model(self, fitted, data, split, generator) for _ in range(self._n_models)
+            ]
+            fitted["_n_features_out"] = len(models[0].latent.shown)
         budget = self._budget(len(split.train), one_pass, keep, data.missing is not None)
-        callbacks = RoundCallbacks(self, X, lambda: {**fitted, "model_": finished(model)})
+        callbacks = RoundCallbacks(self, X, lambda: {**fitted, **answering(models)})
 
         def on_round(history: dict[str, list[float]]) -> bool:
             if self.verbose:
@@ -269,19 +281,23 @@ class BaseVAE(DensityMixin, CallbackSupportMixin, BaseEstimator):
         if device.type != "cpu":
             noise = torch.Generator(device).manual_seed(generator.initial_seed())
         objective = components["objective"]
-        there = model.to(device), data.to(device), split.to(device)
-        state = getattr(self, "_optimizer_state", None) if keep and one_pass else None
-        result = train(*there, objective, budget, noise, on_round, state)
-
-        fitted.update(finish_model(model.cpu(), data, split, generator, goes_on=keep and one_pass))
+        there = [model.to(device) for model in models]
+        states = getattr(self, "_optimizer_states", None) if keep and one_pass else None
+        how = objective, budget, noise, on_round, states
+        results = train_all(there, data.to(device), split.to(device), *how)
+        result = results[0]
+        for model in models[::-1]:  # the attributes are those of the first
+            fitted.update(
+                finish_model(model.cpu(), data, split, generator, goes_on=keep and one_pass)
+            )
         n_iter = max(1, math.ceil(result.n_steps / math.ceil(len(split.train) / self.batch_size)))
         fitted.update(
-            model_=finished(model),
+            **answering(models),
             objective_=objective,
             n_iter_=n_iter + (self.n_iter_ if keep else 0),
             history_=continued(self.history_, result.history) if keep else result.history,
             _shape=shape,
-            _optimizer_state=result.optimizer_state if one_pass else None,
+            _optimizer_states=[r.optimizer_state for r in results] if one_pass else None,
         )
         callbacks.close(fitted)
         if not keep:
@@ -331,3 +347,9 @@ class BaseVAE(DensityMixin, CallbackSupportMixin, BaseEstimator):
         if self.mask_ratio == "auto":
             return MASK_RATIO if has_holes and as_layers(self.hidden_layer_sizes) else 0.0
         return float(self.mask_ratio)
+
+
+def answering(models: Sequence[VAE]) -> dict[str, Any]:
+    """The models as they answer: the first, and those beside it."""
+    first, *others = map(finished, models)
+    return {"model_": first, "_others": others}

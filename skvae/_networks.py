@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
@@ -104,7 +105,7 @@ class Inputs(nn.Module):
             return values
         codes = codes[:, self.few] if self.many else codes
         rows = torch.where(codes < 0, self.few_sizes, codes) + self.few_offsets
-        indicators = F.embedding_bag(rows, self.indicators, mode="sum")
+        indicators = _SumOfRows.apply(rows, self.indicators)
         return torch.cat([values, indicators], dim=-1) if self.n_values else indicators
 
     def forward(self, values: Tensor, codes: Tensor, missing: Tensor | None) -> Tensor:
@@ -116,6 +117,29 @@ class Inputs(nn.Module):
         else:
             parts.append(missing.to(values.dtype))
         return torch.cat(parts, dim=-1)
+
+
+class _SumOfRows(torch.autograd.Function):
+    """Sum of some rows of a fixed table, also for stacked models."""
+
+    @staticmethod
+    def forward(rows: Tensor, table: Tensor) -> Tensor:
+        return F.embedding_bag(rows, table, mode="sum")
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+        ctx.mark_non_differentiable(output)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[None, None]:
+        return None, None
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple, rows: Tensor, table: Tensor) -> tuple[Tensor, int]:
+        bags = rows.movedim(in_dims[0], 0)
+        return F.embedding_bag(bags.flatten(0, 1), table, mode="sum").unflatten(
+            0, bags.shape[:2]
+        ), 0
 
 
 def _indicators(frequencies: np.ndarray) -> Tensor:

@@ -59,9 +59,13 @@ class Rows:
     def __len__(self) -> int:
         return len(self.values)
 
+    def fields(self) -> list[Tensor | None]:
+        """The tensors, in the order in which ``Rows`` takes them."""
+        return [self.values, self.codes, self.missing, self.extras, self.log_measure, self.hidden]
+
     def _map(self, function: Any) -> Rows:
-        fields = (self.values, self.codes, self.missing, self.extras, self.log_measure, self.hidden)
-        return Rows(*[None if f is None else function(f) for f in fields])  # type: ignore[arg-type]
+        fields = [None if f is None else function(f) for f in self.fields()]
+        return Rows(*fields)  # type: ignore[arg-type]
 
     def take(self, index: Tensor) -> Rows:
         return self._map(lambda tensor: tensor.index_select(0, index))

@@ -1,8 +1,8 @@
 """The one training loop.
 
 The encoded table is a few tensors on the device; a batch is a slice of a permutation; parameters
-and gradients live in one flat buffer each, so a step is one fused Adam call. Nothing is read back
-from the device between two evaluations of the held-out bound.
+and gradients live in one flat buffer each, so a step is one fused Adam call, for one model or for
+several at once. Nothing is read back from the device between two evaluations of the held-out bound.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import math
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -20,8 +20,8 @@ from torch import Tensor
 from ._masking import EVERY, hidden_cells
 from ._model import VAE
 from ._schema import Rows
-from .latents import Draw
-from .objectives import Objective, divergence
+from ._stacking import Stack
+from .objectives import Objective
 
 MAX_GRADIENT_NORM = 100.0
 ROUNDS = 50  # evaluations of the held-out bound in a full run
@@ -86,34 +86,6 @@ class Result:
     optimizer_state: dict = field(default_factory=dict)  # Adam's moments, to go on from
 
 
-class FlatParameters:
-    """The parameters of a module as views of one tensor, and their gradients of another.
-
-    Buffers are kept with them: what moves without a gradient is part of the best weights too.
-    """
-
-    def __init__(self, module: torch.nn.Module) -> None:
-        parameters = [p for p in module.parameters() if p.numel()]
-        self.values = torch.cat([p.detach().reshape(-1) for p in parameters])
-        self.grad = torch.zeros_like(self.values)
-        start = 0
-        for p in parameters:
-            stop = start + p.numel()
-            p.data = self.values[start:stop].view_as(p)
-            p.grad = self.grad[start:stop].view_as(p)
-            start = stop
-        self.values.grad = self.grad
-        self.buffers = list(module.buffers())
-
-    def copy(self) -> list[Tensor]:
-        return [tensor.clone() for tensor in (self.values, *self.buffers)]
-
-    @torch.no_grad()
-    def restore(self, copies: list[Tensor]) -> None:
-        for tensor, kept in zip((self.values, *self.buffers), copies, strict=True):
-            tensor.copy_(kept)
-
-
 def batches(split: Split, size: int, generator: torch.Generator) -> Iterator[Tensor]:
     """Index tensors without end: permutations of the rows, or draws in proportion to weights."""
     rows, n, device = split.train, len(split.train), split.train.device
@@ -139,32 +111,34 @@ def learning_rate(step: int, budget: Budget) -> float:
 
 
 def train(
-    model: VAE,
+    models: Sequence[VAE],
     data: Rows,
     split: Split,
     objective: Objective,
     budget: Budget,
     generator: torch.Generator,
     on_round: Callable[[dict[str, list[float]]], bool],
-    optimizer_state: dict | None = None,
+    optimizer_state: dict,
 ) -> Result:
-    """Train in place and leave the best weights.
+    """Train in place and leave the best weights, of each model its own.
 
     Parameters
     ----------
+    models : sequence of VAE
+        Models of one shape. Each sees the rows in an order of its own.
     data : Rows
-        The encoded table, on the device of the model.
+        The encoded table, on the device of the models.
     split : Split
     on_round : callable
         Is shown the history after every round; True asks to stop.
-    optimizer_state : dict or None
-        Adam's moments from the run that this one goes on from.
+    optimizer_state : dict
+        Adam's moments from the run that this one goes on from; empty: a new run.
     """
-    run = _Run(model, data, objective, budget, generator)
+    run = _Run(models, data, objective, budget, generator)
     if optimizer_state:
         run.optimizer.load_state_dict(copy.deepcopy(optimizer_state))
     best = _Best(run, split.held_out[:MAX_HELD_OUT], generator)
-    source = batches(split, budget.batch_size, generator)
+    sources = [batches(split, budget.batch_size, generator) for _ in models]
     # A round is long enough to be worth an evaluation.
     worth = math.ceil(len(best.rows) * EVALUATION_DRAWS / (2 * budget.batch_size))
     round_length = max(1, math.ceil(budget.n_steps / ROUNDS), worth)
@@ -175,7 +149,7 @@ def train(
     try:
         while result.n_steps < budget.n_steps:
             n = min(round_length, budget.n_steps - result.n_steps)
-            terms = run.round(source, result.n_steps, n)
+            terms = run.round(sources, result.n_steps, n)
             if not all(map(math.isfinite, terms)) or not run.is_finite():
                 repairs += 1
                 run.repair(good, repairs)
@@ -197,6 +171,26 @@ def train(
     return result
 
 
+def train_all(
+    models: Sequence[VAE],
+    data: Rows,
+    split: Split,
+    objective: Objective,
+    budget: Budget,
+    generator: torch.Generator,
+    on_round: Callable[[dict[str, list[float]]], bool],
+    optimizer_states: Sequence[dict] | None = None,
+) -> list[Result]:
+    """Train models of one shape: together, or one after the other where they do not stack."""
+    together = objective.stacks and all(model.latent.stacks for model in models)
+    runs = [models] if together else [[model] for model in models]
+    states = optimizer_states or [{}] * len(runs)
+    return [
+        train(run, data, split, objective, budget, generator, on_round, state)
+        for run, state in zip(runs, states, strict=True)
+    ]
+
+
 def _warn_of_interruption(n_steps: int, n_planned: int) -> None:
     warnings.warn(
         f"Training was interrupted after {n_steps} of {n_planned} steps; the best weights so far "
@@ -213,23 +207,27 @@ class _Best:
         self.run, self.rows = run, rows
         self.noise_state = generator.get_state()  # the same draws at every evaluation
         self.weights: list[Tensor] | None = None
-        self.bound, self.n_stale = -math.inf, 0
+        n_models = len(run.stack)
+        self.bound = torch.full((n_models,), -math.inf, dtype=torch.float64)
+        self.n_stale = torch.zeros(n_models, dtype=torch.long)
         if len(rows) and run.budget.progress(0) >= run.objective.warmup:
             self.update(1.0)
 
     def update(self, progress: float) -> float:
-        """Evaluate the weights as they are, and keep them if they are the best."""
+        """Evaluate the weights as they are, and keep those that are the best; the mean bound."""
         bound = self.run.evaluate(self.rows, self.noise_state)
-        if progress < self.run.objective.warmup:
-            return bound
-        self.n_stale = 0 if bound > self.bound + self.run.budget.tol else self.n_stale + 1
-        if bound > self.bound:
-            self.bound, self.weights = bound, self.run.flat.copy()
-        return bound
+        if progress >= self.run.objective.warmup:
+            progressed = bound > self.bound + self.run.budget.tol
+            self.n_stale = torch.where(progressed, 0, self.n_stale + 1)
+            if self.weights is None:
+                self.weights = self.run.flat.copy()
+            self.run.flat.keep(self.weights, bound > self.bound)
+            self.bound = torch.maximum(bound, self.bound)
+        return float(bound.mean())
 
     def is_stale(self) -> bool:
         patience = self.run.budget.patience
-        return patience is not None and self.n_stale >= patience
+        return patience is not None and bool((self.n_stale >= patience).all())
 
     def restore(self) -> None:
         if self.weights is not None:
@@ -258,30 +256,32 @@ class _Run:
 
     def __init__(
         self,
-        model: VAE,
+        models: Sequence[VAE],
         data: Rows,
         objective: Objective,
         budget: Budget,
         generator: torch.Generator,
     ) -> None:
-        self.model, self.data, self.objective = model, data, objective
-        self.budget, self.generator, self.flat = budget, generator, FlatParameters(model)
-        self.generative = model.generative_parameters()
+        self.models, self.data, self.objective = models, data, objective
+        self.budget, self.generator = budget, generator
+        self.stack = Stack(models, objective)
+        self.flat, self.device = self.stack.flat, self.stack.flat.values.device
         self.rate = 1.0  # halved at every repair
         self.optimizer = self._optimizer()
 
     def _optimizer(self) -> torch.optim.Optimizer:
-        return torch.optim.Adam([self.flat.values], lr=self.budget.learning_rate, fused=True)
+        return torch.optim.Adam([self.flat.leaf], lr=self.budget.learning_rate, fused=True)
 
-    def _noise(self, n_rows: int, n_samples: int, generator: torch.Generator) -> Tensor:
-        shape = (n_samples, n_rows, self.model.latent.n_noise)
-        return torch.randn(shape, generator=generator, device=self.flat.values.device)
+    def _noise(self, *shape: int, generator: torch.Generator) -> Tensor:
+        shape = (*shape, self.models[0].latent.n_noise)
+        return torch.randn(shape, generator=generator, device=self.device)
 
-    def round(self, source: Iterator, first: int, n_steps: int) -> list[float]:
+    def round(self, sources: Sequence[Iterator], first: int, n_steps: int) -> list[float]:
         """`n_steps` steps; mean bound, reconstruction and KL in nats per row, in table units."""
-        totals = torch.zeros(3, device=self.flat.values.device, dtype=torch.float64)
+        totals = torch.zeros(3, device=self.device, dtype=torch.float64)
         for step in range(first, first + n_steps):
-            totals += self.step(self.data.take(next(source)), step)
+            rows = [next(source) for source in sources]
+            totals += self.step(self.data.take(torch.cat(rows)), step)
         return (totals / n_steps).tolist()
 
     def step(self, batch: Rows, step: int) -> Tensor:
@@ -289,52 +289,47 @@ class _Run:
         self.flat.grad.zero_()
         if self.budget.mask_ratio and step % EVERY == 0:
             self._read_with_holes(batch, step)
-        bound, log_px, draw = self._ascend(batch, step)
-        self.flat.grad.mul_((MAX_GRADIENT_NORM / self.flat.grad.norm()).clamp(max=1.0))
+        told = self._ascend(batch, step)
+        norm = self.flat.grad.norm(dim=1, keepdim=True)
+        self.flat.grad.mul_((MAX_GRADIENT_NORM / norm).clamp(max=1.0))
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate * learning_rate(step, self.budget)
         self.optimizer.step()
-        self.model.latent.after_step(self.generator)
-        with torch.no_grad():
-            measure = batch.log_measure.mean()
-            return torch.stack([bound + measure, log_px.mean() + measure, divergence(draw).mean()])
+        for model in self.models:
+            model.latent.after_step(self.generator)
+        return told.mean(0)
 
-    def _ascend(self, batch: Rows, step: int, by: int = 1) -> tuple[Tensor, Tensor, Draw]:
-        """Add `by` times the gradient of the bound; the mean bound, log p(x | z) and the draw."""
-        noise = self._noise(len(batch), self.objective.n_samples, self.generator)
-        log_px, draw = self.model(batch, noise, self.objective.holds_z)
-        bound = self.objective.bound(log_px, draw, self.budget.progress(step)).mean()
-        loss = -bound if draw.penalty is None else draw.penalty.mean() - bound
-        (by * loss).backward()
-        return bound, log_px, draw
+    def _ascend(self, batch: Rows, step: int, by: int = 1, **options: bool) -> Tensor:
+        """Add `by` times the gradient of each model's bound; what is told of them."""
+        n_models = len(self.stack)
+        shape = (n_models, self.objective.n_samples, len(batch) // n_models)
+        noise = self._noise(*shape, generator=self.generator)
+        progress = self.budget.progress(step)
+        losses, told = self.stack.terms(batch, noise, progress, **options)
+        (by * losses.sum()).backward()
+        return told
 
     def _read_with_holes(self, batch: Rows, step: int) -> None:
         """Add the encoder's gradient for rows with cells hidden, the generative model fixed."""
         cells = hidden_cells(batch, self.budget.mask_ratio, self.generator)
-        for p in self.generative:
-            p.requires_grad_(False)
-        try:
-            self._ascend(batch.hide(cells), step, by=EVERY)
-        finally:
-            for p in self.generative:
-                p.requires_grad_(True)
+        self._ascend(batch.hide(cells), step, by=EVERY, hold_generative=True)
 
     def is_finite(self) -> bool:
         return bool(torch.isfinite(self.flat.values).all())
 
     @torch.no_grad()
-    def evaluate(self, rows: Tensor, noise_state: Tensor) -> float:
-        """The mean bound of held-out rows, in nats per row in table units."""
-        generator = torch.Generator(device=self.flat.values.device)
+    def evaluate(self, rows: Tensor, noise_state: Tensor) -> Tensor:
+        """The mean bounds of held-out rows, in nats per row in table units: (M,)."""
+        generator = torch.Generator(device=self.device)
         generator.set_state(noise_state)
-        total = torch.zeros((), device=self.flat.values.device, dtype=torch.float64)
+        total = torch.zeros(len(self.stack), device=self.device, dtype=torch.float64)
         n_draws = max(self.objective.n_samples, EVALUATION_DRAWS)
-        size = self.model.chunk_size(n_draws, most=2048)
+        size = self.models[0].chunk_size(n_draws * len(self.stack), most=2048)
         for index in rows.split(size):
-            batch = self.data.take(index)
-            log_px, draw = self.model(batch, self._noise(len(index), n_draws, generator))
-            total += (self.objective.bound(log_px, draw, 1.0) + batch.log_measure).sum()
-        return float(total) / len(rows)
+            noise = self._noise(n_draws, len(index), generator=generator)
+            _losses, told = self.stack.terms(self.data.take(index), noise, 1.0)
+            total += told[:, 0] * len(index)
+        return (total / len(rows)).cpu()
 
     def repair(self, good: list[Tensor], repairs: int) -> None:
         """After a loss that is not finite: the last good weights, half the rate, or give up."""
@@ -352,7 +347,8 @@ class _Run:
     @torch.no_grad()
     def _worst_column(self) -> str:
         rows = next(self.data.chunks(2048))
-        _log_px, draw = self.model(rows, self._noise(len(rows), 1, self.generator))
-        cells = self.model.cells(draw.z, rows)
-        worst = torch.where(torch.isfinite(cells), cells, -torch.inf).amin((0, 1)).argmin()
-        return repr(self.model.names[int(worst)])
+        noise = self._noise(1, len(rows), generator=self.generator)
+        cells = [model.cells(model(rows, noise)[1].z, rows) for model in self.models]
+        each = torch.cat(cells)
+        worst = torch.where(torch.isfinite(each), each, -torch.inf).amin((0, 1)).argmin()
+        return repr(self.models[0].names[int(worst)])

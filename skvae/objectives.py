@@ -26,6 +26,7 @@ class Objective(ABC, Component):
     n_samples: int  # draws of z for each row and step
     holds_z: bool = False  # whether no gradient may flow through z
     takes_codes: bool = False  # whether z may stand for integers
+    stacks: bool = False  # whether `bound` is a plain function of tensors, fit for torch.func.vmap
     warmup: float = 0.0  # share of the training after which the objective is what it is to be
 
     @abstractmethod
@@ -107,6 +108,7 @@ class ELBO(Objective):
     """
 
     takes_codes = True
+    stacks = True
     parameter_constraints: ClassVar = {
         "beta": a_real("[0, inf)", least=0),
         "warmup": a_real("[0, 1]", least=0, most=1),

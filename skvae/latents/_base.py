@@ -118,6 +118,9 @@ class LatentModule(nn.Module, ABC):
     compares : bool
         Whether ``log_prob`` takes the same codes, (n_samples, 1, n_components), for every row, at
         a price that is worth it.
+    stacks : bool
+        Whether ``draw`` is a plain function of tensors that leaves no trace on the module, fit
+        for ``torch.func.vmap``: then several models are trained as one.
     """
 
     width: int = 1
@@ -126,6 +129,7 @@ class LatentModule(nn.Module, ABC):
     is_refinable: bool = True
     n_listed: int = 0
     compares: bool = False
+    stacks: bool = False
 
     def __init__(self, layers: Sequence[int]) -> None:
         super().__init__()

@@ -49,6 +49,7 @@ class GaussianModule(LatentModule):
 
     n_moment_draws = 1
     compares = True
+    stacks = True
 
     def __init__(self, n_components: int, n_hidden: int, generator: torch.Generator) -> None:
         super().__init__([n_components])

@@ -130,6 +130,7 @@ class Ladder(Latent):
 class _LadderModule(LatentModule):
     n_moment_draws = 1
     compares = True
+    stacks = True
 
     def __init__(
         self,
