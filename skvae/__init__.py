@@ -14,10 +14,12 @@ A map of the package, in the order in which a table travels:
 ``_model.py``          the variational autoencoder: the equations
 ``objectives.py``      log-densities → a bound for each row
 ``_initialization.py`` the closed-form start
-``_training.py``       the one loop; ``_weights.py`` which rows it sees, and how often;
-                       ``_masking.py`` which cells it hides from the encoder
+``_training.py``       the one loop; ``_stacking.py`` several models as one; ``_weights.py`` which
+                       rows it sees, and how often; ``_masking.py`` which cells it hides
 ``_inference.py``      importance weights: the log-density; ``_noise.py`` its draws
 ``_conditional.py``    importance weights: what is not seen, given what is
+``_scoring.py``        other scores; ``_explaining.py`` what each column adds to the log-density;
+                       ``_conformal.py`` p-values
 ``_missingness.py``    missing cells that say something
 ``_units.py``          what each latent unit says; ``diagnostics.py`` what the bound loses
 ``_base.py``           fit, and ``_density.py`` score, shared by the estimators;
@@ -26,6 +28,7 @@ A map of the package, in the order in which a table travels:
                        given), ``_imputing.py`` its filled ones (``_filling.py`` writes them),
                        ``_traversal.py`` moves in its latent space
 ``_vae_imputer.py``    the imputer for pipelines
+``_vae_outlier_detector.py``  the detector of odd rows
 ``plots.py``           pictures
 =====================  ===========================================================================
 """
@@ -33,6 +36,7 @@ A map of the package, in the order in which a table travels:
 from ._density import ImportanceWarning
 from ._units import CollapseWarning
 from ._vae_imputer import VAEImputer
+from ._vae_outlier_detector import VAEOutlierDetector
 from ._vae_transformer import VAETransformer
 from ._version import __version__
 from .latents import FiniteScalar, Flow, Gaussian, Ladder, Quantized
@@ -50,7 +54,7 @@ from .likelihoods import (
     Poisson,
     StudentT,
 )
-from .objectives import ELBO, IWAE
+from .objectives import ELBO, IWAE, Trimmed
 from .priors import Aggregated, Autoregressive, FlowPrior, Mixture, StandardNormal
 
 __all__ = [
@@ -80,7 +84,9 @@ __all__ = [
     "Quantized",
     "StandardNormal",
     "StudentT",
+    "Trimmed",
     "VAEImputer",
+    "VAEOutlierDetector",
     "VAETransformer",
     "__version__",
 ]

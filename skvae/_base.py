@@ -47,11 +47,12 @@ from ._validation import (
     or_none,
 )
 from ._weights import check_sample_weight, random_seed, split_rows
+from .objectives import ELBO
 
 SHAPING = (  # parameters that a model which goes on must not have changed
     "n_components", "latent", "prior", "likelihood", "hidden_layer_sizes", "activation",
     "numeric_transform", "categorical_features", "handle_unknown", "max_categories",
-    "min_frequency", "informative_missing",
+    "min_frequency", "informative_missing", "n_estimators",
 )  # fmt: skip
 MASK_RATIO = 0.6
 PARTIAL_FIT_RATE = 0.25  # of the peak: a constant rate must be one that settles
@@ -60,6 +61,7 @@ PARTIAL_FIT_RATE = 0.25  # of the peak: a constant rate must be one that settles
 class BaseVAE(DensityMixin, CallbackSupportMixin, BaseEstimator):
     """Fit and log-density of a variational autoencoder of a table."""
 
+    automatic: ClassVar[dict[str, Any]] = {"objective": ELBO()}  # what "auto" stands for
     parameter_constraints: ClassVar[dict[str, Constraint]] = {
         "n_components": or_none(an_int(1)),
         "hidden_layer_sizes": layers(),
@@ -310,7 +312,7 @@ class BaseVAE(DensityMixin, CallbackSupportMixin, BaseEstimator):
 
     def _shaping(self, keep: bool) -> dict[str, str]:
         """The parameters that shape the model; unchanged, if it goes on."""
-        values = {name: getattr(self, name) for name in SHAPING}
+        values = {name: getattr(self, name, None) for name in SHAPING}
         shape = {k: repr(v.item() if isinstance(v, np.generic) else v) for k, v in values.items()}
         if keep:
             check_unchanged(shape, self._shape, type(self).__name__)

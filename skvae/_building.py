@@ -41,22 +41,28 @@ def resolved(estimator: Any) -> dict[str, Any]:
     latent = resolve(estimator.latent, latents.Latent, "latent")
     prior = latent.default_prior() if estimator.prior == "auto" else estimator.prior
     prior = resolve(prior, priors.Prior, "prior")
-    objective = resolve(estimator.objective, objectives.Objective, "objective")
-    if estimator.objective == "elbo":
+    objective = resolve(unnamed(estimator, "objective"), objectives.Objective, "objective")
+    if isinstance(estimator.objective, str) and hasattr(objective, "beta"):
         objective.warmup = latent.warmup
     latent.check_partners(prior, objective)
     return {"latent": latent, "prior": prior, "objective": objective}
 
 
+def unnamed(estimator: Any, parameter: str) -> Any:
+    """A parameter, or what its "auto" stands for in the estimator."""
+    value = getattr(estimator, parameter)
+    return estimator.automatic.get(parameter, value) if str(value) == "auto" else value
+
+
 def schema_of(estimator: Any, table: Table, weights: np.ndarray) -> Schema:
     """The fitted table."""
-    owner = type(estimator).__name__
+    owner, likelihood = type(estimator).__name__, unnamed(estimator, "likelihood")
     return fit_schema(
         table,
         weights,
         check_categorical_features(estimator.categorical_features, table.names),
         resolve_transforms(estimator.numeric_transform, table.names, TRANSFORMS, owner),
-        lambda columns: resolve_likelihoods(estimator.likelihood, columns, LIKELIHOODS, owner),
+        lambda columns: resolve_likelihoods(likelihood, columns, LIKELIHOODS, owner),
         check_informative(estimator.informative_missing, table.names),
         max_categories=estimator.max_categories,
         min_frequency=estimator.min_frequency,

@@ -98,6 +98,22 @@ class Conditional:
             means.append(total)
         return means
 
+    def left_out(self, rows: Rows) -> Tensor:
+        r"""log p(x_j | all other cells of the row) of each cell, (n, d); 0 where it is missing.
+
+        .. math:: p(x_j | x_{-j}) = \frac{p(x)}{p(x_{-j})}
+            = \Big(\sum_k \tilde w_k / p(x_j | z_k)\Big)^{-1}
+        """
+        log_w = self.weights.log().unsqueeze(-1)
+        own, rest = log_w.split([len(self.own), len(log_w) - len(self.own)])
+        total = torch.logsumexp(own - self.model.cells(self.own, rows), 0)
+        if self.shared is not None:
+            none = rest.new_zeros(len(rest), len(rows), 0)
+            theirs = rest - self.model.cells_of(self.shared.outputs, rows, none)
+            theirs = torch.logsumexp(theirs, 0)
+            total = torch.logaddexp(total, theirs)
+        return -total
+
     def sample(self, n_draws: int, generator: torch.Generator) -> Tensor:
         """Codes drawn in proportion to their weights, (n_draws, n_rows, k)."""
         chosen = torch.multinomial(self.weights.T, n_draws, replacement=True, generator=generator).T

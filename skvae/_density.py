@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ._inference import N_SCRAMBLINGS, LogDensity, log_density
+from ._inference import N_SCRAMBLINGS, LogDensity, averaged, log_density
 from ._schema import Rows
 from ._tables import Table
 from ._validation import check_parameters, positions
@@ -28,9 +28,9 @@ class ImportanceWarning(UserWarning):
 
 
 class DensityMixin:
-    """``score_samples`` and ``score`` for an estimator with `model_` and `schema_`."""
+    """``score_samples`` and ``score`` for an estimator with fitted models and `schema_`."""
 
-    model_: Any
+    _models: Any
     schema_: Any
     n_importance_samples: int
     n_refinement_steps: int
@@ -112,8 +112,8 @@ class DensityMixin:
         def of(part: list[int] | None) -> LogDensity:
             n_nets = N_SCRAMBLINGS if with_std else 1
             rows = self._encode(table) if part is None else self._part(table, part)
-            n_steps = self.n_refinement_steps
-            return log_density(self.model_, rows, self.n_importance_samples, n_nets, n_steps)
+            how = self.n_importance_samples, n_nets, self.n_refinement_steps
+            return averaged([log_density(model, rows, *how) for model in self._models])
 
         if scored is None or given is None:
             return of(scored)

@@ -14,10 +14,12 @@ the true posterior the K are worth.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.special import logsumexp
 from torch import Tensor
 
 from ._model import VAE
@@ -73,6 +75,18 @@ def log_density(
     return LogDensity(each[0], std, torch.cat(sizes).numpy())
 
 
+def averaged(densities: Sequence[LogDensity]) -> LogDensity:
+    """The log-density of an equal mixture of models, from those of each."""
+    if len(densities) == 1:
+        return densities[0]
+    each = np.stack([density.score for density in densities])
+    total = logsumexp(each, axis=0)
+    share = np.exp(each - total)
+    std = np.sqrt(sum((s * d.std) ** 2 for s, d in zip(share, densities, strict=True)))
+    ess = sum(s * d.ess for s, d in zip(share, densities, strict=True))
+    return LogDensity(total - math.log(len(each)), std, ess)
+
+
 Affine = tuple[Tensor, Tensor]  # shift and log-scale of the base noise, each (n_rows, n_noise)
 
 
@@ -94,8 +108,13 @@ def _estimate(
         total = torch.logsumexp(log_w, 0)
         scores.append(total - math.log(len(noise)))
         if i == 0:
-            ess = torch.exp(2 * total - torch.logsumexp(2 * log_w, 0))
+            ess = effective_size(log_w)
     return torch.stack(scores), ess
+
+
+def effective_size(log_w: Tensor) -> Tensor:
+    """(Σ w)² / Σ w² of the weights along the first axis."""
+    return torch.exp(2 * torch.logsumexp(log_w, 0) - torch.logsumexp(2 * log_w, 0))
 
 
 def log_weights(model: VAE, rows: Rows, noise: Tensor, affine: Affine | None) -> Tensor:
@@ -103,12 +122,73 @@ def log_weights(model: VAE, rows: Rows, noise: Tensor, affine: Affine | None) ->
 
     With ε = m + e^s u in place of u, q'(z) = q(z) N(u) / (N(ε) e^Σs).
     """
+    moved, log_ratio = _moved(noise, affine)
+    return model.log_weights(rows, moved) + log_ratio
+
+
+def _moved(noise: Tensor, affine: Affine | None) -> tuple[Tensor, Tensor | float]:
+    """The moved base noise, and the logarithm of what its density lost."""
     if affine is None:
-        return model.log_weights(rows, noise)
+        return noise, 0.0
     shift, log_scale = affine
     moved = shift + log_scale.exp() * noise
-    log_ratio = 0.5 * (noise.square() - moved.square()).sum(-1) + log_scale.sum(-1)
-    return model.log_weights(rows, moved) + log_ratio
+    return moved, 0.5 * (noise.square() - moved.square()).sum(-1) + log_scale.sum(-1)
+
+
+@torch.no_grad()
+def attributions(
+    model: VAE, rows: Rows, n_samples: int, n_refinement_steps: int = 0
+) -> tuple[Tensor, Tensor]:
+    r"""What each cell adds to log p(x), and log p(x) itself, but for the measure.
+
+    .. math:: \log p(x) = \sum_j E_{p(z|x)}[\log p(x_j|z)] - KL(p(z|x) \| p(z))
+
+    with the posterior p(z | x) by the weights of the draws that the log-density is made of.
+
+    Returns
+    -------
+    cells : Tensor of shape (n_rows, n_columns)
+        The expectations, in the order of the model's columns.
+    log_px : Tensor of shape (n_rows,)
+        As :func:`log_density` gives it.
+    """
+    noise = quasi_normal(n_samples, model.latent.n_noise)
+    size = model.chunk_size(max(n_samples, model.latent.n_listed), most=len(rows))
+    parts, totals = [], []
+    for chunk in rows.chunks(size):
+        cells, log_w = _weighted_cells(model, chunk, noise, None)
+        total, part = torch.logsumexp(log_w, 0), _expected(cells, log_w)
+        weak = torch.nonzero(effective_size(log_w) < min(REFINE_BELOW, n_samples)).squeeze(1)
+        refinable = model.latent.is_refinable and not model.latent.n_listed
+        if n_refinement_steps and refinable and len(weak):
+            some = chunk.take(weak)
+            affine = refined(model, some, n_refinement_steps)
+            cells, log_w = _weighted_cells(model, some, noise, affine)
+            total[weak], part[weak] = torch.logsumexp(log_w, 0), _expected(cells, log_w)
+        silent = model.knows_nothing(chunk)
+        parts.append(part.masked_fill(silent.unsqueeze(-1), 0.0))
+        totals.append(total.masked_fill(silent, 0.0))
+    return torch.cat(parts), torch.cat(totals)
+
+
+def _weighted_cells(
+    model: VAE, rows: Rows, noise: Tensor, affine: Affine | None
+) -> tuple[Tensor, Tensor]:
+    """log p(x_j | z_k), (K, n, d), and the logarithms of weights that add up to p(x), (K, n)."""
+    h = model.encode(rows)
+    draw = model.latent.enumerate(h, model.prior)
+    if draw is not None:
+        cells = model.cells(draw.z, rows)
+        return cells, cells.sum(-1) + draw.log_pz
+    moved, log_ratio = _moved(noise, affine)
+    draw = model.latent.draw(h, moved, model.prior)
+    cells = model.cells(draw.z, rows)
+    log_w = cells.sum(-1) + draw.log_pz - draw.log_qz + log_ratio
+    return cells, log_w - math.log(len(log_w))
+
+
+def _expected(cells: Tensor, log_w: Tensor) -> Tensor:
+    return (torch.softmax(log_w, 0).unsqueeze(-1) * cells).sum(0)
 
 
 @torch.enable_grad()

@@ -126,6 +126,19 @@ def _label_array(cells: Cells) -> np.ndarray:
     return levels[cells.values]
 
 
+def objects(cells: Cells) -> list:
+    """The cells one by one, as Python knows them; None, NaN or NaT where missing."""
+    if cells.type == "label":
+        return list(_label_array(cells))
+    if cells.type == "time":
+        return list(pd.Series(_time_array(cells, "m" if cells.duration else "M")))
+    if cells.type == "float":
+        return [float(value) for value in cells.values]
+    kind = int if cells.type == "integer" else bool
+    pairs = zip(cells.exact_values, cells.missing, strict=True)
+    return [None if missing else kind(value) for value, missing in pairs]
+
+
 class ArrayLayout:
     """numpy: one dtype for all columns."""
 

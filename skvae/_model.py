@@ -237,9 +237,14 @@ class VAE(nn.Module):
 
     def cells(self, z: Tensor, rows: Rows) -> Tensor:
         """log p(x_j | z) of every cell, in the order of the model: (K, n, n_columns)."""
+        return self.cells_of(self.outputs(z), rows, z.new_zeros(*z.shape[:-1], 0))
+
+    def cells_of(
+        self, outputs: Iterable[tuple[ColumnGroup, Tensor]], rows: Rows, start: Tensor
+    ) -> Tensor:
+        """log p(x_j | z) of every cell from the decoder's outputs; numbers before levels."""
         n_values = self.inputs.n_values
-        none = [z.new_zeros(*z.shape[:-1], 0)]
-        return torch.cat(none + [g.log_prob(o, rows, n_values) for g, o in self.outputs(z)], -1)
+        return _ordered([start], ((g, g.log_prob(o, rows, n_values)) for g, o in outputs))
 
     def log_px(self, z: Tensor, rows: Rows) -> Tensor:
         """log p(x | z), summed over the seen cells: (K, n)."""
@@ -285,15 +290,15 @@ class VAE(nn.Module):
 
     def missing_chances(self, z: Tensor) -> Tensor:
         """P(m_j = 1 | z) of informative columns, NaN for the others: (n, n_columns)."""
-        chances = [z.new_zeros(len(z), 0)]
+        chances = []
         for group, outputs in self.outputs(z):
             chance = z.new_full((len(z), group.n_columns), torch.nan)
             if group.missingness is not None:
                 mean = group.likelihood.mean(group.split(outputs), group)
                 each = torch.sigmoid(group.missingness.logit(mean))
                 chance = torch.where(group.missingness.informative, each, chance)
-            chances.append(chance)
-        return torch.cat(chances, dim=-1)
+            chances.append((group, chance))
+        return _ordered([z.new_zeros(len(z), 0)], chances)
 
     def summed(self, rows: Rows) -> Tensor | None:
         """log p(x) = log Σ_z p(x | z) p(z) where every z can be listed, else None."""
@@ -309,6 +314,14 @@ class VAE(nn.Module):
                  else likelihood.sample(o, group, generator))  # fmt: skip
             (codes if likelihood.target == "code" else values).append(x)
         return torch.cat(values, dim=-1), torch.cat(codes, dim=-1)
+
+
+def _ordered(start: list[Tensor], parts: Iterable[tuple[ColumnGroup, Tensor]]) -> Tensor:
+    """What groups say of their columns, in the order of the model: numbers before levels."""
+    values, codes = start, list[Tensor]()
+    for group, part in parts:
+        (codes if group.likelihood.target == "code" else values).append(part)
+    return torch.cat(values + codes, dim=-1)
 
 
 def build(

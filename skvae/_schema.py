@@ -212,6 +212,12 @@ class Schema:
             unknown if bool(unknown.any()) else None,  # a level never seen says nothing of the row
         )
 
+    def log_measures(self, table: Table) -> np.ndarray:
+        """What each column adds to ``Rows.log_measure``, (n_rows, n_columns)."""
+        cells = (table.cells(j, c.type == "label") for j, c in enumerate(self.columns))
+        pairs = zip(self.columns, cells, strict=True)
+        return np.stack([column.encode(c).log_measure for column, c in pairs], axis=1)  # type: ignore[attr-defined]
+
     def cells(self, values: np.ndarray, codes: np.ndarray, rng: Any = None) -> list[Cells]:
         """The cells of each column from scaled numbers and codes."""
         cells = []

@@ -9,6 +9,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_array, check_is_fitted
 
 from ._base import BaseVAE
+from ._explaining import ExplanationMixin
 from ._imputing import ImputationMixin
 from ._sampling import SamplingMixin
 from ._traversal import TraversalMixin
@@ -31,6 +32,7 @@ class VAETransformer(
     TraversalMixin,
     SamplingMixin,
     ImputationMixin,
+    ExplanationMixin,
     BaseVAE,
 ):
     r"""Variational autoencoder of a table: embedding, way back, log-density and new rows.

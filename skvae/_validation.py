@@ -111,7 +111,7 @@ def resolve_component(
         component = registry[value]()
     else:
         hint = ""
-        auto = ["auto"] if parameter in ("likelihood", "prior") else []
+        auto = ["auto"] if parameter in ("likelihood", "prior", "objective") else []
         allowed = f"one of {sorted([*registry, *auto])}"
         if isinstance(value, str):
             hint = did_you_mean(value, registry)

@@ -17,7 +17,7 @@ from ._component import Component
 from ._validation import a_real, an_int, one_of
 from .latents import Draw
 
-__all__ = ["ELBO", "IWAE", "Objective"]
+__all__ = ["ELBO", "IWAE", "Objective", "Trimmed"]
 
 
 class Objective(ABC, Component):
@@ -28,6 +28,7 @@ class Objective(ABC, Component):
     takes_codes: bool = False  # whether z may stand for integers
     stacks: bool = False  # whether `bound` is a plain function of tensors, fit for torch.func.vmap
     warmup: float = 0.0  # share of the training after which the objective is what it is to be
+    trim: float = 0.0  # share of the rows, those with the lowest bounds, that do not count
 
     @abstractmethod
     def bound(self, log_px: Tensor, draw: Draw, progress: float) -> Tensor:
@@ -209,4 +210,81 @@ class IWAE(Objective):
         return torch.logsumexp(log_w, dim=0) - math.log(len(log_w))
 
 
-OBJECTIVES: dict[str, type[Objective]] = {"elbo": ELBO, "iwae": IWAE}
+class Trimmed(Objective):
+    r"""Another objective without the rows that it fits worst, for tables with outliers in them,
+
+    .. math:: \frac{1}{|S|} \sum_{n \in S} L(x_n), \quad
+        S = \{n : L(x_n) \text{ is not among the lowest } \alpha \text{ of the batch}\}.
+
+    A net learns the common rows first, and the odd ones last (the inlier-memorisation effect):
+    what is left out of each batch are mostly these. Nor are they among the exemplars of the
+    aggregated prior, where they would vouch for themselves.
+
+    Parameters
+    ----------
+    fraction : float, default=0.1
+        :math:`\alpha`, the share of the rows to leave out.
+    objective : Objective, default=None
+        What the other rows are trained on. None: ``ELBO()``.
+
+    References
+    ----------
+    Rousseeuw (1984), Least Median of Squares Regression (trimmed squares). Kim et al. (2023),
+    ODIM: Outlier Detection via Likelihood of Under-Fitted Generative Models, arXiv:2301.04257.
+    Cho et al. (2024), ALTBI: Constructing Improved Outlier Detection Models via Optimization of
+    Inlier-Memorization Effect, arXiv:2408.09791.
+
+    Examples
+    --------
+    >>> from skvae import Trimmed
+    >>> Trimmed(0.05)
+    Trimmed(fraction=0.05)
+    """
+
+    parameter_constraints: ClassVar = {
+        "fraction": a_real("[0, 1)", least=0, below=1),
+        "objective": ("None or an ELBO or IWAE object",
+                      lambda v: v is None or (isinstance(v, Objective)
+                                              and not isinstance(v, Trimmed))),
+    }  # fmt: skip
+
+    def __init__(self, fraction: float = 0.1, *, objective: Objective | None = None) -> None:
+        self.fraction = fraction
+        self.objective = objective
+
+    @property
+    def inner(self) -> Objective:
+        return ELBO() if self.objective is None else self.objective
+
+    @property
+    def n_samples(self) -> int:  # type: ignore[override]
+        return self.inner.n_samples
+
+    @property
+    def holds_z(self) -> bool:  # type: ignore[override]
+        return self.inner.holds_z
+
+    @property
+    def takes_codes(self) -> bool:  # type: ignore[override]
+        return self.inner.takes_codes
+
+    @property
+    def stacks(self) -> bool:  # type: ignore[override]
+        return self.inner.stacks
+
+    @property
+    def warmup(self) -> float:  # type: ignore[override]
+        return self.inner.warmup
+
+    @property
+    def trim(self) -> float:  # type: ignore[override]
+        return self.fraction
+
+    def bound(self, log_px: Tensor, draw: Draw, progress: float) -> Tensor:
+        bound = self.inner.bound(log_px, draw, progress)
+        worst_kept = bound.detach().sort().values[int(self.fraction * len(bound))]
+        kept = bound.detach() >= worst_kept
+        return torch.where(kept, bound, 0.0) / kept.to(bound).mean()
+
+
+OBJECTIVES: dict[str, type[Objective]] = {"elbo": ELBO, "iwae": IWAE, "trimmed": Trimmed}

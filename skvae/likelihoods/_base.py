@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from skvae._component import Component
-from skvae._validation import is_real
+from skvae._validation import a_real, is_real
 
 
 class Likelihood(ABC, Component):
@@ -106,12 +106,14 @@ class LocationScale(Likelihood):
     """
 
     parameter_constraints: ClassVar = {
+        "min_scale": a_real("(0, inf)", above=0),
         "scale": (
             "'conditional', 'column', 'shared' or a positive number",
             lambda v: v in ("conditional", "column", "shared") or is_real(v, above=0),
-        )
+        ),
     }
-    floor: tuple[float, float]  # share of the column's resolution, and in scaled units
+    resolution_share: float  # of the column's resolution, which a learned scale does not fall below
+    min_scale: float  # what is added to it, in scaled units
     unit_std: float = 1.0  # standard deviation of the family at scale 1, where training starts
     scale: str | float
 
@@ -135,7 +137,7 @@ class LocationScale(Likelihood):
         return location, floor + F.softplus(raw)
 
     def _floor(self, resolution: Any) -> Any:
-        return self.floor[0] * resolution + self.floor[1]
+        return self.resolution_share * resolution + self.min_scale
 
     def point(self, outputs: Tensor, columns: Any) -> Tensor:
         return outputs[..., 0]

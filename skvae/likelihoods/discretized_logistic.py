@@ -39,7 +39,7 @@ class DiscretizedLogistic(LocationScale):
 
     target = "interval"
     is_mass = True
-    floor = (0.05, 1e-4)
+    resolution_share, min_scale = 0.05, 1e-4
     unit_std = math.pi / math.sqrt(3)
 
     def __init__(self, scale: str | float = "conditional") -> None:

@@ -11,6 +11,7 @@ from torch import Tensor
 from ._base import LocationScale, standard_normal
 
 LOG_2PI = math.log(2 * math.pi)
+MIN_SCALE = 1e-3
 
 
 class Normal(LocationScale):
@@ -24,12 +25,11 @@ class Normal(LocationScale):
         probabilistic PCA; or a fixed number, in units of the scaled column (its standard
         deviation, unless the column is heavy-tailed). With a fixed :math:`\sigma = 1` the loss
         is half the squared error plus the KL term, up to a constant.
-
-    Notes
-    -----
-    A learned scale does not fall below 0.3 times the resolution of the column (the standard
-    deviation of rounding) plus 1e-3, so that the density cannot run away on repeated or rounded
-    values.
+    min_scale : float, default=1e-3
+        What a learned scale does not fall below, in units of the scaled column, beside 0.3 times
+        the resolution of the column (the standard deviation of rounding): so the density cannot
+        run away on repeated or rounded values. A large one, such as 0.5, looks at rows coarsely:
+        for ranking anomalies that is often better, for densities worse.
 
     References
     ----------
@@ -43,10 +43,11 @@ class Normal(LocationScale):
     VAETransformer(likelihood=Normal(scale='shared'))
     """
 
-    floor = (0.3, 1e-3)
+    resolution_share = 0.3
 
-    def __init__(self, scale: str | float = "conditional") -> None:
+    def __init__(self, scale: str | float = "conditional", *, min_scale: float = MIN_SCALE) -> None:
         self.scale = scale
+        self.min_scale = min_scale
 
     def log_prob(self, x: Tensor, outputs: Tensor, columns: Any) -> Tensor:
         location, scale = self.location_scale(outputs, columns)

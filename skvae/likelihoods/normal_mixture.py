@@ -14,7 +14,7 @@ from skvae._validation import an_int
 
 from ._base import Likelihood, standard_normal
 from ._levels import draw_level
-from .normal import LOG_2PI, Normal
+from .normal import LOG_2PI, MIN_SCALE, Normal
 
 
 class NormalMixture(Likelihood):
@@ -54,7 +54,7 @@ class NormalMixture(Likelihood):
     def _modes(self, outputs: Tensor, columns: Any) -> tuple[Tensor, Tensor, Tensor]:
         """log π, μ and σ, each (..., n_columns, n_modes)."""
         logits, location, raw = outputs.chunk(3, dim=-1)
-        floor = Normal.floor[0] * columns.resolution + Normal.floor[1]
+        floor = Normal.resolution_share * columns.resolution + MIN_SCALE
         return torch.log_softmax(logits, -1), location, floor.unsqueeze(-1) + F.softplus(raw)
 
     def log_prob(self, x: Tensor, outputs: Tensor, columns: Any) -> Tensor:

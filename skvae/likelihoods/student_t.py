@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ._base import LocationScale, uniform
+from .normal import MIN_SCALE
 
 
 class StudentT(LocationScale):
@@ -25,6 +26,8 @@ class StudentT(LocationScale):
     ----------
     scale : {"conditional", "column", "shared"} or float, default="conditional"
         :math:`\sigma`, as in :class:`Normal`.
+    min_scale : float, default=1e-3
+        What a learned :math:`\sigma` does not fall below, as in :class:`Normal`.
 
     References
     ----------
@@ -38,11 +41,12 @@ class StudentT(LocationScale):
     VAETransformer(likelihood={'income': StudentT(scale='column')})
     """
 
-    floor = (0.3, 1e-3)
+    resolution_share = 0.3
     unit_std = 1.2  # the scale 1/1.2 at ν = 4 is closest to a standard normal
 
-    def __init__(self, scale: str | float = "conditional") -> None:
+    def __init__(self, scale: str | float = "conditional", *, min_scale: float = MIN_SCALE) -> None:
         self.scale = scale
+        self.min_scale = min_scale
 
     def n_constants(self, column: Any) -> int:
         return super().n_constants(column) + 1
