@@ -29,7 +29,7 @@ A map of the package, in the order in which a table travels:
                        ``_traversal.py`` moves in its latent space
 ``_vae_imputer.py``    the imputer for pipelines
 ``_vae_outlier_detector.py``  the detector of odd rows
-``plots.py``           pictures
+``plots/``             pictures
 =====================  ===========================================================================
 """
 

@@ -380,9 +380,9 @@ class VAEOutlierDetector(OutlierMixin, ExplanationMixin, BaseVAE):
         n = int(self.calibration_fraction * len(rows))
         if n < 1 or len(rows) - n < 2:
             raise ValueError(
-                f"calibration_fraction={self.calibration_fraction} of n_samples={len(rows)} keeps {n} "
-                f"out and leaves {len(rows) - n} to train on; at least 1 and 2 are needed. Fit "
-                "more rows, or choose another fraction."
+                f"calibration_fraction={self.calibration_fraction} of n_samples={len(rows)} keeps "
+                f"{n} rows out and leaves {len(rows) - n} to train on; at least 1 and 2 are "
+                "needed. Fit more rows, or choose another fraction."
             )
         rng = np.random.default_rng(random_seed(self.random_state) % 2**32)
         order = rng.permutation(len(rows))

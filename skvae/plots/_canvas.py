@@ -1,0 +1,22 @@
+"""The canvas of the displays: axes, and colours."""
+
+from __future__ import annotations
+
+from typing import Any
+
+COLORS = ("#3b6fb6", "#d9703c", "#4a9a6a", "#8a5fb0", "#b8a038", "#5aa7c7", "#c2557a", "#777777")
+
+
+def pyplot() -> Any:
+    try:
+        import matplotlib.pyplot as plt
+    except ImportError as error:
+        raise ImportError(
+            "matplotlib is required to draw. Install it with: pip install 'skvae[plot]'"
+        ) from error
+    return plt
+
+
+def axes_or_new(ax: Any) -> Any:
+    plt = pyplot()
+    return plt.subplots(figsize=(6, 4.2), layout="constrained")[1] if ax is None else ax

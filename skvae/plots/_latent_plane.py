@@ -1,0 +1,118 @@
+"""Rows in the latent plane."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ._canvas import COLORS, axes_or_new
+
+
+class LatentPlaneDisplay:
+    """Rows in two of the latent dimensions, coloured by groups or by a number.
+
+    Parameters
+    ----------
+    Z : ndarray of shape (n_samples, 2)
+        Codes.
+    color : array-like of shape (n_samples,) or None
+        Numbers are drawn on a colour scale, anything else as groups.
+    names : tuple of two str
+        Names of the dimensions.
+    label : str or None
+        What the colours mean.
+
+    Attributes
+    ----------
+    ax_, figure_ : matplotlib objects
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skvae import VAETransformer
+    >>> from skvae.plots import LatentPlaneDisplay
+    >>> X = np.random.default_rng(0).normal(size=(200, 4))
+    >>> vae = VAETransformer(max_iter=3, random_state=0).fit(X)
+    >>> display = LatentPlaneDisplay.from_estimator(vae, X, color=X[:, 0] > 0)
+    >>> display.Z.shape
+    (200, 2)
+    """
+
+    def __init__(self, Z: np.ndarray, color: Any, names: tuple[str, str], label: str | None):
+        self.Z, self.color, self.names, self.label = Z, color, names, label
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: Any,
+        *,
+        color: Any = None,
+        components: tuple[int, int] | None = None,
+        label: str | None = None,
+        ax: Any = None,
+    ) -> LatentPlaneDisplay:
+        """Embed rows and draw them.
+
+        Parameters
+        ----------
+        estimator : VAETransformer
+            Fitted.
+        X : table of shape (n_samples, n_features)
+        color : array-like of shape (n_samples,) or str, default=None
+            Group or number of each row, or the name of a column of X.
+        components : tuple of two int, default=None
+            The dimensions to draw. None: the two that vary most over the rows.
+        label : str, default=None
+            Title of the colours; None takes the name of `color` if it has one.
+        ax : matplotlib Axes or None, default=None
+
+        Returns
+        -------
+        LatentPlaneDisplay
+        """
+        Z = np.asarray(estimator.transform(X), dtype=np.float64)
+        if isinstance(color, str):
+            label, color = label or color, X[color]
+        if color is not None and len(color) != len(Z):
+            raise ValueError(f"color has {len(color)} values, but X has {len(Z)} rows.")
+        k = Z.shape[1]
+        if components is not None and not (len(components) == 2 and max(components) < k):
+            raise ValueError(
+                f"components must be two numbers below {k}, the latent dimensions. "
+                f"Got {components!r} instead."
+            )
+        if components is None:
+            first, *others = np.argsort(-Z.var(0), kind="stable")
+            components = (int(first), int(others[0]) if others else int(first))
+        label = label if label is not None else getattr(color, "name", None)
+        i, j = components
+        names = (f"z{i}", f"z{j}")
+        return cls(Z[:, [i, j]], color, names, label).plot(ax=ax)
+
+    def plot(self, *, ax: Any = None) -> LatentPlaneDisplay:
+        """Draw on `ax`, or on a new figure."""
+        self.ax_ = ax = axes_or_new(ax)
+        self.figure_ = ax.figure
+        x, y = self.Z.T
+        dots = {"s": 9, "alpha": 0.6, "linewidths": 0}
+        color = None if self.color is None else pd.Series(np.asarray(self.color))
+        if color is None:
+            ax.scatter(x, y, color=COLORS[0], **dots)
+        elif pd.api.types.is_numeric_dtype(color) and color.nunique() > len(COLORS):
+            points = ax.scatter(x, y, c=color, cmap="viridis", **dots)
+            self.figure_.colorbar(points, ax=ax, label=self.label)
+        else:
+            top = color.value_counts().index[: len(COLORS) - 2]
+            rest = color.astype(object).where(color.isin(top), "other")
+            rest = rest.where(color.notna(), "missing")
+            for shade, group in zip(COLORS, [*top, "other", "missing"], strict=False):
+                chosen = (rest == group).to_numpy()
+                if chosen.any():
+                    ax.scatter(x[chosen], y[chosen], color=shade, label=str(group), **dots)
+            ax.legend(title=self.label, frameon=False, markerscale=2)
+        ax.set(xlabel=self.names[0], ylabel=self.names[1], title="Latent plane")
+        ax.spines[["top", "right"]].set_visible(False)
+        return self
