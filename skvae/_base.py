@@ -289,8 +289,9 @@ class BaseVAE(DensityMixin, CallbackSupportMixin, BaseEstimator):
         results = train_all(there, data.to(device), split.to(device), *how)
         result = results[0]
         for model in models[::-1]:  # the attributes are those of the first
+            goes_on = keep and one_pass
             fitted.update(
-                finish_model(model.cpu(), data, split, generator, goes_on=keep and one_pass)
+                finish_model(model.cpu(), data, split, generator, goes_on, objective.trim)
             )
         n_iter = max(1, math.ceil(result.n_steps / math.ceil(len(split.train) / self.batch_size)))
         fitted.update(

@@ -11,6 +11,7 @@ import torch
 from . import latents, objectives, priors
 from ._initialization import start
 from ._model import VAE, build
+from ._noise import quasi_normal
 from ._scaling import TRANSFORMS
 from ._schema import Rows, Schema, fit_schema, patterns
 from ._tables import Table
@@ -106,9 +107,12 @@ def start_model(
 
 
 def finish_model(
-    model: VAE, data: Rows, split: Split, generator: torch.Generator, goes_on: bool
+    model: VAE, data: Rows, split: Split, generator: torch.Generator, goes_on: bool, trim: float
 ) -> dict[str, Any]:
-    """Show the trained posteriors to whom they concern, each different row once."""
+    """Show the trained posteriors to whom they concern, each different row once.
+
+    The share `trim` of the rows that is fitted worst does not concern the prior.
+    """
     different, weight = distinct(patterns(data), split)
     n_rows = max(N_ROWS, model.prior.n_posteriors)
     some = torch.randperm(len(different), generator=generator)[:n_rows]
@@ -118,8 +122,22 @@ def finish_model(
     if goes_on and len(rows) < MIN_ROWS:  # too few to judge the units by
         units = {}
     if model.prior.n_posteriors:
+        if trim:
+            kept = _fit_well(model, rows, weight, trim)
+            mean, log_var, weight = mean[kept], log_var[kept], weight[kept]
         mean, log_var = map(model.latent.under_prior, (mean, log_var))
         model.prior.finish(mean, log_var, weight, generator, goes_on=goes_on)
     if model.latent.looks_at_rows:
         model.finish_latent(data.take(split.train), goes_on)
     return {**units, **model.latent.attributes()}
+
+
+@torch.no_grad()
+def _fit_well(model: VAE, rows: Rows, weight: torch.Tensor, trim: float) -> torch.Tensor:
+    """Rows without the share `trim` of the weight that has the lowest density."""
+    noise = quasi_normal(8, model.latent.n_noise).to(rows.values.dtype)
+    chunks = rows.chunks(model.chunk_size(8, most=8192))
+    log_px = torch.cat([torch.logsumexp(model.log_weights(c, noise), 0) for c in chunks])
+    order = (log_px + rows.log_measure).argsort()
+    below = torch.cumsum(weight[order], 0) <= trim * weight.sum()
+    return order[~below].sort().values

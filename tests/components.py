@@ -27,6 +27,7 @@ from skvae import (
     Quantized,
     StandardNormal,
     StudentT,
+    Trimmed,
 )
 
 LIKELIHOODS = [
@@ -37,6 +38,7 @@ LIKELIHOODS = [
     StudentT(),
     StudentT(scale="column"),
     StudentT(scale=0.5),
+    StudentT(scale="column", min_scale=0.5),
     LogNormal(),
     NormalMixture(),
     NormalMixture(n_modes=2),
@@ -81,4 +83,6 @@ OBJECTIVES = [
     ELBO(n_samples=3),
     ELBO(gradient="score_function", n_samples=2),
     IWAE(n_samples=4),
+    Trimmed(0.2),
+    Trimmed(0.1, objective=IWAE(n_samples=2)),
 ]

@@ -78,6 +78,15 @@ def test_fitted_attributes_are_documented():
     assert of_codes <= set(vars(vae))
 
 
+def test_attributes_of_the_detector_are_documented():
+    detector = skvae.VAEOutlierDetector(max_iter=1).fit([[1.0, 2.0], [2.0, 1.0], [3.0, 4.0]])
+    stated = set(described(inspect.getdoc(skvae.VAEOutlierDetector), "Attributes"))
+    assert all(hasattr(detector, name) for name in stated - {"feature_names_in_"})
+    of_transformer = set(described(inspect.getdoc(skvae.VAETransformer), "Attributes"))
+    fitted = {n for n in vars(detector) if n.endswith("_") and not n.startswith("_")}
+    assert fitted <= stated | of_transformer
+
+
 def test_readme_code_runs(tmp_path):
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
     assert blocks

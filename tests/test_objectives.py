@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from skvae import ELBO, IWAE, Normal, VAETransformer
+from skvae import ELBO, IWAE, Normal, Trimmed, VAETransformer
 from skvae._schema import Rows
+from skvae.latents import Draw
 from skvae.objectives import left_out_mean, score_function
 
 
@@ -139,3 +140,16 @@ def test_free_bits_count_no_less_than_they_say(vae, X):
     bounded = ELBO(free_bits=100.0).bound(log_px, draw, 1.0)
     torch.testing.assert_close(bounded, log_px.mean(0) - 200.0)
     torch.testing.assert_close(ELBO(free_bits=1e-9).bound(log_px, draw, 1.0).mean(), plain.mean())
+
+
+def test_trimmed_leaves_the_lowest_bounds_out():
+    log_px = torch.arange(10.0).unsqueeze(0).requires_grad_(True)
+    zeros = torch.zeros(1, 10, 1)
+    draw = Draw(zeros, log_pz=torch.zeros(1, 10), log_qz=torch.zeros(1, 10),
+                kl=torch.zeros(10, 1))  # fmt: skip
+    bound = Trimmed(0.3).bound(log_px, draw, 1.0)
+    assert float(bound.mean().detach()) == pytest.approx(np.mean(np.arange(3, 10)))
+    bound.mean().backward()
+    np.testing.assert_allclose(log_px.grad[0], [0] * 3 + [1 / 7] * 7, rtol=1e-6)
+    whole = Trimmed(0.0).bound(log_px, draw, 1.0)
+    torch.testing.assert_close(whole, ELBO().bound(log_px, draw, 1.0))

@@ -11,7 +11,7 @@ import pytest
 from frames import pandas_frame
 
 from skvae import VAETransformer
-from skvae.plots import LatentPlaneDisplay, PathDisplay, TrainingDisplay
+from skvae.plots import ExplanationDisplay, LatentPlaneDisplay, PathDisplay, TrainingDisplay
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
@@ -106,3 +106,19 @@ def test_paths_of_arrays_and_polars():
     frame = pl.DataFrame({"a": np.arange(50.0), "b": list("xy") * 25})
     vae = VAETransformer(1, max_iter=2, random_state=0).fit(frame)
     assert "a" in PathDisplay.from_interpolation(vae, frame[:1], frame[-1:]).columns
+
+
+def test_explanation_draws_a_bar_a_column(vae):
+    row = TABLE.iloc[:2].copy()
+    row.loc[row.index[1], "float64"] = 60.0
+    display = ExplanationDisplay.from_estimator(vae, row, row=1)
+    bars = display.ax_.patches
+    assert len(bars) == TABLE.shape[1] + 1
+    assert sum(bar.get_width() for bar in bars) == pytest.approx(display.parts.sum())
+    labels = [text.get_text() for text in display.ax_.get_yticklabels()]
+    assert any("float64 = 60" in label and "expected" in label for label in labels)
+    _, ax = plt.subplots()
+    few = ExplanationDisplay(display.parts, display.cells, "few", max_columns=2).plot(ax=ax)
+    assert few.ax_ is ax
+    assert len(ax.patches) == 2
+    assert "others" in ax.get_yticklabels()[-1].get_text() + ax.get_yticklabels()[0].get_text()

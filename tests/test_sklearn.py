@@ -15,7 +15,15 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils import get_tags
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from skvae import ELBO, Aggregated, Gaussian, Normal, StudentT, VAETransformer
+from skvae import (
+    ELBO,
+    Aggregated,
+    Gaussian,
+    Normal,
+    StudentT,
+    VAEOutlierDetector,
+    VAETransformer,
+)
 from skvae.latents import LATENTS
 
 
@@ -29,6 +37,9 @@ from skvae.latents import LATENTS
         ),
         *(VAETransformer(latent=latent, hidden_layer_sizes=8, max_iter=2)
           for latent in LATENTS if latent != "gaussian"),
+        VAEOutlierDetector(),
+        VAEOutlierDetector(n_estimators=2, hidden_layer_sizes=8, max_iter=3, contamination=0.1,
+                           score_method="joint"),
     ]
 )  # fmt: skip
 def test_sklearn_checks(estimator, check):

@@ -19,6 +19,8 @@ class LogNormal(Normal):
     ----------
     scale : {"conditional", "column", "shared"} or float, default="conditional"
         :math:`\sigma`, as in :class:`Normal`, in units of the standard deviation of log x.
+    min_scale : float, default=1e-3
+        What a learned :math:`\sigma` does not fall below, as in :class:`Normal`.
 
     Notes
     -----
