@@ -29,9 +29,10 @@ class VAEOutlierDetector(OutlierMixin, ExplanationMixin, BaseVAE):
     .. math:: \log \bar p(x) = \log \tfrac1M \sum_{m=1}^M p_m(x).
 
     The model is that of :class:`VAETransformer`, and takes the same tables: mixed columns and
-    missing cells. The defaults are those that ranked best over many tables: short training, and
-    noise that is not fine (``StudentT("column", min_scale=0.5)``), which looks at numbers
-    coarsely. So scores compare rows, not models; for densities take the transformer.
+    missing cells. The defaults are those that ranked best over many tables: noise that is not fine
+    (``StudentT("column", min_scale=0.5)``), which looks at numbers coarsely, and a low weight of
+    the KL term, so that codes tell rows apart. So scores compare rows, not models; for densities
+    take the transformer.
 
     Parameters
     ----------
@@ -62,7 +63,7 @@ class VAEOutlierDetector(OutlierMixin, ExplanationMixin, BaseVAE):
         "auto" is ``StudentT("column", min_scale=0.5)`` for numbers and dates; other columns have
         what they have in the transformer.
     objective : "auto", str or Objective, default="auto"
-        "auto" is ``ELBO(beta=0.5)``. Where many of the rows trained on may be odd themselves,
+        "auto" is ``ELBO(beta=0.2)``. Where many of the rows trained on may be odd themselves,
         ``Trimmed(0.1)`` leaves the worst tenth of each batch out.
     hidden_layer_sizes : int or tuple of int, default=(128, 128)
     activation : str, default="silu"
@@ -76,8 +77,8 @@ class VAEOutlierDetector(OutlierMixin, ExplanationMixin, BaseVAE):
     informative_missing : None, "all" or list of columns, default=None
     batch_size : int, default=256
     learning_rate_init : float, default=8e-3
-    max_iter : int or None, default=20
-    early_stopping : bool, default=False
+    max_iter : int or None, default=None
+    early_stopping : bool, default=True
     validation_fraction : float, default=0.1
     n_iter_no_change : int, default=20
     tol : float, default=1e-4
@@ -131,7 +132,7 @@ class VAEOutlierDetector(OutlierMixin, ExplanationMixin, BaseVAE):
 
     automatic: ClassVar[dict[str, Any]] = {
         "likelihood": StudentT("column", min_scale=0.5),
-        "objective": ELBO(beta=0.5),
+        "objective": ELBO(beta=0.2),
     }
     parameter_constraints: ClassVar[dict[str, Constraint]] = {
         **BaseVAE.parameter_constraints,
@@ -171,8 +172,8 @@ class VAEOutlierDetector(OutlierMixin, ExplanationMixin, BaseVAE):
         informative_missing=None,
         batch_size=256,
         learning_rate_init=8e-3,
-        max_iter=20,
-        early_stopping=False,
+        max_iter=None,
+        early_stopping=True,
         validation_fraction=0.1,
         n_iter_no_change=20,
         tol=1e-4,
