@@ -165,9 +165,8 @@ def report_ablation(names: list[str], results: np.ndarray) -> None:
         gaps = results[:, i, :2] - results[:, base, :2]
         against = [interval(gaps[:, k]) if i != base else "" for k in range(2)]
         auroc, precision, seconds = results[:, i].mean(0)
-        print(
-            f"| {name} | {auroc:.3f} | {precision:.3f} | {against[0]} | {against[1]} | {seconds:.1f} |"
-        )
+        cells = name, f"{auroc:.3f}", f"{precision:.3f}", *against, f"{seconds:.1f}"
+        print("| " + " | ".join(cells) + " |")
 
 
 def main() -> None:
