@@ -42,7 +42,8 @@ class ExplanationMixin:
 
         A column with little adds what the model did not expect, even at the codes that suit the
         row best; the latent part is low where these codes themselves are rare: where each cell
-        would do, but not together.
+        would do, but not together. An extreme cell drags the codes along, so that others suffer
+        too; which cells are to blame, each given all others, is told by the table of cells.
 
         Parameters
         ----------

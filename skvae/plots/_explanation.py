@@ -11,17 +11,18 @@ from ._canvas import COLORS, axes_or_new
 
 
 class ExplanationDisplay:
-    """What each column takes from the log-density of one row, as bars.
+    """How much each cell of a row surprises, given the row's other cells, as bars.
+
+    The surprise of one cell does not colour the bars of the others, as it does in the parts of
+    the log-density: an extreme cell drags the code of the row along.
 
     Parameters
     ----------
-    parts : Series
-        Nats by column, counted from typical rows; the last is the latent part.
     cells : DataFrame
-        The cells of the row beside what was expected, as ``explain_samples`` gives them.
+        The cells of the row, as ``explain_samples`` gives them.
     title : str
     max_columns : int, default=12
-        Bars to draw; the columns with the least to say are drawn as one.
+        Bars to draw, of those that surprise most.
 
     Attributes
     ----------
@@ -39,10 +40,8 @@ class ExplanationDisplay:
     'x1'
     """
 
-    def __init__(
-        self, parts: pd.Series, cells: pd.DataFrame, title: str, max_columns: int = 12
-    ) -> None:
-        self.parts, self.cells, self.title, self.max_columns = parts, cells, title, max_columns
+    def __init__(self, cells: pd.DataFrame, title: str, max_columns: int = 12) -> None:
+        self.cells, self.title, self.max_columns = cells, title, max_columns
 
     @classmethod
     def from_estimator(
@@ -67,53 +66,38 @@ class ExplanationDisplay:
         ExplanationDisplay
         """
         n_cells = int(estimator.n_features_in_)
-        parts, cells = estimator.explain_samples(
-            X, relative=True, return_cells=True, n_cells=n_cells
-        )
+        parts, cells = estimator.explain_samples(X, return_cells=True, n_cells=n_cells)
         label = parts.index[row]
-        return cls(parts.iloc[row], cells[cells["row"] == label].reset_index(drop=True),
-                   f"Row {label}", max_columns).plot(ax=ax)  # fmt: skip
+        mine = cells[cells["row"] == label].reset_index(drop=True)
+        title = f"Row {label}: log-density {parts.iloc[row].sum():.1f} nats"
+        return cls(mine, title, max_columns).plot(ax=ax)
 
     def plot(self, *, ax: Any = None) -> ExplanationDisplay:
         """Draw on `ax`, or on a new figure."""
         self.ax_ = ax = axes_or_new(ax)
         self.figure_ = ax.figure
-        bars = self._bars()
-        place = np.arange(len(bars))[::-1]
-        colors = [COLORS[1] if value < 0 else COLORS[0] for value in bars]
-        ax.barh(place, bars.to_numpy(), color=colors, height=0.7)
-        ax.set_yticks(place, [self._label(name) for name in bars.index], fontsize=8)
+        shown = self.cells.iloc[: self.max_columns]
+        place = np.arange(len(shown))[::-1]
+        surprise = shown["surprise"].to_numpy(float)
+        colors = [COLORS[1] if value > 0 else COLORS[0] for value in surprise]
+        ax.barh(place, surprise, color=colors, height=0.7)
+        labels = [_label(cell) for _, cell in shown.iterrows()]
+        ax.set_yticks(place, labels, fontsize=8)
         ax.axvline(0, color="black", linewidth=0.8)
-        ax.set(
-            xlabel=f"Nats more than a typical row (together {self.parts.sum():.1f})",
-            title=self.title,
-        )
+        ax.set(xlabel="Surprise given the other cells, nats over the usual", title=self.title)
         ax.spines[["top", "right", "left"]].set_visible(False)
         ax.tick_params(axis="y", length=0)
         return self
 
-    def _bars(self) -> pd.Series:
-        """The parts that cost most first, the small ones together."""
-        order = self.parts.iloc[np.argsort(self.parts.to_numpy(), kind="stable")]
-        if len(order) <= self.max_columns:
-            return order
-        large = order.abs().to_numpy().argsort(kind="stable")[::-1][: self.max_columns - 1]
-        shown = order.iloc[np.sort(large)]
-        rest = order.drop(shown.index)
-        return pd.concat([shown, pd.Series({f"{len(rest)} others": rest.sum()})])
 
-    def _label(self, name: Any) -> str:
-        """A column with its value, and where that is odd what was expected."""
-        found = self.cells[self.cells["column"] == name]
-        if not len(found):
-            return str(name)
-        cell = found.iloc[0]
-        label = f"{name} = {short(cell['value'])}"
-        if self.parts[name] > -1 or cell["value"] == cell["expected"]:
-            return label
-        if cell["low"] is None or pd.isna(cell["low"]):
-            return f"{label}\nexpected {short(cell['expected'])}"
-        return f"{label}\nexpected {short(cell['low'])} to {short(cell['high'])}"
+def _label(cell: pd.Series) -> str:
+    """A column with its value, and where that is odd what was expected."""
+    label = f"{cell['column']} = {short(cell['value'])}"
+    if cell["surprise"] < 1 or cell["value"] == cell["expected"]:
+        return label
+    if pd.isna(cell["low"]):
+        return f"{label}\nexpected {short(cell['expected'])}"
+    return f"{label}\nexpected {short(cell['low'])} to {short(cell['high'])}"
 
 
 def short(value: Any) -> str:
