@@ -228,3 +228,20 @@ def test_a_family_may_refuse_a_prior():
 def test_a_guard_is_over_vectors():
     with pytest.raises(ValueError, match="'guard' parameter of Aggregated must be None or"):
         VAETransformer(prior=Aggregated(guard=Autoregressive())).fit(two_moons(50))
+
+
+def test_the_bandwidth_has_the_best_leave_one_out_likelihood():
+    generator = torch.Generator().manual_seed(0)
+    mean = torch.randn(300, 2, generator=generator) * torch.tensor([1.0, 3.0])
+    prior = Aggregated(n_exemplars=300).build(2, generator).eval()
+    prior.finish(mean, torch.full((300, 2), -6.0), torch.ones(300), generator)
+    z = prior.mean + prior.var.sqrt() * torch.randn(prior.mean.shape, generator=generator)
+
+    def left_out(factor):
+        log_weight = torch.full((300, 1), -np.log(299.0))
+        log_bandwidth = prior.bandwidth.log() + torch.log(torch.tensor(factor))
+        return float(prior._left_out(z, log_bandwidth, log_weight, torch.arange(300))[1].mean())
+
+    best = left_out([1.0, 1.0])
+    for factor in ([2.0, 1.0], [0.5, 1.0], [1.0, 2.0], [1.0, 0.5]):
+        assert left_out(factor) < best

@@ -136,36 +136,53 @@ class _AggregatedModule(PriorModule):
         z = (self.mean + self.var.sqrt() * noise)[:MAX_QUERIES]
         self._choose_bandwidth(z, self.mean.std(0))
 
-    @torch.enable_grad()
+    @torch.no_grad()
     def _choose_bandwidth(self, z: Tensor, spread: Tensor) -> None:
         """Maximise the leave-one-out likelihood of draws; the i-th comes from exemplar i.
 
-        Equal rows are one exemplar of more weight, and so do not vouch for each other.
+        Equal rows are one exemplar of more weight, and so do not vouch for each other. The slopes
+        are written out, which takes half the time: with the shares r_nm of the exemplars in a draw,
+        ∂/∂log b_j = b_j² Σ_nm r_nm ((z_nj − μ_mj)² / v_mj² − 1 / v_mj).
         """
         query = self.weight[: len(z)]
-        itself = torch.eye(len(z), len(self.mean), dtype=torch.bool)
         log_weight = self.weight.log() - (self.weight.sum() - query).log().unsqueeze(1)
-        log_guard = self.guard.log_prob(z).detach()
+        share, itself = query / query.sum(), torch.arange(len(z))
+        log_guard = self.guard.log_prob(z)
+        moments = torch.cat([z.square(), z, torch.ones_like(z[:, :1])], dim=1)
+        sizes = [z.shape[1], z.shape[1], 1]
         silverman = len(self.mean) ** (-1 / (len(spread) + 4))
-        log_bandwidth = nn.Parameter((silverman * spread.clamp(min=1e-3)).log())
-        guard_logit = nn.Parameter(torch.tensor(-3.0).to(z))
+        log_bandwidth = (silverman * spread.clamp(min=1e-3)).log()
+        guard_logit = torch.tensor(-3.0).to(z)
         optimizer = torch.optim.Adam([log_bandwidth, guard_logit], lr=0.15)
-
-        def left_out() -> Tensor:
-            each = log_normals(z, self.mean, self._log_var(log_bandwidth.exp())) + log_weight
-            others = torch.logsumexp(each.masked_fill(itself, -torch.inf), -1)
-            return (query * _mixed(others, log_guard, guard_logit)).sum() / query.sum()
-
         for _ in range(N_STEPS):
-            optimizer.zero_grad()
-            (-left_out()).backward()
+            each, others = self._left_out(z, log_bandwidth, log_weight, itself)
+            near = others + nn.functional.logsigmoid(-guard_logit)
+            is_near = torch.sigmoid(near - log_guard - nn.functional.logsigmoid(guard_logit))
+            r = (each - others.unsqueeze(1)).exp_()
+            second, first, total = (r.T @ ((share * is_near).unsqueeze(1) * moments)).split(
+                sizes, 1
+            )
+            squares = second - 2 * first * self.mean + total * self.mean.square()
+            precision, b_squared = (
+                (-self._log_var(log_bandwidth.exp())).exp(),
+                (2 * log_bandwidth).exp(),
+            )
+            log_bandwidth.grad = -b_squared * (squares * precision**2 - total * precision).sum(0)
+            guard_logit.grad = -(share * (torch.sigmoid(-guard_logit) - is_near)).sum()
             optimizer.step()
-        self.bandwidth = log_bandwidth.detach().exp()
-        self.guard_logit = guard_logit.detach()
-        with torch.no_grad():
-            self.eval()
-            together = (query * self.log_prob(z)).sum() / query.sum()
-            self.exemplar_bias = float(together - left_out())
+        _, others = self._left_out(z, log_bandwidth, log_weight, itself)
+        left_out = (share * _mixed(others, log_guard, guard_logit)).sum()
+        self.bandwidth, self.guard_logit = log_bandwidth.exp(), guard_logit
+        self.eval()
+        self.exemplar_bias = float((share * self.log_prob(z)).sum() - left_out)
+
+    def _left_out(
+        self, z: Tensor, log_bandwidth: Tensor, log_weight: Tensor, itself: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """log π_m N(z_n; …) of all exemplars but the draw's own, (n, M), and of them together."""
+        each = log_normals(z, self.mean, self._log_var(log_bandwidth.exp())) + log_weight
+        each[itself, itself] = -torch.inf
+        return each, torch.logsumexp(each, -1)
 
 
 def _mixed(log_near: Tensor, log_broad: Tensor, logit: Tensor) -> Tensor:
