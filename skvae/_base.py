@@ -21,6 +21,7 @@ from ._building import (
     start_model,
 )
 from ._callbacks import CallbackSupportMixin, RoundCallbacks, with_callbacks
+from ._choosing import choose_n_components
 from ._density import DensityMixin
 from ._model import VAE, finished
 from ._networks import ACTIVATIONS
@@ -63,7 +64,10 @@ class BaseVAE(DensityMixin, CallbackSupportMixin, BaseEstimator):
 
     automatic: ClassVar[dict[str, Any]] = {"objective": ELBO()}  # what "auto" stands for
     parameter_constraints: ClassVar[dict[str, Constraint]] = {
-        "n_components": or_none(an_int(1)),
+        "n_components": (
+            "None, 'auto' or an int in the range [1, inf)",
+            lambda v: v is None or (isinstance(v, str) and v == "auto") or is_int(v, least=1),
+        ),
         "hidden_layer_sizes": layers(),
         "activation": one_of(*ACTIVATIONS),
         "init": one_of("pca", "random"),
@@ -263,15 +267,19 @@ class BaseVAE(DensityMixin, CallbackSupportMixin, BaseEstimator):
         fraction = self.validation_fraction if self.early_stopping and not one_pass else 0.0
         split = split_rows(weights, fraction, generator)
 
+        budget = self._budget(len(split.train), one_pass, keep, data.missing is not None)
         if keep:
             models = [copy.deepcopy(m).float().requires_grad_(True).train() for m in self._models]
         else:
             fitted.update(fitted_attributes(self, schema, components))
+            if self.n_components == "auto":
+                fitted["n_components_"] = choose_n_components(
+                    lambda **k: start_model(self, {**fitted, **k}, data, split, generator),
+                    fitted["n_components_"], data, split, components["objective"], budget, seed,
+                )  # fmt: skip
             models = [
                 start_model(self, fitted, data, split, generator) for _ in range(self._n_models)
             ]
-            fitted["_n_features_out"] = len(models[0].latent.shown)
-        budget = self._budget(len(split.train), one_pass, keep, data.missing is not None)
         callbacks = RoundCallbacks(self, X, lambda: {**fitted, **answering(models)})
 
         def on_round(history: dict[str, list[float]]) -> bool:
@@ -289,13 +297,13 @@ class BaseVAE(DensityMixin, CallbackSupportMixin, BaseEstimator):
         results = train_all(there, data.to(device), split.to(device), *how)
         result = results[0]
         for model in models[::-1]:  # the attributes are those of the first
-            goes_on = keep and one_pass
-            fitted.update(
-                finish_model(model.cpu(), data, split, generator, goes_on, objective.trim)
-            )
+            finish = {"goes_on": keep and one_pass, "order": not one_pass, "trim": objective.trim}
+            fitted.update(finish_model(model.cpu(), data, split, generator, **finish))
         n_iter = max(1, math.ceil(result.n_steps / math.ceil(len(split.train) / self.batch_size)))
         fitted.update(
             **answering(models),
+            n_components_=models[0].latent.n_components,
+            _n_features_out=len(models[0].latent.shown),
             objective_=objective,
             n_iter_=n_iter + (self.n_iter_ if keep else 0),
             history_=continued(self.history_, result.history) if keep else result.history,

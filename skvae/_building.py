@@ -12,6 +12,7 @@ from . import latents, objectives, priors
 from ._initialization import start
 from ._model import VAE, build
 from ._noise import quasi_normal
+from ._ordering import settle
 from ._scaling import TRANSFORMS
 from ._schema import Rows, Schema, fit_schema, patterns
 from ._tables import Table
@@ -73,8 +74,8 @@ def schema_of(estimator: Any, table: Table, weights: np.ndarray) -> Schema:
 
 def fitted_attributes(estimator: Any, schema: Schema, components: dict[str, Any]) -> dict[str, Any]:
     """What fit learned about the table, before training."""
-    latent = components["latent"]
-    k = latent.size(estimator.n_components, schema.n_components(estimator.n_components))
+    latent, k = components["latent"], estimator.n_components
+    k = latent.size(None if k == "auto" else k, schema.n_components(k))
     choices = schema.choices
     return {
         "schema_": schema,
@@ -107,17 +108,35 @@ def start_model(
 
 
 def finish_model(
-    model: VAE, data: Rows, split: Split, generator: torch.Generator, goes_on: bool, trim: float
+    model: VAE,
+    data: Rows,
+    split: Split,
+    generator: torch.Generator,
+    *,
+    goes_on: bool = False,
+    order: bool = True,
+    trim: float = 0.0,
 ) -> dict[str, Any]:
-    """Show the trained posteriors to whom they concern, each different row once.
+    """Settle the units, and show the trained posteriors to whom they concern.
 
-    The share `trim` of the rows that is fitted worst does not concern the prior.
+    Parameters
+    ----------
+    goes_on : bool
+        Whether these rows are more rows, of a model that has seen others.
+    order : bool
+        Whether to put the units in order; Adam's moments would not follow.
+    trim : float
+        Share of the rows, those fitted worst, that do not concern the prior.
     """
     different, weight = distinct(patterns(data), split)
     n_rows = max(N_ROWS, model.prior.n_posteriors)
     some = torch.randperm(len(different), generator=generator)[:n_rows]
     rows, weight = data.take(different[some]), weight[some]
     mean, log_var = model.posteriors(rows)
+    ordered: dict[str, Any] = {}
+    if order and model.takes_order:
+        ordered = settle(model, rows, mean, weight)
+        mean, log_var = model.posteriors(rows)
     units = unit_attributes(model, rows, mean, log_var, weight, stacklevel=6)
     if goes_on and len(rows) < MIN_ROWS:  # too few to judge the units by
         units = {}
@@ -129,7 +148,7 @@ def finish_model(
         model.prior.finish(mean, log_var, weight, generator, goes_on=goes_on)
     if model.latent.looks_at_rows:
         model.finish_latent(data.take(split.train), goes_on)
-    return {**units, **model.latent.attributes()}
+    return {**units, **ordered, **model.latent.attributes()}
 
 
 @torch.no_grad()

@@ -230,6 +230,18 @@ class VAE(nn.Module):
         chunks = rows.chunks(self.chunk_size(1, most=8192))
         self.latent.finish((self.encode(chunk) for chunk in chunks), goes_on)
 
+    @property
+    def takes_order(self) -> bool:
+        """Whether ``reorder_units`` is there for the latent family and the prior."""
+        return self.latent.takes_order and self.prior.takes_order
+
+    def reorder_units(self, order: Tensor, sign: Tensor) -> None:
+        """Put the latent units in an order, with signs, and leave all densities as they are."""
+        self.latent.reorder(order, sign)
+        self.prior.reorder(order, sign)
+        self.decoder.reorder_inputs(order, sign)
+        self.head.reorder_inputs(order, sign)  # the skip path
+
     def outputs(self, z: Tensor) -> Iterator[tuple[ColumnGroup, Tensor]]:
         """The decoder's outputs for each group of columns."""
         outputs = self.head(self.decoder(self.latent.decoded(z))).split(self.sizes, dim=-1)

@@ -41,6 +41,12 @@ class Linear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return F.linear(x, self.weight, self.bias)
 
+    @torch.no_grad()
+    def reorder_inputs(self, order: Tensor, sign: Tensor) -> None:
+        """Read the first inputs in another order, with signs."""
+        mine, others = self.weight.split([len(order), self.weight.shape[1] - len(order)], 1)
+        self.weight.copy_(torch.cat([mine[:, order] * sign, others], dim=1))
+
 
 class Trunk(nn.Module):
     """Hidden layers beside a skip path: h = (x, f(x)), so a linear head sees both.
@@ -58,6 +64,12 @@ class Trunk(nn.Module):
             layers += [Linear(n_in, n_out, generator), ACTIVATIONS[activation]()]
         self.layers = nn.Sequential(*layers)
         self.n_outputs = n_inputs + (widths[-1] if sizes else 0)
+
+    def reorder_inputs(self, order: Tensor, sign: Tensor) -> None:
+        """Read the inputs in another order, with signs."""
+        first = next(self.layers.children(), None)
+        if isinstance(first, Linear):
+            first.reorder_inputs(order, sign)
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.cat([x, self.layers(x)], dim=-1) if len(self.layers) else x

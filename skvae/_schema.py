@@ -26,6 +26,7 @@ N_EXTRAS = {
 }  # by what a likelihood targets
 FEW_OUTPUTS = 8
 MAX_COMPONENTS = 16  # latent dimensions of n_components=None
+MAX_AUTO = 24  # of n_components="auto", to begin with
 
 
 @dataclass
@@ -165,9 +166,14 @@ class Schema:
         bounds = [self.columns[j].bounds for j in self.numeric]  # type: ignore[attr-defined]
         return torch.tensor(bounds, dtype=torch.float64).reshape(-1, 2).T
 
-    def n_components(self, requested: int | None) -> int:
-        """Latent dimensions: as requested, or half the features between 1 and 16."""
+    def n_components(self, requested: int | str | None) -> int:
+        """Latent dimensions: as requested, or half the features between 1 and 16.
+
+        "auto": three quarters of the features, up to 24, of which the active ones are kept.
+        """
         n_features = max(1, self.n_features)
+        if isinstance(requested, str):
+            return min(max(1, 3 * n_features // 4), MAX_AUTO)
         if requested is None:
             return min(max(1, n_features // 2), MAX_COMPONENTS)
         if requested > n_features:

@@ -36,7 +36,7 @@ class VAEOutlierDetector(OutlierMixin, ExplanationMixin, BaseVAE):
 
     Parameters
     ----------
-    n_components : int or None, default=None
+    n_components : int, "auto" or None, default=None
         Latent dimensions. This and all parameters down to `random_state` and
         `n_refinement_steps` are those of :class:`VAETransformer`, some with other defaults.
     n_estimators : int, default=1

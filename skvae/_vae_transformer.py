@@ -53,9 +53,11 @@ class VAETransformer(
 
     Parameters
     ----------
-    n_components : int or None, default=None
+    n_components : int, "auto" or None, default=None
         Latent dimensions, over all layers. None: half the encoded features, between 1 and 16, or
-        what the sizes of `latent` add up to.
+        what the sizes of `latent` add up to. "auto": the smallest size whose held-out density,
+        after a quarter of the training, is within one standard error, or 0.02 nats per column, of
+        the best; sizes up to three quarters of the encoded features, and 24, are tried.
     latent : str or Latent, default="gaussian"
         Family of the posterior q(z | x): "gaussian", "flow" (normalising flow), "ladder" (several
         stochastic layers), "quantized" and "finite_scalar" (integer codes), or an object such as
@@ -154,6 +156,14 @@ class VAETransformer(
     ----------
     n_components_ : int
         Latent dimensions.
+    explained_variance_ratio_ : ndarray of shape (n_components_,)
+        Of the Gaussian family, whose components come in this order: how much the R² of the
+        decoded codes falls when a unit is held at its mean, averaged over the columns (numbers
+        scaled, levels as indicators). For the linear model the shares of variance of ``PCA``; of
+        a nonlinear one they need not add up to `reconstruction_r2_`. The sign of a unit is that
+        of its correlation with the encoded feature it is most correlated with.
+    reconstruction_r2_ : float
+        R² of the decoded codes with all units, averaged over the columns.
     history_ : dict of lists
         "step", and after each round the mean "bound", "reconstruction" and "kl" of its steps and
         the "validation_bound", in nats per row and in the units of the table.

@@ -118,6 +118,8 @@ class LatentModule(nn.Module, ABC):
     compares : bool
         Whether ``log_prob`` takes the same codes, (n_samples, 1, n_components), for every row, at
         a price that is worth it.
+    takes_order : bool
+        Whether ``reorder`` is there.
     stacks : bool
         Whether ``draw`` is a plain function of tensors that leaves no trace on the module, fit
         for ``torch.func.vmap``: then several models are trained as one.
@@ -130,6 +132,7 @@ class LatentModule(nn.Module, ABC):
     n_listed: int = 0
     compares: bool = False
     stacks: bool = False
+    takes_order: bool = False
 
     def __init__(self, layers: Sequence[int]) -> None:
         super().__init__()
@@ -209,6 +212,10 @@ class LatentModule(nn.Module, ABC):
 
         If training goes on, these are more rows.
         """
+
+    def reorder(self, order: Tensor, sign: Tensor) -> None:
+        """Put the units in an order, with signs."""
+        raise NotImplementedError
 
     def generative_parameters(self) -> list[nn.Parameter]:
         """Those of p(z), for families that own a part of it."""

@@ -50,6 +50,7 @@ class GaussianModule(LatentModule):
     n_moment_draws = 1
     compares = True
     stacks = True
+    takes_order = True
 
     def __init__(self, n_components: int, n_hidden: int, generator: torch.Generator) -> None:
         super().__init__([n_components])
@@ -79,6 +80,12 @@ class GaussianModule(LatentModule):
 
     def moments(self, h: Tensor, prior: PriorModule) -> tuple[Tensor, Tensor]:
         return self.posterior(h)
+
+    @torch.no_grad()
+    def reorder(self, order: Tensor, sign: Tensor) -> None:
+        rows, signs = torch.cat([order, len(order) + order]), torch.cat([sign, sign.abs()])
+        self.head.weight.copy_(self.head.weight[rows] * signs.unsqueeze(1))
+        self.head.bias.copy_(self.head.bias[rows] * signs)
 
     @torch.no_grad()
     def start(self, posterior: LinearPosterior) -> None:

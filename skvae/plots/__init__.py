@@ -3,9 +3,16 @@
 ``from_estimator`` computes and draws; the object keeps the numbers, the axes and the figure.
 """
 
+from ._component import ComponentDisplay
 from ._explanation import ExplanationDisplay
 from ._latent_plane import LatentPlaneDisplay
 from ._path import PathDisplay
 from ._training import TrainingDisplay
 
-__all__ = ["ExplanationDisplay", "LatentPlaneDisplay", "PathDisplay", "TrainingDisplay"]
+__all__ = [
+    "ComponentDisplay",
+    "ExplanationDisplay",
+    "LatentPlaneDisplay",
+    "PathDisplay",
+    "TrainingDisplay",
+]

@@ -19,10 +19,13 @@ class PriorModule(nn.Module, ABC):
         Numbers that ``log_prob`` needs at once for one z; chunks of rows are cut by it.
     n_posteriors : int
         Rows whose posteriors ``start`` and ``finish`` want to see, at most; 0: none.
+    takes_order : bool
+        Whether ``reorder`` is there.
     """
 
     width: int = 1
     n_posteriors: int = 0
+    takes_order: bool = False
 
     @abstractmethod
     def log_prob(self, z: Tensor) -> Tensor:
@@ -38,6 +41,10 @@ class PriorModule(nn.Module, ABC):
         Shape (n_rows, n_components): one number a dimension.
         """
         return None
+
+    def reorder(self, order: Tensor, sign: Tensor) -> None:
+        """Put the dimensions in an order, with signs."""
+        raise NotImplementedError
 
     def start(self, mean: Tensor, log_var: Tensor, generator: torch.Generator) -> None:
         """Look at the posteriors of the untrained model, N(mean, exp(log_var)) a row."""

@@ -90,6 +90,16 @@ class _AggregatedModule(PriorModule):
             self.register_buffer(name, torch.zeros(0))
 
     @property
+    def takes_order(self) -> bool:  # type: ignore[override]
+        return self.guard.takes_order
+
+    def reorder(self, order: Tensor, sign: Tensor) -> None:
+        self.guard.reorder(order, sign)
+        if len(self.mean):
+            self.mean, self.var = self.mean[:, order] * sign, self.var[:, order]
+            self.bandwidth = self.bandwidth[order]
+
+    @property
     def has_exemplars(self) -> bool:
         """Whether p(z) is the aggregated posterior: not while the nets are trained."""
         return len(self.mean) > 0 and not self.training

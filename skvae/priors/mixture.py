@@ -58,6 +58,7 @@ class Mixture(Prior):
 
 class _MixtureModule(PriorModule):
     n_posteriors = MAX_START_ROWS
+    takes_order = True
 
     def __init__(self, n_clusters: int, n_components: int) -> None:
         super().__init__()
@@ -78,6 +79,11 @@ class _MixtureModule(PriorModule):
         )
         scale = (0.5 * self.log_var.clamp(MIN_LOG_VAR, MAX_LOG_VAR)).exp()
         return self.mean[m] + scale[m] * noise
+
+    @torch.no_grad()
+    def reorder(self, order: Tensor, sign: Tensor) -> None:
+        self.mean.copy_(self.mean[:, order] * sign)
+        self.log_var.copy_(self.log_var[:, order])
 
     @torch.no_grad()
     def start(self, mean: Tensor, log_var: Tensor, generator: torch.Generator) -> None:

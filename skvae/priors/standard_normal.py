@@ -35,6 +35,7 @@ class StandardNormal(Prior):
 
 
 class _StandardNormalModule(PriorModule):
+    takes_order = True
     origin: Tensor
 
     def __init__(self, n_components: int) -> None:
@@ -43,6 +44,9 @@ class _StandardNormalModule(PriorModule):
 
     def log_prob(self, z: Tensor) -> Tensor:
         return -0.5 * (z.square() + LOG_2PI).sum(-1)
+
+    def reorder(self, order: Tensor, sign: Tensor) -> None:
+        """It looks the same from all sides."""
 
     def sample(self, n_samples: int, generator: torch.Generator) -> Tensor:
         shape = (n_samples, len(self.origin))
