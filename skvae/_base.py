@@ -88,6 +88,7 @@ class BaseVAE(DensityMixin, CallbackSupportMixin, BaseEstimator):
         "validation_fraction": a_real("(0, 1)", above=0, below=1),
         "n_iter_no_change": an_int(1),
         "tol": a_real("[0, inf)", least=0),
+        "whiten": a_bool(),
         "warm_start": a_bool(),
         "verbose": a_bool(or_int=True),
         "device": ("a name of a device of torch", lambda v: isinstance(v, (str, torch.device))),
@@ -120,6 +121,7 @@ class BaseVAE(DensityMixin, CallbackSupportMixin, BaseEstimator):
         validation_fraction=0.1,
         n_iter_no_change=20,
         tol=1e-4,
+        whiten=False,
         warm_start=False,
         verbose=False,
         random_state=None,
@@ -149,6 +151,7 @@ class BaseVAE(DensityMixin, CallbackSupportMixin, BaseEstimator):
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
         self.tol = tol
+        self.whiten = whiten
         self.warm_start = warm_start
         self.verbose = verbose
         self.random_state = random_state

@@ -133,6 +133,9 @@ class VAETransformer(
         50 in a full run.
     tol : float, default=1e-4
         Rise of the held-out bound, in nats per row, that counts as progress.
+    whiten : bool, default=False
+        Whether ``transform`` gives components of mean 0 and variance 1 over the fitted rows, for
+        methods that go by distance; ``inverse_transform`` takes the same.
     warm_start : bool, default=False
         Whether ``fit`` goes on from the weights and columns of the last call. Parameters that
         shape the model must not have changed since.
@@ -249,7 +252,14 @@ class VAETransformer(
             Of a ladder the layers in a row, the lowest first, or those of its `output_layers`.
         """
         rows = self._rows(X)
-        return self.model_.embeddings(rows)[:, self.model_.latent.shown].numpy()
+        Z = self.model_.embeddings(rows)[:, self.model_.latent.shown].numpy()
+        center, spread = self._code_axes()
+        return (Z - center) / spread if self.whiten else Z
+
+    def _code_axes(self):
+        """Mean and deviation over the fitted rows of what ``transform`` gives."""
+        shown = self.model_.latent.shown
+        return tuple(part[shown] for part in self._code_scale)
 
     def get_feature_names_out(self, input_features=None):
         """Names of the columns of ``transform``: "vaetransformer0", "vaetransformer1", …
@@ -315,6 +325,9 @@ class VAETransformer(
                 f"Z has {Z.shape[1]} columns, but transform of this {type(self).__name__} gives "
                 f"{self._n_features_out}; pass what transform returns."
             )
+        if self.whiten:
+            center, spread = self._code_axes()
+            Z = Z * spread + center
         X = self._decode(self.model_.completed(torch.from_numpy(Z)), None)
         both_pandas = index is not None and self.schema_.layout.container == "pandas"
         return X.set_axis(index, axis=0) if both_pandas else X

@@ -159,3 +159,16 @@ def test_display_of_effects(vae):
     assert "small" in labels
     assert "big" in labels
     assert display.ax_.get_title() == "vaetransformer0"
+
+
+@pytest.mark.parametrize("latent", ["gaussian", "ladder"])
+def test_whitened_components_have_unit_variance(latent):
+    X = factors(300, 2, 6, np.random.default_rng(0))
+    vae = VAETransformer(3, latent=latent, whiten=True, early_stopping=False, max_iter=5,
+                         random_state=0).fit(X)  # fmt: skip
+    Z = vae.transform(X)
+    np.testing.assert_allclose(Z.mean(0), 0, atol=1e-4)
+    np.testing.assert_allclose(Z.std(0), 1, atol=1e-4)
+    plain = vae.set_params(whiten=False).transform(X)
+    back = vae.inverse_transform(plain)
+    np.testing.assert_allclose(vae.set_params(whiten=True).inverse_transform(Z), back)
