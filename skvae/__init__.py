@@ -21,6 +21,7 @@ A map of the package, in the order in which a table travels:
 ``_scoring.py``        other scores; ``_explaining.py`` what each column adds to the log-density;
                        ``_conformal.py`` p-values
 ``_missingness.py``    missing cells that say something
+``_ordering.py``       the order and signs of the units; ``_choosing.py`` how many
 ``_units.py``          what each latent unit says; ``diagnostics.py`` what the bound loses
 ``_base.py``           fit, and ``_density.py`` score, shared by the estimators;
                        ``_building.py`` from parameters to parts, ``_validation.py`` legal values

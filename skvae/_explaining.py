@@ -142,7 +142,7 @@ class ExplanationMixin:
         row, at = np.repeat(np.arange(len(rows)), most.shape[1]), most.ravel()
         seen = np.isfinite(surprise[row, at])
         row, at = row[seen], at[seen]
-        found: list[tuple | None] = [None] * len(row)
+        found: list[tuple] = [()] * len(row)
         for position in np.unique(at):
             here = np.flatnonzero(at == position)
             i = row[here]
@@ -155,7 +155,11 @@ class ExplanationMixin:
                 r = row[k]
                 found[k] = (index[r], column.name, value, surprise[r, position], *expected)
         names = ["row", "column", "value", "surprise", "expected", "low", "high"]
-        return pd.DataFrame(found, columns=names)
+        columns = zip(*found, strict=True) if found else [()] * len(names)
+        frame = pd.DataFrame(
+            {n: pd.Series(c, dtype=object) for n, c in zip(names, columns, strict=True)}
+        )
+        return frame.astype({"row": index.dtype, "surprise": float})
 
     @property
     def _order(self) -> list[int]:

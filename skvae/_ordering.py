@@ -90,6 +90,7 @@ def settle(model: VAE, rows: Rows, mean: Tensor, weight: Tensor) -> dict[str, ob
     falls, whole = variance_of_units(model, rows, mean, weight)
     order = torch.argsort(falls, descending=True, stable=True)
     each = loadings(model, rows, mean, weight)[order]
+    each = torch.cat([each, each.new_zeros(len(each), 1)], dim=1)  # a table may have no feature
     strongest = each.gather(1, each.abs().argmax(1, keepdim=True)).squeeze(1)
     model.reorder_units(order, torch.where(strongest < 0, -1.0, 1.0).to(mean))
     return {"explained_variance_ratio_": falls[order].double().numpy(), "reconstruction_r2_": whole}

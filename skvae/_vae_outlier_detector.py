@@ -126,8 +126,8 @@ class VAEOutlierDetector(OutlierMixin, ExplanationMixin, BaseVAE):
     >>> detector = VAEOutlierDetector(calibration_fraction=0.25, random_state=0).fit(X)
     >>> detector.predict([[1.0, 1.1, 0.9], [1.0, -1.0, 1.0]])
     array([ 1, -1])
-    >>> detector.pvalues([[1.0, -1.0, 1.0]]).round(3)
-    array([0.01])
+    >>> bool(detector.pvalues([[1.0, -1.0, 1.0]])[0] < 0.05)
+    True
     """
 
     automatic: ClassVar[dict[str, Any]] = {

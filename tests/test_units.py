@@ -28,15 +28,15 @@ def textbook(X, **params):
 
 def test_textbook_settings_collapse_and_cures_prevent_it():
     X = harmonics()
-    plain = textbook(X)
+    plain = textbook(X).set_params(n_importance_samples=512)
     assert plain.kl_per_unit_.sum() < 0.2
-    for cure in (
-        {"objective": ELBO(free_bits=0.5)},
-        {"objective": ELBO(warmup=0.5), "likelihood": Normal("column")},  # a richer decoder too
+    for cure, loss in (
+        ({"objective": ELBO(free_bits=0.5)}, 0.1),  # it pays a little for what it says
+        ({"objective": ELBO(warmup=0.5), "likelihood": Normal("column")}, 0.0),  # a richer decoder
     ):
-        cured = textbook(X, **cure)
+        cured = textbook(X, **cure).set_params(n_importance_samples=512)
         assert cured.kl_per_unit_.sum() > 0.9
-        assert cured.score(X) > plain.score(X)
+        assert cured.score(X) > plain.score(X) - loss
         assert mutual_information(cured, X) > mutual_information(plain, X) + 0.3
 
 

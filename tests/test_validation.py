@@ -20,8 +20,8 @@ def quick(**params):
 
 
 BAD_PARAMETERS = [
-    ({"n_components": 0}, r"'n_components' parameter of VAETransformer must be None or an int in "
-                          r"the range \[1, inf\). Got 0 instead"),
+    ({"n_components": 0}, r"'n_components' parameter of VAETransformer must be None, 'auto' or an "
+                          r"int in the range \[1, inf\). Got 0 instead"),
     ({"n_components": 2.5}, "n_components"),
     ({"n_components": 5}, "n_components=5 is larger than the 4 encoded features .* <= 4"),
     ({"hidden_layer_sizes": (10, 0)}, "hidden_layer_sizes"),
