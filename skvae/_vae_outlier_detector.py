@@ -64,7 +64,8 @@ class VAEOutlierDetector(OutlierMixin, ExplanationMixin, BaseVAE):
         what they have in the transformer.
     objective : "auto", str or Objective, default="auto"
         "auto" is ``ELBO(beta=0.2)``. Where many of the rows trained on may be odd themselves,
-        ``Trimmed(0.1)`` leaves the worst tenth of each batch out.
+        ``Trimmed(0.1)`` leaves the worst tenth of each batch out, and
+        ``prior="standard_normal"`` lets no row vouch for itself.
     hidden_layer_sizes : int or tuple of int, default=(128, 128)
     activation : str, default="silu"
     init : {"pca", "random"}, default="pca"
