@@ -70,6 +70,16 @@ PEERS = {
     "KernelPCA": lambda k, seed: KernelPCA(k, kernel="rbf", random_state=seed),
     "UMAP": umap,
 }
+OURS = {
+    "skvae": vae(),
+    "skvae, coarse noise, beta 0.2": vae(likelihood=COARSE, objective=ELBO(0.2)),
+    "skvae, shared noise, beta 0.2, (256, 256) ReLU": vae(
+        likelihood=Normal("shared"),
+        objective=ELBO(0.2),
+        hidden_layer_sizes=(256, 256),
+        activation="relu",
+    ),
+}
 VARIANTS = {
     "noise of each column": vae(likelihood=StudentT("column")),
     "noise of each column, Normal": vae(likelihood=Normal("column")),
@@ -92,7 +102,7 @@ def measure(X: np.ndarray, y: np.ndarray, name: str, k: int, seed: int) -> list[
     A, B, a, b = split
     scaler = StandardScaler().fit(A)
     A, B = scaler.transform(A), scaler.transform(B)
-    model = (PEERS | {"skvae": vae()} | VARIANTS)[name](k, seed)
+    model = (PEERS | OURS | VARIANTS)[name](k, seed)
     if model is None or k >= X.shape[1]:
         return [np.nan] * 5
     with warnings.catch_warnings():
@@ -121,7 +131,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--ablation", action="store_true")
     options = parser.parse_args()
-    found, names = tables(), [*PEERS, "skvae"]
+    found, names = tables(), [*PEERS, *OURS]
     if options.ablation:
         names = ["skvae", *VARIANTS]
     shape = len(options.components), len(names), len(found), options.seeds

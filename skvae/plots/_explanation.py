@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from sklearn.utils.validation import check_is_fitted
 
 from ._canvas import COLORS, axes_or_new
 
@@ -65,12 +66,15 @@ class ExplanationDisplay:
         -------
         ExplanationDisplay
         """
-        n_cells = int(estimator.n_features_in_)
-        parts, cells = estimator.explain_samples(X, return_cells=True, n_cells=n_cells)
-        label = parts.index[row]
-        mine = cells[cells["row"] == label].reset_index(drop=True)
-        title = f"Row {label}: log-density {parts.iloc[row].sum():.1f} nats"
-        return cls(mine, title, max_columns).plot(ax=ax)
+        check_is_fitted(estimator)
+        table = estimator._read(X)
+        position = range(table.n_rows)[row]
+        label = X.index[position] if isinstance(X, pd.DataFrame) else position
+        parts, cells = estimator.explain_samples(
+            table.take(np.array([position])), return_cells=True, n_cells=len(table.names)
+        )
+        title = f"Row {label}: log-density {parts.iloc[0].sum():.1f} nats"
+        return cls(cells, title, max_columns).plot(ax=ax)
 
     def plot(self, *, ax: Any = None) -> ExplanationDisplay:
         """Draw on `ax`, or on a new figure."""
