@@ -55,6 +55,7 @@ SHAPING = (  # parameters that a model which goes on must not have changed
     "numeric_transform", "categorical_features", "handle_unknown", "max_categories",
     "min_frequency", "informative_missing", "n_estimators",
 )  # fmt: skip
+OF_ORDER = "explained_variance_ratio_", "reconstruction_r2_"  # not every family has them
 MASK_RATIO = 0.6
 PARTIAL_FIT_RATE = 0.25  # of the peak: a constant rate must be one that settles
 
@@ -316,7 +317,7 @@ class BaseVAE(DensityMixin, CallbackSupportMixin, BaseEstimator):
         callbacks.close(fitted)
         if not keep:
             of_family = self.model_.latent.attributes() if hasattr(self, "model_") else ()
-            for name in ("feature_names_in_", *of_family):
+            for name in (*OF_ORDER, "feature_names_in_", *of_family):
                 self.__dict__.pop(name, None)
         for name, value in fitted.items():
             setattr(self, name, value)

@@ -140,7 +140,8 @@ def finish_model(
     share = (weight / weight.sum()).to(mean).unsqueeze(1)
     center = (share * mean).sum(0)
     spread = (share * (mean - center).square()).sum(0).sqrt()
-    ordered["_code_scale"] = center.double().numpy(), spread.clamp(min=1e-6).double().numpy()
+    if not goes_on:  # coordinates stay what they are
+        ordered["_code_scale"] = center.double().numpy(), spread.clamp(min=1e-6).double().numpy()
     units = unit_attributes(model, rows, mean, log_var, weight, stacklevel=6)
     if goes_on and len(rows) < MIN_ROWS:  # too few to judge the units by
         units = {}

@@ -99,7 +99,9 @@ class Conditional:
         return means
 
     def left_out(self, rows: Rows) -> Tensor:
-        r"""log p(x_j | all other cells of the row) of each cell, (n, d); 0 where it is missing.
+        r"""log p(x_j | all other cells of the row) of each cell, (n, d).
+
+        0 where it is missing, unless its being missing is informative.
 
         .. math:: p(x_j | x_{-j}) = \frac{p(x)}{p(x_{-j})}
             = \Big(\sum_k \tilde w_k / p(x_j | z_k)\Big)^{-1}

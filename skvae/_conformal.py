@@ -6,6 +6,8 @@ among them as any other, whatever the score is.
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 
 
@@ -36,3 +38,26 @@ def benjamini_hochberg(pvalues: np.ndarray, alpha: float) -> np.ndarray:
     passes = order <= alpha * np.arange(1, len(order) + 1) / len(order)
     largest = order[passes][-1] if passes.any() else -1.0
     return np.asarray(pvalues <= largest)
+
+
+def rejected(pvalues: np.ndarray, n_calibration: int, alpha: float) -> np.ndarray:
+    """The rule of Benjamini & Hochberg; an error where so few calibration rows make it empty."""
+    least = 1 / (n_calibration + 1)
+    if least > alpha:
+        raise ValueError(
+            f"With {n_calibration} calibration rows no p-value is below 1/{n_calibration + 1}, so "
+            f"no row can be called an outlier at alpha={alpha}. Use at least "
+            f"{int(np.ceil(1 / alpha)) - 1} calibration rows (a larger calibration_fraction, or "
+            "more rows), a larger alpha, or pvalues."
+        )
+    odd, n_beyond = benjamini_hochberg(pvalues, alpha), int((pvalues <= least).sum())
+    if n_beyond and not odd.any():
+        needed = int(np.ceil(len(pvalues) / (alpha * n_beyond))) - 1
+        warnings.warn(
+            f"{n_beyond} of {len(pvalues)} rows score lower than each of the {n_calibration} "
+            f"calibration rows, which is not enough to call them outliers at alpha={alpha}: it "
+            f"would take {needed} calibration rows. pvalues tells how odd each row is by itself.",
+            UserWarning,
+            stacklevel=3,
+        )
+    return odd

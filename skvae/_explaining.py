@@ -110,9 +110,8 @@ class ExplanationMixin:
     def _left_out(self, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
         """log p(x_j | all other cells), (n, d), and each model's log p(x_-j), (M, n, d)."""
         how = self.n_importance_samples, self.n_refinement_steps
-        each = np.stack([left_out(model, rows, *how).numpy() for model in self._models])
-        log_px = [attributions(model, rows, *how)[1].numpy() for model in self._models]
-        whole = np.stack(log_px)[..., None]
+        parts, log_px = zip(*(left_out(model, rows, *how) for model in self._models), strict=True)
+        each, whole = torch.stack(parts).numpy(), torch.stack(log_px).numpy()[..., None]
         return logsumexp(whole, axis=0) - logsumexp(whole - each, axis=0), whole - each
 
     def _typical(self) -> Typical:

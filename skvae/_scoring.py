@@ -43,19 +43,23 @@ def joint(model: VAE, rows: Rows, n_samples: int, n_steps: int) -> np.ndarray:
 
 def pseudo_likelihood(model: VAE, rows: Rows, n_samples: int, n_steps: int) -> np.ndarray:
     """Σ_j log p(x_j | all other cells), Besag (1975)."""
-    return (left_out(model, rows, n_samples, n_steps).sum(1) + rows.log_measure).numpy()
+    return (left_out(model, rows, n_samples, n_steps)[0].sum(1) + rows.log_measure).numpy()
 
 
-def left_out(model: VAE, rows: Rows, n_samples: int, n_steps: int) -> Tensor:
-    """log p(x_j | all other cells) of each cell, in the order of the model's columns."""
-    pieces, start = [], 0
+def left_out(model: VAE, rows: Rows, n_samples: int, n_steps: int) -> tuple[Tensor, Tensor]:
+    """log p(x_j | all other cells) of each cell, (n, d), and log p(x) by the same codes, (n,).
+
+    Columns are in the order of the model; the measure is not counted.
+    """
+    pieces, log_px, start = [], [], 0
     for conditional in conditionals(model, rows, n_samples, n_steps):
         n = conditional.weights.shape[1]
         chunk = rows.take(torch.arange(start, start + n)).float()
         with torch.no_grad():
             pieces.append(conditional.left_out(chunk).double())
+        log_px.append(conditional.log_px.double())
         start += n
-    return torch.cat(pieces)
+    return torch.cat(pieces), torch.cat(log_px)
 
 
 @torch.no_grad()

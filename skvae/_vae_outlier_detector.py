@@ -9,12 +9,12 @@ from sklearn.base import OutlierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from ._base import BaseVAE
-from ._conformal import benjamini_hochberg, conformal_pvalues
+from ._conformal import conformal_pvalues, rejected
 from ._explaining import ExplanationMixin
 from ._scoring import SCORES, score_rows
 from ._tables import Table, read_table
 from ._validation import Constraint, an_int, check_parameters, is_real, one_of
-from ._weights import check_sample_weight, random_seed, weighted_quantiles
+from ._weights import check_sample_weight, random_seed, set_aside, weighted_quantiles
 from .likelihoods import StudentT
 from .objectives import ELBO
 
@@ -56,7 +56,8 @@ class VAEOutlierDetector(OutlierMixin, ExplanationMixin, BaseVAE):
         if there are none of at most 2 000 training rows.
     calibration_fraction : float or None, default=None
         Share of the rows, in (0, 1), to keep out of all training, for :meth:`pvalues` and
-        :meth:`predict_fdr`. None: no rows, and none of these.
+        :meth:`predict_fdr`; each counts once, whatever its weight. After ``partial_fit`` they are
+        those of the last call. None: no rows, and none of these.
     latent : str or Latent, default="gaussian"
     prior : str or Prior, default="auto"
     likelihood : "auto", str, Likelihood or dict, default="auto"
@@ -109,6 +110,10 @@ class VAEOutlierDetector(OutlierMixin, ExplanationMixin, BaseVAE):
 
     Notes
     -----
+    Rows with holes are scored by the cells that they have, in the units of the table: where all
+    rows to compare have about the same holes, that is right; where some have far more than those
+    fitted, take ``score_method="density_per_cell"``, or fill the holes first.
+
     ``model_``, ``schema_``, ``history_``, ``likelihood_`` and the other attributes of the
     transformer are there too, those of the model as of the first one.
 
@@ -131,6 +136,7 @@ class VAEOutlierDetector(OutlierMixin, ExplanationMixin, BaseVAE):
     True
     """
 
+    _split_seed: int
     automatic: ClassVar[dict[str, Any]] = {
         "likelihood": StudentT("column", min_scale=0.5),
         "objective": ELBO(beta=0.2),
@@ -315,8 +321,14 @@ class VAEOutlierDetector(OutlierMixin, ExplanationMixin, BaseVAE):
         Raises
         ------
         ValueError
-            If no row can be told from the others because the calibration rows are too few: a row
-            beyond all n of them has p = 1 / (n + 1), and that is not enough.
+            If the calibration rows are so few that no row could be called an outlier: one beyond
+            all n of them has p = 1 / (n + 1), which must not be more than `alpha`.
+
+        Warns
+        -----
+        UserWarning
+            If rows are beyond all calibration rows, but these too few to call them outliers among
+            so many.
 
         References
         ----------
@@ -327,18 +339,7 @@ class VAEOutlierDetector(OutlierMixin, ExplanationMixin, BaseVAE):
                 "The 'alpha' parameter of predict_fdr must be a number in the range (0, 1). Got "
                 f"{alpha!r} instead."
             )
-        pvalues = self.pvalues(X)
-        odd = benjamini_hochberg(pvalues, alpha)
-        n = len(self.calibration_scores_)
-        n_beyond = int((pvalues <= 1 / (n + 1)).sum())
-        if not odd.any() and (n_beyond or 1 / (n + 1) > alpha):
-            needed = int(np.ceil(len(pvalues) / (alpha * max(1, n_beyond)))) - 1
-            raise ValueError(
-                f"With {n} calibration rows no p-value is below 1/{n + 1}, so of {len(pvalues)} "
-                f"rows none can be called an outlier at alpha={alpha}, though {n_beyond} score "
-                f"lower than every calibration row. Use at least {needed} calibration rows (a "
-                "larger calibration_fraction, or more rows), a larger alpha, or pvalues."
-            )
+        odd = rejected(self.pvalues(X), len(self.calibration_scores_), alpha)
         return np.where(odd, -1, 1)
 
     @property
@@ -358,34 +359,34 @@ class VAEOutlierDetector(OutlierMixin, ExplanationMixin, BaseVAE):
         table = self._read(X) if keep and hasattr(self, "model_") else read_table(X)
         weights = check_sample_weight(sample_weight, table.n_rows)
         used = np.flatnonzero(weights)
-        train, aside = self._split(used)
+        goes_on = keep and hasattr(self, "model_")
+        seed = self._split_seed if goes_on else random_seed(self.random_state) % 2**32
+        train, aside = set_aside(used, self.calibration_fraction, seed, goes_on)
         if len(aside):
             X, sample_weight = table.take(train), weights[train]
-        super()._fit(X, sample_weight, keep, one_pass)
+        before = dict(self.__dict__)
+        try:
+            super()._fit(X, sample_weight, keep, one_pass)
+            self._split_seed = seed
+            self._draw_the_line(table, weights, train, aside)
+        except BaseException:  # as it was before the call
+            self.__dict__.clear()
+            self.__dict__.update(before)
+            raise
+        return self
+
+    def _draw_the_line(
+        self, table: Table, weights: np.ndarray, train: np.ndarray, aside: np.ndarray
+    ) -> None:
+        """Scores of the rows kept out, and the line of `contamination`."""
         aside_scores = self._scores(table.take(aside)) if len(aside) else np.empty(0)
         self.calibration_scores_ = np.sort(aside_scores)
         if self.contamination != "auto":
             scores = self._scores(table.take(train))
             self.offset_ = float(weighted_quantiles(scores, weights[train], self.contamination))
-            return self
+            return
         if not len(aside):
             aside = np.random.default_rng(0).permutation(train)[:N_FENCE]
             aside_scores = self._scores(table.take(aside))
         lower, upper = weighted_quantiles(aside_scores, weights[aside], [0.25, 0.75])
         self.offset_ = float(lower - 1.5 * (upper - lower))
-        return self
-
-    def _split(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Rows to train on, and rows to keep out."""
-        if self.calibration_fraction is None:
-            return rows, rows[:0]
-        n = int(self.calibration_fraction * len(rows))
-        if n < 1 or len(rows) - n < 2:
-            raise ValueError(
-                f"calibration_fraction={self.calibration_fraction} of n_samples={len(rows)} keeps "
-                f"{n} rows out and leaves {len(rows) - n} to train on; at least 1 and 2 are "
-                "needed. Fit more rows, or choose another fraction."
-            )
-        rng = np.random.default_rng(random_seed(self.random_state) % 2**32)
-        order = rng.permutation(len(rows))
-        return rows[np.sort(order[n:])], rows[order[:n]]

@@ -40,7 +40,27 @@ def weighted_quantiles(values: np.ndarray, weights: np.ndarray, q: Any) -> np.nd
     """Quantiles, where a row of weight 3 stands three times."""
     if (weights == np.round(weights)).all() and weights.sum() <= MAX_REPETITIONS:
         return np.quantile(np.repeat(values, weights.astype(np.int64)), q)
-    return np.quantile(values, q, weights=weights, method="inverted_cdf")
+    order = np.argsort(values)
+    cumulated = np.cumsum(weights[order])
+    at = np.searchsorted(cumulated, np.asarray(q) * cumulated[-1])
+    return np.asarray(values[order][np.minimum(at, len(values) - 1)])
+
+
+def set_aside(
+    rows: np.ndarray, fraction: float | None, seed: int, goes_on: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rows to train on, and rows to calibrate by: of the same rows always the same."""
+    n = 0 if fraction is None else int(fraction * len(rows))
+    if fraction is None or (n < 1 and goes_on):  # a batch of few rows keeps none out
+        return rows, rows[:0]
+    if n < 1 or len(rows) - n < 2:
+        raise ValueError(
+            f"calibration_fraction={fraction} of n_samples={len(rows)} keeps {n} rows out and "
+            f"leaves {len(rows) - n} to train on; at least 1 and 2 are needed. Fit more rows, or "
+            "choose another fraction."
+        )
+    order = np.random.default_rng(seed).permutation(len(rows))
+    return rows[np.sort(order[n:])], rows[order[:n]]
 
 
 def split_rows(weights: np.ndarray, fraction: float, generator: torch.Generator) -> Split:

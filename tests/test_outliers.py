@@ -11,11 +11,21 @@ from hypothesis import strategies as st
 from scipy.special import logsumexp
 from sklearn.metrics import roc_auc_score
 
-from skvae import ELBO, Aggregated, Normal, StudentT, Trimmed, VAEOutlierDetector, VAETransformer
+from skvae import (
+    ELBO,
+    Aggregated,
+    Normal,
+    StudentT,
+    Trimmed,
+    VAEOutlierDetector,
+    VAETransformer,
+    _vae_outlier_detector,
+)
 from skvae._base import BaseVAE
 from skvae._conformal import benjamini_hochberg, conformal_pvalues
 from skvae._scoring import SCORES
 from skvae._tables import read_table
+from skvae._weights import set_aside
 
 LINEAR = {"hidden_layer_sizes": (), "max_iter": 1, "prior": "standard_normal"}
 
@@ -220,6 +230,39 @@ def test_too_few_calibration_rows_are_an_error(normal):
         detector.predict_fdr(rows, alpha=0.05)
     with pytest.raises(ValueError, match="alpha"):
         detector.predict_fdr(rows, alpha=1.5)
+
+
+def test_rows_too_few_among_many_are_warned_of(normal):
+    detector = VAEOutlierDetector(2, calibration_fraction=0.2, random_state=0, **LINEAR)
+    detector.fit(normal[:500])
+    rows = np.vstack([detector_rows := normal[500:], np.full((1, 5), 30.0)])
+    with pytest.warns(UserWarning, match="it would take"):
+        labels = detector.predict_fdr(np.vstack([rows] * 2)[: len(detector_rows) + 1], alpha=0.011)
+    assert (labels == 1).all()
+
+
+def test_an_error_leaves_the_detector_as_it_was(normal, monkeypatch):
+    detector = VAEOutlierDetector(2, random_state=0, **LINEAR).fit(normal[:300])
+    before, offset = detector.model_, detector.offset_
+    monkeypatch.setattr(VAEOutlierDetector, "_scores", lambda self, table: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        detector.fit(normal)
+    assert detector.model_ is before
+    assert detector.offset_ == offset
+
+
+def test_going_on_keeps_the_same_rows_out(normal, monkeypatch):
+    kept_out = []
+    monkeypatch.setattr(
+        _vae_outlier_detector, "set_aside",
+        lambda *args: kept_out.append(set_aside(*args)[1]) or set_aside(*args),
+    )  # fmt: skip
+    detector = VAEOutlierDetector(
+        calibration_fraction=0.3, warm_start=True, random_state=np.random.RandomState(0), **LINEAR
+    )
+    detector.fit(normal).fit(normal)
+    np.testing.assert_array_equal(*kept_out)
+    detector.partial_fit(normal[:1])  # too few to keep any out
 
 
 def test_pvalues_need_rows_kept_out(normal):
