@@ -82,7 +82,7 @@ class ComponentDisplay:
         ]
         ax.set_yticks(place, labels, fontsize=8)
         ax.axvline(0, color="black", linewidth=0.8)
-        ax.set(xlabel="Change along the component (deviations, probabilities)", title=self.name)
+        ax.set(xlabel="Change (deviations, probabilities)", title=self.name)
         ax.spines[["top", "right", "left"]].set_visible(False)
         ax.tick_params(axis="y", length=0)
         return self
