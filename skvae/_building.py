@@ -9,9 +9,9 @@ import numpy as np
 import torch
 
 from . import latents, objectives, priors
+from ._inference import log_density
 from ._initialization import start
 from ._model import VAE, build
-from ._noise import quasi_normal
 from ._ordering import settle
 from ._scaling import TRANSFORMS
 from ._schema import Rows, Schema, fit_schema, patterns
@@ -28,6 +28,7 @@ from ._validation import (
 from ._weights import distinct, drawn
 from .likelihoods import LIKELIHOODS, resolve_likelihoods
 
+N_DRAWS = 8  # of a row, to tell which are fitted worst
 REGISTRIES: dict[str, Mapping[str, type]] = {
     "latent": latents.LATENTS, "prior": priors.PRIORS, "likelihood": LIKELIHOODS,
     "objective": objectives.OBJECTIVES,
@@ -134,8 +135,9 @@ def finish_model(
     rows, weight = data.take(different[some]), weight[some]
     mean, log_var = model.posteriors(rows)
     ordered: dict[str, Any] = {}
-    if order and model.takes_order:
-        ordered = settle(model, rows, mean, weight)
+    too_few = goes_on and len(rows) < MIN_ROWS  # to judge the units by
+    if model.takes_order and not too_few:
+        ordered = settle(model, rows, mean, weight, reorder=order)
         mean, log_var = model.posteriors(rows)
     share = (weight / weight.sum()).to(mean).unsqueeze(1)
     center = (share * mean).sum(0)
@@ -143,7 +145,7 @@ def finish_model(
     if not goes_on:  # coordinates stay what they are
         ordered["_code_scale"] = center.double().numpy(), spread.clamp(min=1e-6).double().numpy()
     units = unit_attributes(model, rows, mean, log_var, weight, stacklevel=6)
-    if goes_on and len(rows) < MIN_ROWS:  # too few to judge the units by
+    if too_few:
         units = {}
     if model.prior.n_posteriors:
         if trim:
@@ -156,12 +158,8 @@ def finish_model(
     return {**units, **ordered, **model.latent.attributes()}
 
 
-@torch.no_grad()
 def _fit_well(model: VAE, rows: Rows, weight: torch.Tensor, trim: float) -> torch.Tensor:
     """Rows without the share `trim` of the weight that has the lowest density."""
-    noise = quasi_normal(8, model.latent.n_noise).to(rows.values.dtype)
-    chunks = rows.chunks(model.chunk_size(8, most=8192))
-    log_px = torch.cat([torch.logsumexp(model.log_weights(c, noise), 0) for c in chunks])
-    order = (log_px + rows.log_measure).argsort()
+    order = torch.from_numpy(log_density(model, rows, N_DRAWS).score).argsort()
     below = torch.cumsum(weight[order], 0) <= trim * weight.sum()
     return order[~below].sort().values

@@ -6,11 +6,11 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
 import torch
-from torch import Tensor
 
+from ._inference import log_density
 from ._model import VAE
-from ._noise import quasi_normal
 from ._schema import Rows
 from ._training import MIN_HELD_OUT, Budget, Split, train
 from .objectives import Objective
@@ -49,33 +49,27 @@ def choose_n_components(
     if len(split.held_out) < MIN_HELD_OUT:
         return min(most, max(1, most // 2))
     short = replace(budget, n_steps=max(50, round(SHARE * budget.n_steps)), patience=None)
-    tried: dict[int, Tensor] = {}
+    tried: dict[int, np.ndarray] = {}
     for k in [size for size in SIZES if size < most] + [most]:
         generator = torch.Generator().manual_seed(seed)
         model = start(n_components_=k)
         train([model], data, split, objective, short, generator, lambda _: False, {})
-        tried[k] = _bound(model, data.take(split.held_out))
+        tried[k] = log_density(model, data.take(split.held_out), N_DRAWS).score
         best = max(tried, key=lambda size: float(tried[size].mean()))
         if list(tried).index(best) < len(tried) - PATIENCE:
             break
     for k, bound in tried.items():
         gap = tried[best] - bound
-        error = float(gap.std()) / math.sqrt(len(gap))
+        error = float(gap.std(ddof=1)) / math.sqrt(len(gap))
         if float(gap.mean()) <= max(error, WORTH * data.n_columns):
             return k
     return best
 
 
 def _with_held_out(split: Split, seed: int) -> Split:
-    order = torch.randperm(len(split.train), generator=torch.Generator().manual_seed(seed))
-    held, rest = order.tensor_split([int(FRACTION * len(order))])
-    weights = None if split.weights is None else split.weights[rest]
-    return Split(split.train[rest], weights, split.train[held])
-
-
-@torch.no_grad()
-def _bound(model: VAE, rows: Rows) -> Tensor:
-    """L_K of each row, but for the measure."""
-    noise = quasi_normal(N_DRAWS, model.latent.n_noise).to(rows.values.dtype)
-    chunks = rows.chunks(model.chunk_size(N_DRAWS, most=4096))
-    return torch.cat([torch.logsumexp(model.log_weights(c, noise), 0) for c in chunks])
+    """A split of the rows trained on; repetitions of a row stay together."""
+    rows = torch.unique(split.train)
+    order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))
+    held = torch.isin(split.train, rows[order[: int(FRACTION * len(rows))]])
+    weights = None if split.weights is None else split.weights[~held]
+    return Split(split.train[~held], weights, split.train[held])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -87,12 +86,13 @@ class ExplanationMixin:
         if relative or return_cells:
             typical = self._typical()
         if relative:
-            parts = parts - typical.parts
+            parts = parts - self._parts_of(typical, self._encode(typical)).mean(0)
             parts[:, :-1][table.missing] = 0.0
         frame = pd.DataFrame(parts, index=index, columns=[*names, latent_name(names)])
         if not return_cells:
             return frame
-        return frame, self._odd_cells(table, rows, typical, index, n_cells, coverage)
+        usual = self._left_out(self._encode(typical))[0].mean(0)
+        return frame, self._odd_cells(table, rows, usual, index, n_cells, coverage)
 
     def _parts_of(self, table: Table, rows: Rows) -> np.ndarray:
         """The parts of log p(x), columns in the order of the table and the latent part last."""
@@ -114,8 +114,8 @@ class ExplanationMixin:
         each, whole = torch.stack(parts).numpy(), torch.stack(log_px).numpy()[..., None]
         return logsumexp(whole, axis=0) - logsumexp(whole - each, axis=0), whole - each
 
-    def _typical(self) -> Typical:
-        """What is usual, from rows that the model makes."""
+    def _typical(self) -> Table:
+        """Rows that the model makes, which tell what is usual."""
         generator = torch.Generator().manual_seed(SEED)
         per_model = -(-N_TYPICAL // len(self._models))
         drawn = []
@@ -125,16 +125,14 @@ class ExplanationMixin:
                 drawn.append(model.decode(z, generator))
         values, codes = (torch.cat(part).numpy() for part in zip(*drawn, strict=True))
         cells = self.schema_.cells(values, codes, np.random.default_rng(SEED))
-        table = read_table(self.schema_.layout.write(cells))
-        rows = self._encode(table)
-        return Typical(self._parts_of(table, rows).mean(0), self._left_out(rows)[0].mean(0))
+        return read_table(self.schema_.layout.write(cells))
 
     def _odd_cells(
-        self, table: Table, rows: Rows, typical: Typical, index: pd.Index, n: int, coverage: float
+        self, table: Table, rows: Rows, usual: np.ndarray, index: pd.Index, n: int, coverage: float
     ) -> pd.DataFrame:
         """The cells of each row that surprise most, beside what was expected."""
         log_p, log_others = self._left_out(rows)
-        surprise = typical.left_out - log_p
+        surprise = usual - log_p
         if rows.missing is not None:
             surprise[rows.missing.numpy()] = -np.inf
         most = np.argsort(-surprise, axis=1, kind="stable")[:, :n]
@@ -180,16 +178,8 @@ class ExplanationMixin:
         return np.take_along_axis(np.stack(each), which.T.numpy()[None], axis=0)[0]
 
 
-@dataclass
-class Typical:
-    """What is usual: mean parts of log p(x), and mean log p(x_j | all other cells)."""
-
-    parts: np.ndarray
-    left_out: np.ndarray
-
-
 def latent_name(names: list) -> str:
-    """ "latent", or what is left of it where a column has the name."""
+    """The name of the latent part, one that no column has."""
     name = "latent"
     while name in names:
         name += "_"

@@ -54,8 +54,11 @@ class LogDensity:
 def log_density(
     model: VAE, rows: Rows, n_samples: int, n_scramblings: int = 1, n_refinement_steps: int = 0
 ) -> LogDensity:
-    """log p(seen cells) of each row under several scramblings."""
-    nets = [quasi_normal(n_samples, model.latent.n_noise, s) for s in range(n_scramblings)]
+    """log p(seen cells) of each row under several scramblings, in the precision of the rows."""
+    nets = [
+        quasi_normal(n_samples, model.latent.n_noise, s).to(rows.values.dtype)
+        for s in range(n_scramblings)
+    ]
     size = model.chunk_size(max(n_samples, model.latent.n_listed), most=len(rows))
     scores, sizes = [torch.zeros(n_scramblings, 0, dtype=torch.float64)], [torch.zeros(0)]
     for chunk in rows.chunks(size):

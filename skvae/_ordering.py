@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ._model import VAE
+from ._model import VAE, ColumnGroup
 from ._schema import Rows
 
 MIN_SPREAD = 1e-12
@@ -46,7 +46,7 @@ def explained_variance(model: VAE, rows: Rows, z: Tensor, weight: Tensor) -> Ten
     return torch.cat(shares).mean() if shares else z.new_zeros(())
 
 
-def _target(group, rows: Rows, mean: Tensor) -> Tensor:
+def _target(group: ColumnGroup, rows: Rows, mean: Tensor) -> Tensor:
     """The cells as the likelihood's mean says them: numbers, or one-hot levels."""
     if group.likelihood.target == "code":
         codes = rows.codes[:, group.cells].clamp(min=0)
@@ -82,15 +82,20 @@ def loadings(model: VAE, rows: Rows, mean: Tensor, weight: Tensor) -> Tensor:
     return standardised(mean).T @ (share * standardised(features))
 
 
-def settle(model: VAE, rows: Rows, mean: Tensor, weight: Tensor) -> dict[str, object]:
-    """Put the units in order, and give each its sign; what each explains.
+def settle(
+    model: VAE, rows: Rows, mean: Tensor, weight: Tensor, *, reorder: bool
+) -> dict[str, object]:
+    """What each unit explains; and, if asked to, put them in order and give each its sign.
 
     A unit is positive where the encoded feature that it is most correlated with is.
     """
     falls, whole = variance_of_units(model, rows, mean, weight)
+    told = {"explained_variance_ratio_": falls.double().numpy(), "reconstruction_r2_": whole}
+    if not reorder:
+        return told
     order = torch.argsort(falls, descending=True, stable=True)
     each = loadings(model, rows, mean, weight)[order]
     each = torch.cat([each, each.new_zeros(len(each), 1)], dim=1)  # a table may have no feature
     strongest = each.gather(1, each.abs().argmax(1, keepdim=True)).squeeze(1)
     model.reorder_units(order, torch.where(strongest < 0, -1.0, 1.0).to(mean))
-    return {"explained_variance_ratio_": falls[order].double().numpy(), "reconstruction_r2_": whole}
+    return {**told, "explained_variance_ratio_": falls[order].double().numpy()}

@@ -295,8 +295,8 @@ class VAEOutlierDetector(OutlierMixin, ExplanationMixin, BaseVAE):
         scores = self.score_samples(X)
         if not len(self.calibration_scores_):
             raise ValueError(
-                f"p-values need rows that the model has not seen, but this {type(self).__name__} "
-                "was fitted with calibration_fraction=None. Fit it with calibration_fraction=0.2."
+                f"p-values need rows that the model has not seen, but the last fit of this "
+                f"{type(self).__name__} kept none out. Fit it with calibration_fraction=0.2."
             )
         return conformal_pvalues(scores, self.calibration_scores_)
 
