@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -276,14 +277,11 @@ class BaseVAE(DensityMixin, CallbackSupportMixin, BaseEstimator):
             models = [copy.deepcopy(m).float().requires_grad_(True).train() for m in self._models]
         else:
             fitted.update(fitted_attributes(self, schema, components))
+            start = partial(start_model, self, fitted, data, split, generator)
             if self.n_components == "auto":
-                fitted["n_components_"] = choose_n_components(
-                    lambda **k: start_model(self, {**fitted, **k}, data, split, generator),
-                    fitted["n_components_"], data, split, components["objective"], budget, seed,
-                )  # fmt: skip
-            models = [
-                start_model(self, fitted, data, split, generator) for _ in range(self._n_models)
-            ]
+                how = data, split, components["objective"], budget, seed
+                fitted["n_components_"] = choose_n_components(start, fitted["n_components_"], *how)
+            models = [start() for _ in range(self._n_models)]
         callbacks = RoundCallbacks(self, X, lambda: {**fitted, **answering(models)})
 
         def on_round(history: dict[str, list[float]]) -> bool:
@@ -297,11 +295,12 @@ class BaseVAE(DensityMixin, CallbackSupportMixin, BaseEstimator):
         objective = components["objective"]
         there = [model.to(device) for model in models]
         states = getattr(self, "_optimizer_states", None) if keep and one_pass else None
-        how = objective, budget, noise, on_round, states
-        results = train_all(there, data.to(device), split.to(device), *how)
+        results = train_all(
+            there, data.to(device), split.to(device), objective, budget, noise, on_round, states
+        )
         result = results[0]
+        finish = {"goes_on": keep and one_pass, "order": not one_pass, "trim": objective.trim}
         for model in models[::-1]:  # the attributes are those of the first
-            finish = {"goes_on": keep and one_pass, "order": not one_pass, "trim": objective.trim}
             fitted.update(finish_model(model.cpu(), data, split, generator, **finish))
         n_iter = max(1, math.ceil(result.n_steps / math.ceil(len(split.train) / self.batch_size)))
         fitted.update(
@@ -315,13 +314,17 @@ class BaseVAE(DensityMixin, CallbackSupportMixin, BaseEstimator):
             _optimizer_states=[r.optimizer_state for r in results] if one_pass else None,
         )
         callbacks.close(fitted)
+        self._become(fitted, keep)
+        return self
+
+    def _become(self, fitted: dict[str, Any], keep: bool) -> None:
+        """Take on what was fitted, and drop what an earlier fit left."""
         if not keep:
             of_family = self.model_.latent.attributes() if hasattr(self, "model_") else ()
             for name in (*OF_ORDER, "feature_names_in_", *of_family):
                 self.__dict__.pop(name, None)
         for name, value in fitted.items():
             setattr(self, name, value)
-        return self
 
     def _shaping(self, keep: bool) -> dict[str, str]:
         """The parameters that shape the model; unchanged, if it goes on."""

@@ -89,11 +89,16 @@ def fitted_attributes(estimator: Any, schema: Schema, components: dict[str, Any]
 
 
 def start_model(
-    estimator: Any, fitted: dict[str, Any], data: Rows, split: Split, generator: torch.Generator
+    estimator: Any,
+    fitted: dict[str, Any],
+    data: Rows,
+    split: Split,
+    generator: torch.Generator,
+    n_components: int | None = None,
 ) -> VAE:
-    """The untrained model."""
+    """The untrained model; of another size, where one is given."""
     sizes = as_layers(estimator.hidden_layer_sizes)
-    schema, k = fitted["schema_"], fitted["n_components_"]
+    schema, k = fitted["schema_"], n_components or fitted["n_components_"]
     latent, prior = fitted["latent_"], fitted["prior_"]
     model = build(schema, k, latent, prior, sizes, estimator.activation, generator)
     index = drawn(split.train, split.weights, generator)

@@ -41,7 +41,7 @@ def choose_n_components(
     Parameters
     ----------
     start : callable
-        The untrained model of `n_components_` dimensions.
+        The untrained model of `n_components` dimensions.
     most : int
         The largest size to try.
     """
@@ -52,7 +52,7 @@ def choose_n_components(
     tried: dict[int, np.ndarray] = {}
     for k in [size for size in SIZES if size < most] + [most]:
         generator = torch.Generator().manual_seed(seed)
-        model = start(n_components_=k)
+        model = start(n_components=k)
         train([model], data, split, objective, short, generator, lambda _: False, {})
         tried[k] = log_density(model, data.take(split.held_out), N_DRAWS).score
         best = max(tried, key=lambda size: float(tried[size].mean()))

@@ -231,6 +231,12 @@ class VAE(nn.Module):
         self.latent.finish((self.encode(chunk) for chunk in chunks), goes_on)
 
     @property
+    def stacks(self) -> bool:
+        """Whether several of these can be trained as one."""
+        of_columns = all(group.likelihood.stacks for group in self.groups)
+        return self.latent.stacks and self.prior.stacks and of_columns
+
+    @property
     def takes_order(self) -> bool:
         """Whether ``reorder_units`` is there for the latent family and the prior."""
         return self.latent.takes_order and self.prior.takes_order

@@ -182,7 +182,7 @@ def train_all(
     optimizer_states: Sequence[dict] | None = None,
 ) -> list[Result]:
     """Train models of one shape: together, or one after the other where they do not stack."""
-    together = objective.stacks and all(model.latent.stacks for model in models)
+    together = objective.stacks and models[0].stacks
     runs = [models] if together else [[model] for model in models]
     states = optimizer_states or [{}] * len(runs)
     return [

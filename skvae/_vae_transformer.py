@@ -76,9 +76,10 @@ class VAETransformer(
         "auto", get Student's t (continuous, datetime), the discretised logistic (integer),
         Bernoulli (boolean) and Categorical (levels); numbers with few values, or with values that
         stand out by their frequency, get Atoms. ``likelihood_reasons_`` says why.
-    objective : {"elbo", "iwae"} or Objective, default="elbo"
+    objective : {"elbo", "iwae", "trimmed"} or Objective, default="elbo"
         What training maximises; ``ELBO(beta=4.0, warmup=0.2)`` gives a β-VAE with warm-up,
-        ``IWAE(n_samples=16)`` the importance-weighted bound.
+        ``IWAE(n_samples=16)`` the importance-weighted bound, ``Trimmed(0.1)`` leaves out the rows
+        that fit worst.
     hidden_layer_sizes : int or tuple of int, default=(128, 128)
         Widths of the encoder's hidden layers; the decoder's are the same, reversed. () gives the
         linear model: probabilistic PCA with ``Normal("shared")``, factor analysis with

@@ -52,7 +52,7 @@ def test_gradients_are_those_of_each_alone(params, hold_generative):
     if getattr(params.get("prior"), "over_codes", False):
         pytest.skip("a prior over codes goes with quantised codes, which do not stack")
     models, rows, objective = parts(**params)
-    if not (objective.stacks and models[0].latent.stacks):
+    if not (objective.stacks and models[0].stacks):
         pytest.skip("trained one after the other")
     generator = torch.Generator().manual_seed(1)
     index = torch.randint(len(rows), (3, 40), generator=generator)
@@ -100,7 +100,7 @@ def test_models_differ_and_improve(params):
     budget = Budget(30, 32, 4e-3)
     generator = torch.Generator().manual_seed(0)
     results = train_all(models, rows, split, objective, budget, generator, lambda _: False)
-    together = objective.stacks and models[0].latent.stacks
+    together = objective.stacks and models[0].stacks
     assert len(results) == (1 if together else 3)
     after = [FlatParameters(model).values for model in models]
     assert all(not torch.equal(a, b) for a, b in zip(after, before, strict=True))

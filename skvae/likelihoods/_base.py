@@ -27,6 +27,8 @@ class Likelihood(ABC, Component):
         level; as the scaled number, or the interval, followed by the number of its atom (0: none).
     is_mass : bool
         Whether ``log_prob`` is the log of a probability (True) or of a density (False).
+    stacks : bool
+        Whether ``log_prob`` is a plain function of tensors, fit for ``torch.func.vmap``.
     transform : str or None
         The numeric map that the family asks for, in place of the column's.
     """
@@ -35,6 +37,7 @@ class Likelihood(ABC, Component):
     target: str = "value"
     is_mass: bool = False
     transform: str | None = None
+    stacks: bool = True
 
     def check(self, column: Any) -> None:
         """Raise a ValueError that says why the family cannot describe a fitted column."""

@@ -21,11 +21,14 @@ class PriorModule(nn.Module, ABC):
         Rows whose posteriors ``start`` and ``finish`` want to see, at most; 0: none.
     takes_order : bool
         Whether ``reorder`` is there.
+    stacks : bool
+        Whether ``log_prob`` and ``kl`` are plain functions of tensors, fit for ``torch.func.vmap``.
     """
 
     width: int = 1
     n_posteriors: int = 0
     takes_order: bool = False
+    stacks: bool = True
 
     @abstractmethod
     def log_prob(self, z: Tensor) -> Tensor:
