@@ -28,7 +28,7 @@ from ._model import VAE, finished
 from ._networks import ACTIVATIONS
 from ._schema import Rows, canonical_order
 from ._tables import Table, read_table
-from ._training import Budget, continued, default_steps, describe, train_all
+from ._training import Budget, Split, continued, default_steps, describe, train_all
 from ._validation import (
     Constraint,
     a_bool,
@@ -277,11 +277,7 @@ class BaseVAE(DensityMixin, CallbackSupportMixin, BaseEstimator):
             models = [copy.deepcopy(m).float().requires_grad_(True).train() for m in self._models]
         else:
             fitted.update(fitted_attributes(self, schema, components))
-            start = partial(start_model, self, fitted, data, split, generator)
-            if self.n_components == "auto":
-                how = data, split, components["objective"], budget, seed
-                fitted["n_components_"] = choose_n_components(start, fitted["n_components_"], *how)
-            models = [start() for _ in range(self._n_models)]
+            models = self._untrained(fitted, data, split, generator, budget, seed)
         callbacks = RoundCallbacks(self, X, lambda: {**fitted, **answering(models)})
 
         def on_round(history: dict[str, list[float]]) -> bool:
@@ -316,6 +312,17 @@ class BaseVAE(DensityMixin, CallbackSupportMixin, BaseEstimator):
         callbacks.close(fitted)
         self._become(fitted, keep)
         return self
+
+    def _untrained(
+        self, fitted: dict[str, Any], data: Rows, split: Split, generator: torch.Generator,
+        budget: Budget, seed: int,
+    ) -> list[VAE]:  # fmt: skip
+        """The models that training starts from, of the size that was asked for."""
+        start = partial(start_model, self, fitted, data, split, generator)
+        if self.n_components == "auto":
+            how = data, split, resolved(self)["objective"], budget, seed
+            fitted["n_components_"] = choose_n_components(start, fitted["n_components_"], *how)
+        return [start() for _ in range(self._n_models)]
 
     def _become(self, fitted: dict[str, Any], keep: bool) -> None:
         """Take on what was fitted, and drop what an earlier fit left."""
