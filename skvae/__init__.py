@@ -55,7 +55,7 @@ from .likelihoods import (
     Poisson,
     StudentT,
 )
-from .objectives import ELBO, IWAE, Trimmed
+from .objectives import ELBO, IWAE, Embedding, Trimmed
 from .priors import Aggregated, Autoregressive, FlowPrior, Mixture, StandardNormal
 
 __all__ = [
@@ -69,6 +69,7 @@ __all__ = [
     "Categorical",
     "CollapseWarning",
     "DiscretizedLogistic",
+    "Embedding",
     "FiniteScalar",
     "Flow",
     "FlowPrior",

@@ -56,7 +56,11 @@ SHAPING = (  # parameters that a model which goes on must not have changed
     "numeric_transform", "categorical_features", "handle_unknown", "max_categories",
     "min_frequency", "informative_missing", "n_estimators",
 )  # fmt: skip
-OF_ORDER = "explained_variance_ratio_", "reconstruction_r2_"  # not every family has them
+OF_ORDER = (
+    "explained_variance_",
+    "explained_variance_ratio_",
+    "reconstruction_r2_",
+)  # not every family has them
 MASK_RATIO = 0.6
 PARTIAL_FIT_RATE = 0.25  # of the peak: a constant rate must be one that settles
 
@@ -265,7 +269,7 @@ class BaseVAE(DensityMixin, CallbackSupportMixin, BaseEstimator):
         shape = self._shaping(keep)
         fitted, table, weights = self._take_in(X, sample_weight, keep, least)
 
-        schema = self.schema_ if keep else schema_of(self, table, weights)
+        schema = self.schema_ if keep else schema_of(self, table, weights, components["objective"])
         data = schema.encode(table, torch.float32)
         order = canonical_order(data)
         data, weights = data.take(torch.from_numpy(order)), weights[order]

@@ -28,6 +28,7 @@ from ._validation import (
 from ._weights import distinct, drawn
 from .likelihoods import LIKELIHOODS, resolve_likelihoods
 
+MIN_VARIANCE = 1e-8  # of a component, so that the way back is there
 N_DRAWS = 8  # of a row, to tell which are fitted worst
 REGISTRIES: dict[str, Mapping[str, type]] = {
     "latent": latents.LATENTS, "prior": priors.PRIORS, "likelihood": LIKELIHOODS,
@@ -57,9 +58,13 @@ def unnamed(estimator: Any, parameter: str) -> Any:
     return estimator.automatic.get(parameter, value) if str(value) == "auto" else value
 
 
-def schema_of(estimator: Any, table: Table, weights: np.ndarray) -> Schema:
+def schema_of(
+    estimator: Any, table: Table, weights: np.ndarray, objective: objectives.Objective
+) -> Schema:
     """The fitted table."""
     owner, likelihood = type(estimator).__name__, unnamed(estimator, "likelihood")
+    if str(estimator.likelihood) == "auto" and objective.likelihood is not None:
+        likelihood = objective.likelihood
     return fit_schema(
         table,
         weights,
@@ -148,7 +153,12 @@ def finish_model(
     center = (share * mean).sum(0)
     spread = (share * (mean - center).square()).sum(0).sqrt()
     if not goes_on:  # coordinates stay what they are
-        ordered["_code_scale"] = center.double().numpy(), spread.clamp(min=1e-6).double().numpy()
+        length = ordered.get("explained_variance_")
+        ordered["_code_scale"] = (
+            center.double().numpy(),
+            spread.clamp(min=1e-6).double().numpy(),
+            (None if length is None else np.sqrt(length.clip(MIN_VARIANCE))),
+        )
     units = unit_attributes(model, rows, mean, log_var, weight, stacklevel=6)
     if too_few:
         units = {}

@@ -43,7 +43,7 @@ class ImputationMixin:
         Returns
         -------
         mean : ndarray of shape (n_samples, n_components_)
-            For a Gaussian posterior what ``transform`` gives, without `whiten`.
+            In the units of the prior; ``transform`` gives it in units of what it explains.
         std : ndarray of shape (n_samples, n_components_)
             Standard deviation of each latent unit. A unit of which nothing is known has that of
             the prior of the training, 1 for the standard normal one.

@@ -90,12 +90,21 @@ def settle(
     A unit is positive where the encoded feature that it is most correlated with is.
     """
     falls, whole = variance_of_units(model, rows, mean, weight)
-    told = {"explained_variance_ratio_": falls.double().numpy(), "reconstruction_r2_": whole}
     if not reorder:
-        return told
+        return _told(model, falls, whole)
     order = torch.argsort(falls, descending=True, stable=True)
     each = loadings(model, rows, mean, weight)[order]
     each = torch.cat([each, each.new_zeros(len(each), 1)], dim=1)  # a table may have no feature
     strongest = each.gather(1, each.abs().argmax(1, keepdim=True)).squeeze(1)
     model.reorder_units(order, torch.where(strongest < 0, -1.0, 1.0).to(mean))
-    return {**told, "explained_variance_ratio_": falls[order].double().numpy()}
+    return _told(model, falls[order], whole)
+
+
+def _told(model: VAE, falls: Tensor, whole: float) -> dict[str, object]:
+    ratio = falls.double().numpy()
+    n_columns = sum(group.n_columns for group in model.groups)
+    return {
+        "explained_variance_ratio_": ratio,
+        "explained_variance_": n_columns * ratio.clip(0),
+        "reconstruction_r2_": whole,
+    }

@@ -76,8 +76,10 @@ class VAETransformer(
         "auto", get Student's t (continuous, datetime), the discretised logistic (integer),
         Bernoulli (boolean) and Categorical (levels); numbers with few values, or with values that
         stand out by their frequency, get Atoms. ``likelihood_reasons_`` says why.
-    objective : {"elbo", "iwae", "trimmed"} or Objective, default="elbo"
-        What training maximises; ``ELBO(beta=4.0, warmup=0.2)`` gives a β-VAE with warm-up,
+    objective : {"elbo", "embedding", "iwae", "trimmed"} or Objective, default="elbo"
+        What training maximises. "elbo" is for densities and new rows; "embedding" for
+        dimensionality reduction, a nonlinear PCA: numbers have one noise in common, and the KL a
+        low weight. ``ELBO(beta=4.0, warmup=0.2)`` gives a β-VAE with warm-up,
         ``IWAE(n_samples=16)`` the importance-weighted bound, ``Trimmed(0.1)`` leaves out the rows
         that fit worst.
     hidden_layer_sizes : int or tuple of int, default=(128, 128)
@@ -135,8 +137,8 @@ class VAETransformer(
     tol : float, default=1e-4
         Rise of the held-out bound, in nats per row, that counts as progress.
     whiten : bool, default=False
-        Whether ``transform`` gives components of mean 0 and variance 1 over the fitted rows, for
-        methods that go by distance; ``inverse_transform`` takes the same.
+        Whether ``transform`` gives components of mean 0 and variance 1 over the fitted rows, as
+        of ``PCA``; ``inverse_transform`` takes the same.
     warm_start : bool, default=False
         Whether ``fit`` goes on from the weights and columns of the last call. Parameters that
         shape the model must not have changed since.
@@ -160,6 +162,9 @@ class VAETransformer(
     ----------
     n_components_ : int
         Latent dimensions.
+    explained_variance_ : ndarray of shape (n_components_,)
+        The ratio below times the number of columns, not below 0: the variance of the components
+        that ``transform`` gives, in scaled units of the table.
     explained_variance_ratio_ : ndarray of shape (n_components_,)
         Of the Gaussian family, whose components come in this order: how much the R² of the
         decoded codes falls when a unit is held at its mean, averaged over the columns (numbers
@@ -240,7 +245,18 @@ class VAETransformer(
     """
 
     def transform(self, X):
-        """Embed rows: the mean of the posterior q(z | x), or the quantised vector.
+        r"""Embed rows: the mean of the posterior q(z | x), or the quantised vector.
+
+        Components of the Gaussian family are given as ``PCA`` gives its own, centred and in the
+        units of what they say: the variance of a component over the fitted rows is the variance
+        of the (scaled) table that it explains,
+
+        .. math:: c_j = \sqrt{v_j}\, \frac{E_q[z_j] - \bar z_j}{s_j},
+
+        with v_j of `explained_variance_` and the mean and deviation of the posterior means. So
+        distances between rows of Z are near those between rows of the table, and a component
+        that says little weighs little. ``posterior`` gives the codes themselves; those of other
+        families are given as they are.
 
         Parameters
         ----------
@@ -254,13 +270,16 @@ class VAETransformer(
         """
         rows = self._rows(X)
         Z = self.model_.embeddings(rows)[:, self.model_.latent.shown].numpy()
-        center, spread = self._code_axes()
-        return (Z - center) / spread if self.whiten else Z
+        center, unit = self._code_axes()
+        return (Z - center) / unit
 
     def _code_axes(self):
-        """Mean and deviation over the fitted rows of what ``transform`` gives."""
+        """Where the codes have the zero of the components, and how long their unit is there."""
+        center, spread, length = self._code_scale
         shown = self.model_.latent.shown
-        return tuple(part[shown] for part in self._code_scale)
+        if self.whiten:
+            return center[shown], spread[shown]
+        return (0.0, 1.0) if length is None else (center[shown], (spread / length)[shown])
 
     def get_feature_names_out(self, input_features=None):
         """Names of the columns of ``transform``: "vaetransformer0", "vaetransformer1", …
@@ -326,9 +345,8 @@ class VAETransformer(
                 f"Z has {Z.shape[1]} columns, but transform of this {type(self).__name__} gives "
                 f"{self._n_features_out}; pass what transform returns."
             )
-        if self.whiten:
-            center, spread = self._code_axes()
-            Z = Z * spread + center
+        center, unit = self._code_axes()
+        Z = Z * unit + center
         X = self._decode(self.model_.completed(torch.from_numpy(Z)), None)
         both_pandas = index is not None and self.schema_.layout.container == "pandas"
         return X.set_axis(index, axis=0) if both_pandas else X

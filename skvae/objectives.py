@@ -16,8 +16,9 @@ from torch import Tensor
 from ._component import Component
 from ._validation import a_real, an_int, one_of
 from .latents import Draw
+from .likelihoods import Likelihood, Normal
 
-__all__ = ["ELBO", "IWAE", "Objective", "Trimmed"]
+__all__ = ["ELBO", "IWAE", "Embedding", "Objective", "Trimmed"]
 
 
 class Objective(ABC, Component):
@@ -29,6 +30,7 @@ class Objective(ABC, Component):
     stacks: bool = False  # whether `bound` is a plain function of tensors, fit for torch.func.vmap
     warmup: float = 0.0  # share of the training after which the objective is what it is to be
     trim: float = 0.0  # share of the rows, those with the lowest bounds, that do not count
+    likelihood: Likelihood | None = None  # what likelihood="auto" stands for, if of its own
 
     @abstractmethod
     def bound(self, log_px: Tensor, draw: Draw, progress: float) -> Tensor:
@@ -162,6 +164,59 @@ class ELBO(Objective):
         return each.mean(0).clamp(min=self._free(draw) / each.shape[-1]).sum()
 
 
+class Embedding(ELBO):
+    r"""The bound of a nonlinear PCA, for codes to look at and to compute with,
+
+    .. math:: L = E_{q(z|x)}[\log p(x|z)] - \beta\, KL(q(z|x) \| p(z)), \quad
+        p(x_j|z) = N(x_j; \mu_j(z), \sigma^2),
+
+    with one noise for all numbers, unless `likelihood` says otherwise, and a low weight of the KL.
+    The default objective is to nonlinear factor analysis what this is to PCA: a density is served
+    best by noise that fits each column, and spends the code on columns that can be told exactly;
+    with one noise every column counts by its variance, so that k numbers give back as much of the
+    table as they can, and distances between codes are distances between rows. The density is
+    there too, but lower.
+
+    Parameters
+    ----------
+    beta : float, default=0.2
+        Weight of the KL term.
+    warmup : float, default=0.0
+    free_bits : float, default=0.0
+    n_samples : int, default=1
+    gradient : {"reparameterization", "score_function"}, default="reparameterization"
+        As of :class:`ELBO`.
+
+    References
+    ----------
+    Kramer (1991), Nonlinear Principal Component Analysis Using Autoassociative Neural Networks.
+    Rolinek, Zietlow & Martius (2019), Variational Autoencoders Pursue PCA Directions (by
+    Accident), arXiv:1812.06775. Nakagawa et al. (2021), Quantitative Understanding of VAE as a
+    Non-linearly Scaled Isometric Embedding, arXiv:2007.15190.
+
+    Examples
+    --------
+    >>> from skvae import VAETransformer
+    >>> VAETransformer(n_components=2, objective="embedding")
+    VAETransformer(n_components=2, objective='embedding')
+    """
+
+    likelihood = Normal("shared")
+
+    def __init__(
+        self,
+        beta: float = 0.2,
+        *,
+        warmup: float = 0.0,
+        free_bits: float = 0.0,
+        n_samples: int = 1,
+        gradient: str = "reparameterization",
+    ) -> None:
+        super().__init__(
+            beta, warmup=warmup, free_bits=free_bits, n_samples=n_samples, gradient=gradient
+        )
+
+
 class IWAE(Objective):
     r"""Importance-weighted bound, tighter with every draw,
 
@@ -280,6 +335,10 @@ class Trimmed(Objective):
     def trim(self) -> float:  # type: ignore[override]
         return self.fraction
 
+    @property
+    def likelihood(self) -> Likelihood | None:  # type: ignore[override]
+        return self.inner.likelihood
+
     def bound(self, log_px: Tensor, draw: Draw, progress: float) -> Tensor:
         bound = self.inner.bound(log_px, draw, progress)
         worst_kept = bound.detach().sort().values[int(self.fraction * len(bound))]
@@ -287,4 +346,9 @@ class Trimmed(Objective):
         return torch.where(kept, bound, 0.0) / kept.to(bound).mean()
 
 
-OBJECTIVES: dict[str, type[Objective]] = {"elbo": ELBO, "iwae": IWAE, "trimmed": Trimmed}
+OBJECTIVES: dict[str, type[Objective]] = {
+    "elbo": ELBO,
+    "embedding": Embedding,
+    "iwae": IWAE,
+    "trimmed": Trimmed,
+}

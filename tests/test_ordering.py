@@ -10,7 +10,7 @@ from sklearn.datasets import load_breast_cancer
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import scale
 
-from skvae import Aggregated, Mixture, Normal, VAETransformer
+from skvae import Aggregated, Mixture, Normal, StudentT, VAETransformer
 from skvae._ordering import loadings
 from skvae.plots import ComponentDisplay
 
@@ -33,6 +33,50 @@ def test_the_linear_model_explains_what_pca_does(cancer):
     ratio = PCA(4).fit(scale(cancer)).explained_variance_ratio_
     np.testing.assert_allclose(vae.explained_variance_ratio_, ratio, atol=0.02)
     assert vae.reconstruction_r2_ == pytest.approx(ratio.sum(), abs=0.02)
+    Z, scores = vae.transform(cancer), PCA(4).fit_transform(scale(cancer))
+    np.testing.assert_allclose(Z, scores * np.sign((Z * scores).sum(0)), atol=0.5)
+    assert np.abs(Z - scores * np.sign((Z * scores).sum(0))).mean() < 0.05
+
+
+@pytest.mark.parametrize("latent", ["gaussian", "flow", "finite_scalar"])
+def test_components_vary_by_what_they_explain(latent):
+    X = factors(400, 2, 6, np.random.default_rng(0), bent=True)
+    vae = VAETransformer(2, latent=latent, early_stopping=False, max_iter=10, random_state=0).fit(X)
+    Z = vae.transform(X)
+    np.testing.assert_array_equal(vae.inverse_transform(Z), vae.inverse_transform(Z.copy()))
+    if latent == "gaussian":
+        np.testing.assert_allclose(Z.mean(0), 0, atol=1e-4)
+        np.testing.assert_allclose(Z.var(0), vae.explained_variance_, rtol=1e-4)
+        np.testing.assert_allclose(vae.explained_variance_, 6 * vae.explained_variance_ratio_)
+    else:  # codes as they are
+        assert not hasattr(vae, "explained_variance_")
+        np.testing.assert_allclose(Z, vae.model_.embeddings(vae._rows(X)))
+
+
+def test_a_unit_that_explains_nothing_has_a_way_back():
+    X = factors(300, 1, 4, np.random.default_rng(0))
+    vae = VAETransformer(3, prior="standard_normal", random_state=0, max_iter=20).fit(X)
+    assert vae.explained_variance_ratio_[-1] < 0.05
+    rows = vae.model_.decode(torch.from_numpy(vae.posterior(X)[0]))[0].numpy()
+    back = vae.inverse_transform(vae.transform(X))
+    np.testing.assert_allclose(scale(back), scale(rows), atol=1e-6)
+
+
+def test_an_embedding_counts_every_column_by_its_variance():
+    X = factors(600, 2, 8, np.random.default_rng(0), bent=True, noise=0.3)
+    X = np.hstack([X, np.round(3 * X[:, :1])])
+    frame = pd.DataFrame(X, columns=[f"c{i}" for i in range(9)])
+    frame["c8"], frame["level"] = frame["c8"].astype(int), np.where(X[:, 0] > 0, "a", "b")
+    vae = VAETransformer(2, objective="embedding", random_state=0).fit(frame)
+    assert {str(v) for v in vae.likelihood_.values()} == {"Normal(scale='shared')", "Categorical()"}
+    dense = VAETransformer(2, random_state=0).fit(frame)
+    pca = PCA(2).fit(scale(X))
+    numbers = vae.inverse_transform(vae.transform(frame)).iloc[:, :9]
+    error = np.mean(((X - numbers) / X.std(0)) ** 2, axis=None)
+    assert 1 - error > pca.explained_variance_ratio_.sum() + 0.03
+    assert vae.reconstruction_r2_ > dense.reconstruction_r2_
+    asked = VAETransformer(2, objective="embedding", likelihood="student_t", max_iter=1).fit(X)
+    assert isinstance(asked.likelihood_["x0"], StudentT)
 
 
 @pytest.mark.parametrize("prior", ["standard_normal", Mixture(4), Aggregated(100)])
@@ -44,10 +88,10 @@ def test_reordering_leaves_densities_and_reconstructions_alone(prior, hidden):
     rows, model = vae._rows(X), vae.model_
     noise = torch.randn(4, len(X), 3, dtype=torch.float64)
     before = model.log_weights(rows, noise), vae.inverse_transform(vae.transform(X))
-    Z, order = vae.transform(X), torch.tensor([2, 0, 1])
+    Z, order = vae.posterior(X)[0], torch.tensor([2, 0, 1])
     sign = torch.tensor([1.0, -1.0, -1.0], dtype=torch.float64)
     model.reorder_units(order, sign)
-    np.testing.assert_allclose(vae.transform(X), Z[:, [2, 0, 1]] * [1, -1, -1])
+    np.testing.assert_allclose(vae.posterior(X)[0], Z[:, [2, 0, 1]] * [1, -1, -1])
     np.testing.assert_allclose(vae.inverse_transform(vae.transform(X)), before[1])
     torch.testing.assert_close(model.log_weights(rows, noise[..., order] * sign), before[0])
 
