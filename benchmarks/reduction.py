@@ -30,7 +30,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 
-from skvae import ELBO, Embedding, Normal, StudentT, VAETransformer
+from skvae import ELBO, Embedding, StudentT, VAETransformer
 
 PACKAGED = {  # label, and columns that are no measurements
     ("modeldata", "cells"): ("class", ["case"]),
