@@ -97,6 +97,7 @@ class BaseVAE(DensityMixin, CallbackSupportMixin, BaseEstimator):
         "whiten": a_bool(),
         "warm_start": a_bool(),
         "verbose": a_bool(or_int=True),
+        "precision": one_of("double", "single"),
         "device": ("a name of a device of torch", lambda v: isinstance(v, (str, torch.device))),
         "n_importance_samples": an_int(1),
         "n_refinement_steps": an_int(0),
@@ -132,6 +133,7 @@ class BaseVAE(DensityMixin, CallbackSupportMixin, BaseEstimator):
         verbose=False,
         random_state=None,
         device="cpu",
+        precision="double",
         n_importance_samples=64,
         n_refinement_steps=10,
     ):
@@ -162,6 +164,7 @@ class BaseVAE(DensityMixin, CallbackSupportMixin, BaseEstimator):
         self.verbose = verbose
         self.random_state = random_state
         self.device = device
+        self.precision = precision
         self.n_importance_samples = n_importance_samples
         self.n_refinement_steps = n_refinement_steps
 
@@ -254,6 +257,12 @@ class BaseVAE(DensityMixin, CallbackSupportMixin, BaseEstimator):
     @property
     def _models(self) -> list[VAE]:
         return [self.model_, *self._others]
+
+    def _at_precision(self, rows: Rows) -> tuple[list[VAE], Rows]:
+        """The models and rows as they score and embed."""
+        if self.precision == "double":
+            return self._models, rows
+        return [copy.deepcopy(model).float() for model in self._models], rows.float()
 
     def _fit(self, X: Any, sample_weight: Any, keep: bool, one_pass: bool) -> Any:
         """Work on local objects, so that an error leaves the estimator as it was."""

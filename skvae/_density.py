@@ -30,7 +30,7 @@ class ImportanceWarning(UserWarning):
 class DensityMixin:
     """``score_samples`` and ``score`` for an estimator with fitted models and `schema_`."""
 
-    _models: Any
+    _at_precision: Any
     schema_: Any
     n_importance_samples: int
     n_refinement_steps: int
@@ -113,7 +113,8 @@ class DensityMixin:
             n_nets = N_SCRAMBLINGS if with_std else 1
             rows = self._encode(table) if part is None else self._part(table, part)
             how = self.n_importance_samples, n_nets, self.n_refinement_steps
-            return averaged([log_density(model, rows, *how) for model in self._models])
+            models, rows = self._at_precision(rows)
+            return averaged([log_density(model, rows, *how) for model in models])
 
         if scored is None or given is None:
             return of(scored)

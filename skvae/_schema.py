@@ -79,8 +79,9 @@ class Rows:
         return self._map(lambda tensor: tensor.to(device))
 
     def float(self) -> Rows:
-        """The rows in single precision."""
-        return self._map(lambda tensor: tensor.float() if tensor.is_floating_point() else tensor)
+        """The rows in single precision, but for their measure."""
+        single = self._map(lambda tensor: tensor.float() if tensor.is_floating_point() else tensor)
+        return replace(single, log_measure=self.log_measure)
 
     @property
     def n_columns(self) -> int:

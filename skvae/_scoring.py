@@ -64,7 +64,7 @@ def left_out(model: VAE, rows: Rows, n_samples: int, n_steps: int) -> tuple[Tens
 
 @torch.no_grad()
 def _draws(model: VAE, rows: Rows, n_samples: int) -> Iterator[tuple[Tensor, Draw]]:
-    noise = quasi_normal(n_samples, model.latent.n_noise)
+    noise = quasi_normal(n_samples, model.latent.n_noise).to(rows.values.dtype)
     for chunk in rows.chunks(model.chunk_size(n_samples, most=len(rows))):
         yield model(chunk, noise)
 

@@ -26,7 +26,7 @@ from .objectives import Objective
 MAX_GRADIENT_NORM = 100.0
 ROUNDS = 50  # evaluations of the held-out bound in a full run
 MIN_HELD_OUT, MAX_HELD_OUT = 10, 10_000
-EVALUATION_DRAWS = 4
+EVALUATION_DRAWS, EVALUATED = 4, 2000  # draws of a row, fewer where there are many rows
 MAX_REPAIRS = 5
 WARMUP = 0.05  # share of the steps in which the learning rate rises
 
@@ -34,6 +34,11 @@ WARMUP = 0.05  # share of the steps in which the learning rate rises
 def default_steps(n_rows: int) -> int:
     """The default budget: enough steps for a small table, enough epochs for a large one."""
     return round(12 * n_rows**0.6)
+
+
+def evaluation_draws(n_rows: int) -> int:
+    """Draws for each row held out: their mean over the rows is what counts."""
+    return max(1, min(EVALUATION_DRAWS, EVALUATED // max(1, n_rows)))
 
 
 @dataclass
@@ -140,7 +145,7 @@ def train(
     best = _Best(run, split.held_out[:MAX_HELD_OUT], generator)
     sources = [batches(split, budget.batch_size, generator) for _ in models]
     # A round is long enough to be worth an evaluation.
-    worth = math.ceil(len(best.rows) * EVALUATION_DRAWS / (2 * budget.batch_size))
+    worth = math.ceil(len(best.rows) * evaluation_draws(len(best.rows)) / (2 * budget.batch_size))
     round_length = max(1, math.ceil(budget.n_steps / ROUNDS), worth)
     result = Result({name: [] for name in ("step", "bound", "reconstruction", "kl")})
     if len(best.rows):
@@ -323,7 +328,7 @@ class _Run:
         generator = torch.Generator(device=self.device)
         generator.set_state(noise_state)
         total = torch.zeros(len(self.stack), device=self.device, dtype=torch.float64)
-        n_draws = max(self.objective.n_samples, EVALUATION_DRAWS)
+        n_draws = max(self.objective.n_samples, evaluation_draws(len(rows)))
         size = self.models[0].chunk_size(n_draws * len(self.stack), most=2048)
         for index in rows.split(size):
             noise = self._noise(n_draws, len(index), generator=generator)

@@ -88,6 +88,7 @@ class VAEOutlierDetector(OutlierMixin, ExplanationMixin, BaseVAE):
     verbose : bool or int, default=False
     random_state : int, RandomState instance, Generator or None, default=None
     device : str, default="cpu"
+    precision : {"double", "single"}, default="double"
     n_importance_samples : int, default=16
     n_refinement_steps : int, default=0
 
@@ -188,6 +189,7 @@ class VAEOutlierDetector(OutlierMixin, ExplanationMixin, BaseVAE):
         verbose=False,
         random_state=None,
         device="cpu",
+        precision="double",
         n_importance_samples=16,
         n_refinement_steps=0,
     ):
@@ -218,6 +220,7 @@ class VAEOutlierDetector(OutlierMixin, ExplanationMixin, BaseVAE):
             verbose=verbose,
             random_state=random_state,
             device=device,
+            precision=precision,
             n_importance_samples=n_importance_samples,
             n_refinement_steps=n_refinement_steps,
         )
@@ -352,7 +355,7 @@ class VAEOutlierDetector(OutlierMixin, ExplanationMixin, BaseVAE):
 
     def _scores(self, table: Table) -> np.ndarray:
         how = self.n_importance_samples, self.n_refinement_steps
-        return score_rows(self.score_method, self._models, self._encode(table), *how)
+        return score_rows(self.score_method, *self._at_precision(self._encode(table)), *how)
 
     def _fit(self, X: Any, sample_weight: Any, keep: bool, one_pass: bool) -> Any:
         check_parameters(self)

@@ -148,7 +148,11 @@ class VAETransformer(
     random_state : int, RandomState instance, Generator or None, default=None
         Seed of everything random in ``fit``. The global streams are never touched.
     device : str, default="cpu"
-        Device of torch to train on. Fitted models answer on the CPU.
+        Device of torch to train on; "auto": a CUDA device where there is one. Fitted models
+        answer on the CPU.
+    precision : {"double", "single"}, default="double"
+        Of ``score_samples`` and ``transform``. In double a row's answer does not depend on the
+        rows beside it (to 1e-9); single takes half the time and is right to about 1e-4 nats.
     n_importance_samples : int, default=64
         Draws of z for each row in ``score_samples``: the work grows with it, and the bound
         tightens. 8 may do for model selection on a large table. ``impute`` and ``sample(given=…)``
@@ -266,12 +270,13 @@ class VAETransformer(
         Returns
         -------
         Z : ndarray of shape (n_samples, n_components_)
-            Of a ladder the layers in a row, the lowest first, or those of its `output_layers`.
+            Of float64, or float32 in single `precision`. Of a ladder the layers in a row, the
+            lowest first, or those of its `output_layers`.
         """
-        rows = self._rows(X)
-        Z = self.model_.embeddings(rows)[:, self.model_.latent.shown].numpy()
+        (model, *_), rows = self._at_precision(self._rows(X))
+        Z = model.embeddings(rows)[:, model.latent.shown].numpy()
         center, unit = self._code_axes()
-        return (Z - center) / unit
+        return ((Z - center) / unit).astype(Z.dtype, copy=False)
 
     def _code_axes(self):
         """Where the codes have the zero of the components, and how long their unit is there."""

@@ -232,13 +232,15 @@ def resolve_transforms(spec: Any, names: list, known: Iterable[str], owner: str)
 
 
 def check_device(device: Any) -> torch.device:
+    if str(device) == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         resolved = torch.device(device)
         torch.empty(0, device=resolved)
     except (RuntimeError, AssertionError) as error:
         raise ValueError(
             f"The 'device' parameter is {str(device)!r}, which torch cannot use here ({error}). "
-            "Use device='cpu'."
+            "Use device='cpu', or 'auto'."
         ) from error
     return resolved
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from frames import pandas_frame, with_holes
 
-from skvae import VAETransformer
+from skvae import VAEOutlierDetector, VAETransformer
 from skvae._inference import quasi_normal
 
 
@@ -102,3 +103,23 @@ def test_outliers_score_lower_and_stay_finite(vae, table):
     scores = [float(vae.score_samples(row.assign(float64=v))[0]) for v in (0.0, 30.0, 1e6, 1e300)]
     assert scores == sorted(scores, reverse=True)
     assert np.isfinite(scores).all()
+
+
+@pytest.mark.parametrize("estimator", [VAETransformer, VAEOutlierDetector])
+def test_single_precision_answers_nearly_the_same(table, estimator):
+    vae = estimator(random_state=0, max_iter=5).fit(table)
+    double = vae.score_samples(table)
+    single = vae.set_params(precision="single").score_samples(table)
+    np.testing.assert_allclose(single, double, atol=2e-3)
+    assert (single != double).any()
+    assert single.dtype == double.dtype == np.float64
+    assert vae.model_.head.weight.dtype == torch.float64
+
+
+def test_an_embedding_in_single_precision_takes_half_the_room(table):
+    vae = VAETransformer(2, random_state=0, max_iter=5).fit(table)
+    double = vae.transform(table)
+    single = vae.set_params(precision="single").transform(table)
+    assert (double.dtype, single.dtype) == (np.float64, np.float32)
+    np.testing.assert_allclose(single, double, atol=1e-4)
+    assert vae.inverse_transform(single).shape == table.shape
