@@ -281,7 +281,8 @@ class BaseVAE(DensityMixin, CallbackSupportMixin, BaseEstimator):
         schema = self.schema_ if keep else schema_of(self, table, weights, components["objective"])
         data = schema.encode(table, torch.float32)
         order = canonical_order(data)
-        data, weights = data.take(torch.from_numpy(order)), weights[order]
+        data.reorder(torch.from_numpy(order))
+        weights = weights[order]
         fraction = self.validation_fraction if self.early_stopping and not one_pass else 0.0
         split = split_rows(weights, fraction, generator)
 

@@ -29,6 +29,7 @@ from ._weights import distinct, drawn
 from .likelihoods import LIKELIHOODS, resolve_likelihoods
 
 MIN_VARIANCE = 1e-8  # of a component, so that the way back is there
+MAX_SEEN = 200_000  # rows that the closed-form start looks at
 N_DRAWS = 8  # of a row, to tell which are fitted worst
 REGISTRIES: dict[str, Mapping[str, type]] = {
     "latent": latents.LATENTS, "prior": priors.PRIORS, "likelihood": LIKELIHOODS,
@@ -107,7 +108,7 @@ def start_model(
     latent, prior = fitted["latent_"], fitted["prior_"]
     model = build(schema, k, latent, prior, sizes, estimator.activation, generator)
     index = drawn(split.train, split.weights, generator)
-    seen = data.take(index[torch.randperm(len(index), generator=generator)])
+    seen = data.take(index[torch.randperm(len(index), generator=generator)[:MAX_SEEN]])
     if estimator.init == "pca":
         start(model, schema, seen, generator.initial_seed() % 2**32)
     if model.prior.n_posteriors:

@@ -71,6 +71,12 @@ class Rows:
     def take(self, index: Tensor) -> Rows:
         return self._map(lambda tensor: tensor.index_select(0, index))
 
+    def reorder(self, order: Tensor) -> None:
+        """Put the rows in another order, column by column: without a second table."""
+        for tensor in self.fields():
+            for column in () if tensor is None else tensor.reshape(len(tensor), -1).T:
+                column.copy_(column[order])
+
     def chunks(self, size: int) -> Iterator[Rows]:
         for start in range(0, len(self), size):
             yield self._map(lambda tensor, a=start: tensor[a : a + size])
@@ -288,8 +294,10 @@ def fit_schema(
 
 def patterns(rows: Rows) -> Tensor:
     """A number for each row, the same for equal rows, of rows in canonical order."""
-    fields = [rows.values, rows.codes] + ([] if rows.missing is None else [rows.missing])
-    differs = torch.stack([(f[1:] != f[:-1]).any(1) for f in fields]).any(0)
+    differs = torch.zeros(len(rows) - 1, dtype=torch.bool)
+    for tensor in (rows.values, rows.codes, rows.missing):
+        for column in () if tensor is None else tensor.T:
+            differs |= column[1:] != column[:-1]
     return torch.cat([torch.zeros(1, dtype=torch.long), torch.cumsum(differs, 0)])
 
 
