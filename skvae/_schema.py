@@ -197,8 +197,8 @@ class Schema:
         values = torch.zeros(n, len(self.numeric), dtype=dtype)
         codes = torch.zeros(n, len(self.categorical), dtype=torch.long)
         extras = torch.zeros(n, self.n_extras, dtype=dtype)
-        missing = torch.zeros(n, len(self.numeric) + len(self.categorical), dtype=torch.bool)
-        unknown, measure = torch.zeros_like(missing), np.zeros(n)
+        missing, unknown = _Mask(n, len(self.modelled)), _Mask(n, len(self.modelled))
+        measure = np.zeros(n)
         for j, column in enumerate(self.columns):
             cells = table.cells(j, column.type == "label")
             encoded = column.encode(cells)  # type: ignore[attr-defined]
@@ -212,17 +212,17 @@ class Schema:
                 codes[:, i] = torch.from_numpy(encoded.values)
             else:
                 continue
-            missing[:, position] = torch.from_numpy(encoded.missing)
-            unknown[:, position] = torch.from_numpy(encoded.missing & ~cells.missing)
+            missing.set(position, encoded.missing)
+            unknown.set(position, encoded.missing & ~cells.missing)
             if encoded.extra is not None:
                 extras[:, self.extras[j]] = torch.from_numpy(encoded.extra).to(dtype)
         return Rows(
             values,
             codes,
-            missing if bool(missing.any()) else None,
+            missing.mask,
             extras if self.n_extras else None,
             torch.from_numpy(measure),
-            unknown if bool(unknown.any()) else None,  # a level never seen says nothing of the row
+            unknown.mask,  # a level never seen says nothing of the row
         )
 
     def log_measures(self, table: Table) -> np.ndarray:
@@ -290,6 +290,20 @@ def fit_schema(
             )
         columns[j].missing_rate = float(np.average(missing[:, j], weights=weights))
     return Schema(table, columns, chosen, Patterns(missing, weights))
+
+
+class _Mask:
+    """A mask of cells that takes no room while none is set."""
+
+    def __init__(self, n_rows: int, n_columns: int) -> None:
+        self.shape = (n_rows, n_columns)
+        self.mask: Tensor | None = None
+
+    def set(self, position: int, cells: np.ndarray) -> None:
+        if cells.any():
+            if self.mask is None:
+                self.mask = torch.zeros(self.shape, dtype=torch.bool)
+            self.mask[:, position] = torch.from_numpy(cells)
 
 
 def patterns(rows: Rows) -> Tensor:
