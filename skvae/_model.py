@@ -250,8 +250,11 @@ class VAE(nn.Module):
 
     def outputs(self, z: Tensor) -> Iterator[tuple[ColumnGroup, Tensor]]:
         """The decoder's outputs for each group of columns."""
-        outputs = self.head(self.decoder(self.latent.decoded(z))).split(self.sizes, dim=-1)
-        yield from zip(self.groups, outputs, strict=True)
+        return self.by_group(self.head(self.decoder(self.latent.decoded(z))))
+
+    def by_group(self, outputs: Tensor) -> Iterator[tuple[ColumnGroup, Tensor]]:
+        """What the head gives, cut for the groups of columns."""
+        yield from zip(self.groups, outputs.split(self.sizes, dim=-1), strict=True)
 
     def cells(self, z: Tensor, rows: Rows) -> Tensor:
         """log p(x_j | z) of every cell, in the order of the model: (K, n, n_columns)."""

@@ -6,7 +6,7 @@ Every parameter is drawn from the generator that is passed in, never from torch'
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -17,14 +17,17 @@ from torch.nn import functional as F
 
 from ._columns import MAX_INDICATORS, CategoricalColumn, indicator_spread
 
-ACTIVATIONS = {
-    "identity": nn.Identity,
-    "relu": nn.ReLU,
-    "tanh": nn.Tanh,
-    "logistic": nn.Sigmoid,
-    "silu": nn.SiLU,
-    "gelu": nn.GELU,
-    "elu": nn.ELU,
+aten = torch.ops.aten
+Slope = Callable[[Tensor, Tensor, Tensor], Tensor]
+# f(a), and ∂L/∂a from ∂L/∂f, a and f
+ACTIVATIONS: dict[str, tuple[Callable[[Tensor], Tensor], Slope]] = {
+    "identity": (lambda a: a, lambda slope, a, f: slope),
+    "relu": (torch.relu, lambda slope, a, f: aten.threshold_backward(slope, f, 0)),
+    "tanh": (torch.tanh, lambda slope, a, f: aten.tanh_backward(slope, f)),
+    "logistic": (torch.sigmoid, lambda slope, a, f: aten.sigmoid_backward(slope, f)),
+    "silu": (F.silu, lambda slope, a, f: aten.silu_backward(slope, a)),
+    "gelu": (F.gelu, lambda slope, a, f: aten.gelu_backward(slope, a)),
+    "elu": (F.elu, lambda slope, a, f: aten.elu_backward(slope, 1, 1, 1, False, a)),
 }
 
 
@@ -59,20 +62,32 @@ class Trunk(nn.Module):
     ) -> None:
         super().__init__()
         widths = [n_inputs, *sizes]
-        layers: list[nn.Module] = []
-        for n_in, n_out in pairwise(widths):
-            layers += [Linear(n_in, n_out, generator), ACTIVATIONS[activation]()]
-        self.layers = nn.Sequential(*layers)
+        self.layers = nn.ModuleList([Linear(*pair, generator) for pair in pairwise(widths)])
+        self._activation = activation
         self.n_outputs = n_inputs + (widths[-1] if sizes else 0)
 
     def reorder_inputs(self, order: Tensor, sign: Tensor) -> None:
         """Read the inputs in another order, with signs."""
-        first = next(self.layers.children(), None)
-        if isinstance(first, Linear):
+        for first in self.linear_layers[:1]:
             first.reorder_inputs(order, sign)
 
+    @property
+    def linear_layers(self) -> list[Linear]:
+        return [layer for layer in self.layers if isinstance(layer, Linear)]
+
+    @property
+    def activation(self) -> Callable[[Tensor], Tensor]:
+        return ACTIVATIONS[self._activation][0]
+
+    @property
+    def activation_slope(self) -> Slope:
+        return ACTIVATIONS[self._activation][1]
+
     def forward(self, x: Tensor) -> Tensor:
-        return torch.cat([x, self.layers(x)], dim=-1) if len(self.layers) else x
+        h = x
+        for layer in self.linear_layers:
+            h = self.activation(layer(h))
+        return torch.cat([x, h], dim=-1) if len(self.layers) else x
 
 
 class Inputs(nn.Module):

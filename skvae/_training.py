@@ -21,7 +21,8 @@ from ._masking import EVERY, hidden_cells
 from ._model import VAE
 from ._schema import Rows
 from ._stacking import Stack
-from .objectives import Objective
+from ._written_out import ascend, can_be_written_out
+from .objectives import ELBO, Objective
 
 MAX_GRADIENT_NORM = 100.0
 ROUNDS = 50  # evaluations of the held-out bound in a full run
@@ -270,6 +271,7 @@ class _Run:
         self.models, self.data, self.objective = models, data, objective
         self.budget, self.generator = budget, generator
         self.stack = Stack(models, objective)
+        self.is_written_out = len(models) == 1 and can_be_written_out(models[0], objective)
         self.flat, self.device = self.stack.flat, self.stack.flat.values.device
         self.rate = 1.0  # halved at every repair
         self.optimizer = self._optimizer()
@@ -304,13 +306,18 @@ class _Run:
             model.latent.after_step(self.generator)
         return told.mean(0)
 
-    def _ascend(self, batch: Rows, step: int, by: int = 1, **options: bool) -> Tensor:
+    def _ascend(
+        self, batch: Rows, step: int, by: int = 1, *, hold_generative: bool = False
+    ) -> Tensor:
         """Add `by` times the gradient of each model's bound; what is told of them."""
         n_models = len(self.stack)
         shape = (n_models, self.objective.n_samples, len(batch) // n_models)
         noise = self._noise(*shape, generator=self.generator)
         progress = self.budget.progress(step)
-        losses, told = self.stack.terms(batch, noise, progress, **options)
+        if self.is_written_out and isinstance(self.objective, ELBO):
+            terms = self.models[0], self.objective, batch, noise[0], progress, by
+            return ascend(*terms, hold_generative=hold_generative).unsqueeze(0)
+        losses, told = self.stack.terms(batch, noise, progress, hold_generative=hold_generative)
         (by * losses.sum()).backward()
         return told
 

@@ -140,10 +140,14 @@ class ELBO(Objective):
         return self.gradient == "score_function"
 
     def bound(self, log_px: Tensor, draw: Draw, progress: float) -> Tensor:
-        beta = self.beta * min(1.0, progress / self.warmup) if self.warmup > 0 else self.beta
+        beta = self.weight(progress)
         if self.holds_z:
             return self._held_bound(log_px, draw, beta)
         return log_px.mean(0) - beta * self._divergence(draw)
+
+    def weight(self, progress: float) -> float:
+        """Of the KL term, at a share of the training."""
+        return self.beta * min(1.0, progress / self.warmup) if self.warmup > 0 else self.beta
 
     def _held_bound(self, log_px: Tensor, draw: Draw, beta: float) -> Tensor:
         """The bound of draws with z held fixed, with the score function's gradient."""

@@ -58,7 +58,11 @@ class GaussianModule(LatentModule):
 
     def posterior(self, h: Tensor) -> tuple[Tensor, Tensor]:
         """μ(x) and log σ(x)²."""
-        mean, log_var = self.head(h).chunk(2, dim=-1)
+        return self.split(self.head(h))
+
+    def split(self, outputs: Tensor) -> tuple[Tensor, Tensor]:
+        """μ and log σ² from what the head gives."""
+        mean, log_var = outputs.chunk(2, dim=-1)
         return mean, log_var.clamp(MIN_LOG_VAR, MAX_LOG_VAR)
 
     def draw(self, h: Tensor, noise: Tensor, prior: PriorModule) -> Draw:

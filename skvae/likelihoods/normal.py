@@ -49,9 +49,11 @@ class Normal(LocationScale):
         self.scale = scale
         self.min_scale = min_scale
 
-    def log_prob(self, x: Tensor, outputs: Tensor, columns: Any) -> Tensor:
-        location, scale = self.location_scale(outputs, columns)
-        return -0.5 * (((x - location) / scale) ** 2 + LOG_2PI) - torch.log(scale)
+    def standard(self, r: Tensor, columns: Any) -> Tensor:
+        return -0.5 * (r.square() + LOG_2PI)
+
+    def slopes_of_standard(self, r: Tensor, columns: Any) -> tuple[Tensor, None]:
+        return -r, None
 
     def sample(self, outputs: Tensor, columns: Any, generator: torch.Generator) -> Tensor:
         location, scale = self.location_scale(outputs, columns)

@@ -55,13 +55,19 @@ class StudentT(LocationScale):
         """ν of each column, shape (n_columns,)."""
         return 1 + torch.exp(columns.constants[:, -1])
 
-    def log_prob(self, x: Tensor, outputs: Tensor, columns: Any) -> Tensor:
-        location, scale = self.location_scale(outputs, columns)
+    def standard(self, r: Tensor, columns: Any) -> Tensor:
         nu = self.degrees_of_freedom(columns)
         half = (nu + 1) / 2
         log_norm = torch.lgamma(half) - torch.lgamma(nu / 2) - 0.5 * torch.log(math.pi * nu)
-        squared = ((x - location) / scale).square()
-        return log_norm - torch.log(scale) - half * torch.log1p(squared / nu)
+        return log_norm - half * torch.log1p(r.square() / nu)
+
+    def slopes_of_standard(self, r: Tensor, columns: Any) -> tuple[Tensor, Tensor]:
+        nu = self.degrees_of_freedom(columns)
+        share = r.square() / nu
+        weight = (nu + 1) / nu / (1 + share)
+        of_norm = torch.digamma((nu + 1) / 2) - torch.digamma(nu / 2) - 1 / nu
+        of_nu = 0.5 * (of_norm - torch.log1p(share) + weight * share)
+        return -weight * r, of_nu * (nu - 1)  # ν − 1 is the exponential of the constant
 
     def sample(self, outputs: Tensor, columns: Any, generator: torch.Generator) -> Tensor:
         # Bailey (1994): √(ν (U^(−2/ν) − 1)) cos(2πV) is Student's t for uniform U and V

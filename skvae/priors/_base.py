@@ -21,6 +21,8 @@ class PriorModule(nn.Module, ABC):
         Rows whose posteriors ``start`` and ``finish`` want to see, at most; 0: none.
     takes_order : bool
         Whether ``reorder`` is there.
+    is_standard_normal : bool
+        Whether it is N(0, I) in training.
     stacks : bool
         Whether ``log_prob`` and ``kl`` are plain functions of tensors, fit for ``torch.func.vmap``.
     """
@@ -28,6 +30,7 @@ class PriorModule(nn.Module, ABC):
     width: int = 1
     n_posteriors: int = 0
     takes_order: bool = False
+    is_standard_normal: bool = False
     stacks: bool = True
 
     @abstractmethod

@@ -93,6 +93,10 @@ class _AggregatedModule(PriorModule):
     def takes_order(self) -> bool:  # type: ignore[override]
         return self.guard.takes_order
 
+    @property
+    def is_standard_normal(self) -> bool:  # type: ignore[override]
+        return self.guard.is_standard_normal and not self.has_exemplars
+
     def reorder(self, order: Tensor, sign: Tensor) -> None:
         self.guard.reorder(order, sign)
         if len(self.mean):

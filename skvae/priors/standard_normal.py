@@ -36,6 +36,7 @@ class StandardNormal(Prior):
 
 class _StandardNormalModule(PriorModule):
     takes_order = True
+    is_standard_normal = True
     origin: Tensor
 
     def __init__(self, n_components: int) -> None:

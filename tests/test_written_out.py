@@ -1,0 +1,113 @@
+"""The slopes that are written out are those of automatic differentiation."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from components import LIKELIHOODS
+from frames import pandas_frame, with_holes
+from sklearn.base import clone
+
+from skvae import ELBO, Aggregated, Embedding, Mixture, Trimmed, VAETransformer
+from skvae._networks import ACTIVATIONS
+from skvae._stacking import Stack
+from skvae._written_out import ascend, can_be_written_out
+
+TABLE = with_holes(pandas_frame(90))
+COLUMNS = np.random.default_rng(0).normal(size=(60, 5)).round(3)
+
+
+def parts(table, **params):
+    """A model in training, rows and objective, all in double precision."""
+    params = {"hidden_layer_sizes": (8, 6), "prior": "standard_normal", **params}
+    vae = VAETransformer(3, max_iter=1, random_state=0, **params).fit(table)
+    model = copy.deepcopy(vae.model_).requires_grad_(True).train()
+    return model, vae._rows(table), vae.objective_
+
+
+def both_ways(model, rows, objective, by=1, **options):
+    """What is told, and the gradient, by the general way and written out."""
+    generator = torch.Generator().manual_seed(0)
+    shape = (objective.n_samples, len(rows), model.latent.n_noise)
+    noise = torch.randn(shape, generator=generator, dtype=torch.float64)
+    stack = Stack([model], objective)
+    losses, told = stack.terms(rows, noise, 0.3, **options)
+    (by * losses.sum()).backward()
+    expected = stack.flat.grad.clone()
+    stack.flat.grad.zero_()
+    mine = ascend(model, objective, rows, noise, 0.3, by, **options)
+    return (told[0], expected), (mine, stack.flat.grad)
+
+
+def assert_same(expected, mine):
+    for a, b in zip(expected, mine, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("likelihood", LIKELIHOODS, ids=repr)
+@pytest.mark.parametrize("hold_generative", [False, True])
+def test_every_likelihood(likelihood, hold_generative):
+    model, rows, objective = parts(TABLE, likelihood=clone(likelihood, safe=False))
+    assert_same(*both_ways(model, rows, objective, hold_generative=hold_generative))
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("hidden", [(), (7,), (8, 6, 5)])
+def test_every_net(activation, hidden):
+    model, rows, objective = parts(COLUMNS, activation=activation, hidden_layer_sizes=hidden)
+    assert_same(*both_ways(model, rows, objective, by=3))
+
+
+@pytest.mark.parametrize(
+    "objective",
+    [ELBO(2.0), ELBO(0.5, warmup=0.6), ELBO(n_samples=3), Embedding()],
+    ids=repr,
+)
+def test_every_bound(objective):
+    model, rows, objective = parts(COLUMNS, objective=objective)
+    assert_same(*both_ways(model, rows, objective))
+
+
+def test_embeddings_of_many_levels():
+    table = pandas_frame(300)
+    table["many"] = np.random.default_rng(0).integers(0, 60, 300).astype(str)
+    model, rows, objective = parts(table)
+    assert len(model.inputs.embeddings)
+    assert_same(*both_ways(model, rows, objective))
+
+
+def test_posteriors_at_their_widest():
+    model, rows, objective = parts(COLUMNS)
+    with torch.no_grad():
+        model.latent.head.bias[3:] = torch.tensor([100.0, -100.0, 0.0])  # both are clamped
+    expected, mine = both_ways(model, rows, objective)
+    assert_same(expected, mine)
+
+
+def test_informative_holes():
+    model, rows, objective = parts(TABLE, informative_missing="all")
+    assert_same(*both_ways(model, rows, objective))
+
+
+@pytest.mark.parametrize(
+    ("params", "expected"),
+    [
+        ({}, True),
+        ({"prior": "aggregated"}, True),
+        ({"objective": "embedding"}, True),
+        ({"prior": Aggregated(guard=Mixture(3))}, False),
+        ({"prior": "mixture"}, False),
+        ({"latent": "flow"}, False),
+        ({"latent": "ladder"}, False),
+        ({"objective": "iwae"}, False),
+        ({"objective": Trimmed(0.1)}, False),
+        ({"objective": ELBO(free_bits=0.1)}, False),
+        ({"objective": ELBO(gradient="score_function", n_samples=2)}, False),
+    ],
+)
+def test_who_takes_part(params, expected):
+    model, _, objective = parts(COLUMNS, **params)
+    assert can_be_written_out(model, objective) is expected
