@@ -14,7 +14,8 @@ A map of the package, in the order in which a table travels:
 ``_model.py``          the variational autoencoder: the equations
 ``objectives.py``      log-densities → a bound for each row
 ``_initialization.py`` the closed-form start
-``_training.py``       the one loop; ``_stacking.py`` several models as one; ``_weights.py`` which
+``_training.py``       the one loop; ``_adam.py`` its optimiser; ``_written_out.py`` its fast way;
+                       ``_stacking.py`` several models as one; ``_weights.py`` which
                        rows it sees, and how often; ``_masking.py`` which cells it hides
 ``_inference.py``      importance weights: the log-density; ``_noise.py`` its draws
 ``_conditional.py``    importance weights: what is not seen, given what is

@@ -22,6 +22,7 @@ import torch
 from scipy.special import logsumexp
 from torch import Tensor
 
+from ._adam import Adam
 from ._model import VAE
 from ._noise import quasi_normal
 from ._schema import Rows
@@ -203,13 +204,12 @@ def refined(model: VAE, rows: Rows, n_steps: int, n_draws: int = REFINE_DRAWS) -
     Duvenaud 2018, arXiv:1801.03558, on what the encoder leaves to gain).
     """
     few = quasi_normal(n_draws, model.latent.n_noise, REFINE_SCRAMBLING).to(rows.values.dtype)
-    shift = torch.zeros(len(rows), few.shape[-1], dtype=few.dtype, requires_grad=True)
-    log_scale = torch.zeros_like(shift, requires_grad=True)
+    affine = few.new_zeros(2, len(rows), few.shape[-1])  # shift and log-scale
     # A large eps, so that rounding in a flat direction is not blown up to a step.
-    optimizer = torch.optim.Adam([shift, log_scale], lr=REFINE_RATE, eps=1e-3)
+    optimizer = Adam(affine, eps=1e-3)
     for _ in range(n_steps):
-        elbo = log_weights(model, rows, few, (shift, log_scale)).mean(0)
-        optimizer.zero_grad()
-        (-elbo.sum()).backward()
-        optimizer.step()
-    return shift.detach(), log_scale.detach()
+        leaf = affine.clone().requires_grad_()
+        elbo = log_weights(model, rows, few, (leaf[0], leaf[1])).mean(0)
+        (slope,) = torch.autograd.grad(elbo.sum(), leaf)
+        optimizer.step(-slope, REFINE_RATE)
+    return affine[0], affine[1]

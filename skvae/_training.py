@@ -1,13 +1,12 @@
 """The one training loop.
 
 The encoded table is a few tensors on the device; a batch is a slice of a permutation; parameters
-and gradients live in one flat buffer each, so a step is one fused Adam call, for one model or for
+and gradients live in one flat buffer each, so a step of Adam is six calls, for one model or for
 several at once. Nothing is read back from the device between two evaluations of the held-out bound.
 """
 
 from __future__ import annotations
 
-import copy
 import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +16,7 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
+from ._adam import Adam
 from ._masking import EVERY, hidden_cells
 from ._model import VAE
 from ._schema import Rows
@@ -140,9 +140,7 @@ def train(
     optimizer_state : dict
         Adam's moments from the run that this one goes on from; empty: a new run.
     """
-    run = _Run(models, data, objective, budget, generator)
-    if optimizer_state:
-        run.optimizer.load_state_dict(copy.deepcopy(optimizer_state))
+    run = _Run(models, data, objective, budget, generator, optimizer_state)
     best = _Best(run, split.held_out[:MAX_HELD_OUT], generator)
     sources = [batches(split, budget.batch_size, generator) for _ in models]
     # A round is long enough to be worth an evaluation.
@@ -173,7 +171,7 @@ def train(
         _warn_of_interruption(result.n_steps, budget.n_steps)
         run.flat.restore(good)
     best.restore()
-    result.optimizer_state = run.optimizer.state_dict()
+    result.optimizer_state = run.optimizer.state
     return result
 
 
@@ -267,6 +265,7 @@ class _Run:
         objective: Objective,
         budget: Budget,
         generator: torch.Generator,
+        optimizer_state: dict,
     ) -> None:
         self.models, self.data, self.objective = models, data, objective
         self.budget, self.generator = budget, generator
@@ -274,10 +273,7 @@ class _Run:
         self.is_written_out = len(models) == 1 and can_be_written_out(models[0], objective)
         self.flat, self.device = self.stack.flat, self.stack.flat.values.device
         self.rate = 1.0  # halved at every repair
-        self.optimizer = self._optimizer()
-
-    def _optimizer(self) -> torch.optim.Optimizer:
-        return torch.optim.Adam([self.flat.leaf], lr=self.budget.learning_rate, fused=True)
+        self.optimizer = Adam(self.flat.values, optimizer_state)
 
     def _noise(self, *shape: int, generator: torch.Generator) -> Tensor:
         shape = (*shape, self.models[0].latent.n_noise)
@@ -299,9 +295,7 @@ class _Run:
         told = self._ascend(batch, step)
         norm = self.flat.grad.norm(dim=1, keepdim=True)
         self.flat.grad.mul_((MAX_GRADIENT_NORM / norm).clamp(max=1.0))
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.rate * learning_rate(step, self.budget)
-        self.optimizer.step()
+        self.optimizer.step(self.flat.grad, self.rate * learning_rate(step, self.budget))
         for model in self.models:
             model.latent.after_step(self.generator)
         return told.mean(0)
@@ -354,7 +348,7 @@ class _Run:
                 f"{self.budget.learning_rate}."
             )
         self.rate /= 2
-        self.optimizer = self._optimizer()
+        self.optimizer = Adam(self.flat.values)
 
     @torch.no_grad()
     def _worst_column(self) -> str:

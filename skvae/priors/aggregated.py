@@ -7,13 +7,14 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from skvae._adam import Adam
 from skvae._validation import an_int
 
 from ._base import Prior, PriorModule
 from .mixture import log_mixture, log_normals
 from .standard_normal import StandardNormal
 
-N_STEPS = 40
+RATE, N_STEPS = 0.15, 40
 MAX_QUERIES = 500
 
 
@@ -165,9 +166,10 @@ class _AggregatedModule(PriorModule):
         moments = torch.cat([z.square(), z, torch.ones_like(z[:, :1])], dim=1)
         sizes = [z.shape[1], z.shape[1], 1]
         silverman = len(self.mean) ** (-1 / (len(spread) + 4))
-        log_bandwidth = (silverman * spread.clamp(min=1e-3)).log()
-        guard_logit = torch.tensor(-3.0).to(z)
-        optimizer = torch.optim.Adam([log_bandwidth, guard_logit], lr=0.15)
+        start = (silverman * spread.clamp(min=1e-3)).log()
+        both = torch.cat([start, start.new_tensor([-3.0])])
+        log_bandwidth, guard_logit = both[:-1], both[-1]
+        optimizer = Adam(both)
         for _ in range(N_STEPS):
             each, others = self._left_out(z, log_bandwidth, log_weight, itself)
             near = others + nn.functional.logsigmoid(-guard_logit)
@@ -181,12 +183,12 @@ class _AggregatedModule(PriorModule):
                 (-self._log_var(log_bandwidth.exp())).exp(),
                 (2 * log_bandwidth).exp(),
             )
-            log_bandwidth.grad = -b_squared * (squares * precision**2 - total * precision).sum(0)
-            guard_logit.grad = -(share * (torch.sigmoid(-guard_logit) - is_near)).sum()
-            optimizer.step()
+            of_bandwidth = b_squared * (squares * precision**2 - total * precision).sum(0)
+            of_guard = (share * (torch.sigmoid(-guard_logit) - is_near)).sum()
+            optimizer.step(-torch.cat([of_bandwidth, of_guard.view(1)]), RATE)
         _, others = self._left_out(z, log_bandwidth, log_weight, itself)
         left_out = (share * _mixed(others, log_guard, guard_logit)).sum()
-        self.bandwidth, self.guard_logit = log_bandwidth.exp(), guard_logit
+        self.bandwidth, self.guard_logit = log_bandwidth.exp(), guard_logit.clone()
         self.eval()
         self.exemplar_bias = float((share * self.log_prob(z)).sum() - left_out)
 
