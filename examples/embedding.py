@@ -21,28 +21,28 @@ from sklearn.metrics import adjusted_rand_score
 from sklearn.model_selection import GridSearchCV, KFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 
-from skvae import ELBO, StudentT, VAETransformer
+from skvae import VAETransformer
 from skvae.plots import ComponentDisplay, LatentPlaneDisplay
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
 
-# Coarse noise and a low weight of the KL: for embeddings, not for densities.
-EMBED = {"likelihood": StudentT("column", min_scale=0.5), "objective": ELBO(beta=0.2)}
-
 
 def digits(folder: Path) -> None:
     """The plane with its classes, and what the decoder makes of a grid of it."""
     data = load_digits()
-    vae = VAETransformer(2, random_state=0, **EMBED).fit(data.data)
+    vae = VAETransformer(2, objective="embedding", random_state=0).fit(data.data)
     Z = vae.transform(data.data)
     figure, axes = plt.subplots(1, 2, figsize=(11, 5), layout="constrained")
     LatentPlaneDisplay.from_estimator(vae, data.data, color=data.target.astype(str), ax=axes[0])
     axes[0].set_title("1 797 digits in two numbers each")
-    n = 14
+    n = 12
     x, y = (np.quantile(Z[:, i], np.linspace(0.03, 0.97, n)) for i in (0, 1))
     grid = np.stack(np.meshgrid(x, y[::-1]), -1).reshape(-1, 2)
-    tiles = vae.inverse_transform(grid).reshape(n, n, 8, 8).swapaxes(1, 2).reshape(8 * n, 8 * n)
+    tiles = np.pad(
+        vae.inverse_transform(grid).reshape(n, n, 8, 8), ((0, 0), (0, 0), (1, 1), (2, 2))
+    )
+    tiles = tiles.swapaxes(1, 2).reshape(10 * n, 12 * n)
     axes[1].imshow(tiles, cmap="gray_r")
     axes[1].set(title="The way back from a grid of the plane", xticks=[], yticks=[])
     figure.savefig(folder / "digits.png", dpi=100)
@@ -54,7 +54,7 @@ def penguins(folder: Path) -> None:
     table = table[table["body_mass_g"].notna()]
     species, mass = table["species"], table["body_mass_g"]
     X = table.drop(columns="species")
-    vae = VAETransformer("auto", random_state=0).fit(X)
+    vae = VAETransformer("auto", objective="embedding", random_state=0).fit(X)
     print(f"{vae.n_components_} components; R² of the way back {vae.reconstruction_r2_:.2f}")
     print("what each adds:", vae.explained_variance_ratio_.round(2))
     print(vae.component_effects().round(2).to_string())
@@ -64,7 +64,7 @@ def penguins(folder: Path) -> None:
         ComponentDisplay.from_estimator(vae, unit, ax=ax)
     figure.savefig(folder / "components.png", dpi=100)
 
-    embed = VAETransformer(2, random_state=0, whiten=True, **EMBED)
+    embed = VAETransformer(2, objective="embedding", random_state=0)
     classifier = make_pipeline(embed, LogisticRegression())
     print(f"species from two numbers: {cross_val_score(classifier, X, species, cv=5).mean():.3f}")
     clusters = make_pipeline(embed, KMeans(3, n_init=10, random_state=0)).fit_predict(X)

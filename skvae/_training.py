@@ -265,7 +265,7 @@ class _Run:
         objective: Objective,
         budget: Budget,
         generator: torch.Generator,
-        optimizer_state: dict,
+        optimizer_state: dict | None = None,
     ) -> None:
         self.models, self.data, self.objective = models, data, objective
         self.budget, self.generator = budget, generator

@@ -94,6 +94,8 @@ def _slope_of_log_px(
         cells, slope = way(group, part, rows, model.inputs.n_values, weight, hold)
         log_px += cells.sum(-1)
         slopes.append(slope.flatten(0, 1))
+    if not slopes:  # every column is constant
+        return log_px, outputs.flatten(0, 1)
     return log_px, slopes[0] if len(slopes) == 1 else torch.cat(slopes, dim=-1)
 
 

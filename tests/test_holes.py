@@ -140,9 +140,10 @@ def test_rare_conditions_cost_no_more(linear):
 # --------------------------------------------------------------------------- training
 
 
-def test_hidden_cells_teach_the_encoder_alone():
+@pytest.mark.parametrize("prior", ["mixture", "standard_normal"])  # the latter is written out
+def test_hidden_cells_teach_the_encoder_alone(prior):
     X = gaussian_table(300)
-    vae = quick(prior="mixture", early_stopping=False).fit(X)
+    vae = quick(prior=prior, early_stopping=False).fit(X)
     model, rows = vae.model_.float().requires_grad_(True).train(), vae._rows(X)
     rows.values = rows.values.float()
     budget = Budget(10, 256, 1e-2, mask_ratio=0.6)

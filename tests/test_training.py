@@ -330,3 +330,18 @@ def test_beta_moves_the_code(X):
         for beta in (0.2, 1.0, 3.0)
     ]
     assert kl[0] > kl[1] > kl[2]
+
+
+def test_rows_put_in_order_are_those_taken():
+    vae = VAETransformer(max_iter=1, random_state=0).fit(with_holes(pandas_frame(60)))
+    rows = vae._rows(with_holes(pandas_frame(60)))
+    order = torch.randperm(60, generator=torch.Generator().manual_seed(0))
+    expected = rows.take(order)
+    rows.reorder(order)
+    for mine, taken in zip(rows.fields(), expected.fields(), strict=True):
+        torch.testing.assert_close(mine, taken, equal_nan=True)
+
+
+@pytest.mark.parametrize(("n", "draws"), [(0, 4), (10, 4), (500, 4), (1000, 2), (9000, 1)])
+def test_few_held_out_rows_are_drawn_more_often(n, draws):
+    assert _training.evaluation_draws(n) == draws

@@ -9,6 +9,8 @@ import pandas as pd
 
 from ._canvas import COLORS, axes_or_new
 
+REST = "other", "missing"
+
 
 class LatentPlaneDisplay:
     """Rows in two of the latent dimensions, coloured by groups or by a number.
@@ -108,7 +110,8 @@ class LatentPlaneDisplay:
             top = color.value_counts().index[: len(COLORS) - 2]
             rest = color.astype(object).where(color.isin(top), "other")
             rest = rest.where(color.notna(), "missing")
-            for shade, group in zip(COLORS, [*top, "other", "missing"], strict=False):
+            shades, groups = [*COLORS[: len(top)], *COLORS[-2:]], [*sorted(top, key=str), *REST]
+            for shade, group in zip(shades, groups, strict=True):
                 chosen = (rest == group).to_numpy()
                 if chosen.any():
                     ax.scatter(x[chosen], y[chosen], color=shade, label=str(group), **dots)
