@@ -35,7 +35,8 @@ def digits(folder: Path) -> None:
     Z = vae.transform(data.data)
     figure, axes = plt.subplots(1, 2, figsize=(11, 5), layout="constrained")
     LatentPlaneDisplay.from_estimator(vae, data.data, color=data.target.astype(str), ax=axes[0])
-    axes[0].set_title("1 797 digits in two numbers each")
+    (left, low), (right, high) = np.quantile(Z, [0.01, 0.99], axis=0)
+    axes[0].set(xlim=(left, right), ylim=(low, high), title="1 797 digits in two numbers each")
     n = 12
     x, y = (np.quantile(Z[:, i], np.linspace(0.03, 0.97, n)) for i in (0, 1))
     grid = np.stack(np.meshgrid(x, y[::-1]), -1).reshape(-1, 2)

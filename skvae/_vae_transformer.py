@@ -173,7 +173,8 @@ class VAETransformer(
         Of the Gaussian family, whose components come in this order: how much the R² of the
         decoded codes falls when a unit is held at its mean, averaged over the columns (numbers
         scaled, levels as indicators). For the linear model the shares of variance of ``PCA``; of
-        a nonlinear one they need not add up to `reconstruction_r2_`. The sign of a unit is that
+        a nonlinear one they need not add up to `reconstruction_r2_`, and where a unit decides all
+        it may be over 1. The sign of a unit is that
         of its correlation with the encoded feature it is most correlated with.
     reconstruction_r2_ : float
         R² of the decoded codes with all units, averaged over the columns.
