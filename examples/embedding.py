@@ -34,7 +34,9 @@ def digits(folder: Path) -> None:
     vae = VAETransformer(2, objective="embedding", random_state=0).fit(data.data)
     Z = vae.transform(data.data)
     figure, axes = plt.subplots(1, 2, figsize=(11, 5), layout="constrained")
-    LatentPlaneDisplay.from_estimator(vae, data.data, color=data.target.astype(str), ax=axes[0])
+    LatentPlaneDisplay.from_estimator(
+        vae, data.data, color=data.target.astype(str), density=True, ax=axes[0]
+    )
     (left, low), (right, high) = np.quantile(Z, [0.01, 0.99], axis=0)
     axes[0].set(xlim=(left, right), ylim=(low, high), title="1 797 digits in two numbers each")
     n = 12

@@ -126,7 +126,7 @@ def pipeline(train: pd.DataFrame, test: pd.DataFrame) -> None:
 def pictures(vae: VAETransformer, test: pd.DataFrame, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     TrainingDisplay.from_estimator(vae).figure_.savefig(folder / "training.png", dpi=120)
-    plane = LatentPlaneDisplay.from_estimator(vae, test, color=test["Status"])
+    plane = LatentPlaneDisplay.from_estimator(vae, test, color=test["Status"], density=True)
     plane.figure_.savefig(folder / "latent_plane.png", dpi=120)
     print(f"\nPictures: {folder / 'training.png'}, {folder / 'latent_plane.png'}")
 

@@ -15,6 +15,7 @@ from skvae.plots import ExplanationDisplay, LatentPlaneDisplay, PathDisplay, Tra
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
+from matplotlib.path import Path
 
 TABLE = pandas_frame(80)[["float64", "object", "int64"]]
 
@@ -53,6 +54,21 @@ def test_latent_plane_by_number_and_plain(vae):
     plain = LatentPlaneDisplay.from_estimator(vae, TABLE, components=(1, 0))
     np.testing.assert_array_equal(plain.Z, vae.transform(TABLE)[:, ::-1])
     assert plain.ax_.get_xlabel() == "z1"
+
+
+def test_contours_hold_half_and_nine_tenths_of_the_draws(vae):
+    display = LatentPlaneDisplay.from_estimator(vae, TABLE, components=(0, 1), density=True)
+    (contours,) = [c for c in display.ax_.collections if hasattr(c, "levels")]
+    assert len(contours.levels) == 2
+    shares = []
+    for path in contours.get_paths():
+        inside = np.zeros(len(display.drawn), dtype=int)
+        for ring in path.to_polygons():
+            inside += Path(ring).contains_points(display.drawn)
+        shares.append((inside % 2).mean())
+    np.testing.assert_allclose(shares, [0.9, 0.5], atol=0.06)
+    plain = LatentPlaneDisplay.from_estimator(vae, TABLE, components=(0, 0), density=True)
+    assert plain.drawn is None
 
 
 def test_many_groups_are_pooled(vae):

@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.stats import gaussian_kde
 
 from ._canvas import COLORS, axes_or_new
 
 REST = "other", "missing"
+N_DRAWS, HELD, N_GRID = 2000, (0.9, 0.5), 80  # draws, shares of them inside the contours
 
 
 class LatentPlaneDisplay:
@@ -25,6 +27,9 @@ class LatentPlaneDisplay:
         Names of the dimensions.
     label : str or None
         What the colours mean.
+    drawn : ndarray of shape (n_draws, 2), default=None
+        Codes of rows that the model draws, to be shown by contours around half and nine tenths
+        of them.
 
     Attributes
     ----------
@@ -42,8 +47,11 @@ class LatentPlaneDisplay:
     (200, 2)
     """
 
-    def __init__(self, Z: np.ndarray, color: Any, names: tuple[str, str], label: str | None):
-        self.Z, self.color, self.names, self.label = Z, color, names, label
+    def __init__(
+        self, Z: np.ndarray, color: Any, names: tuple[str, str], label: str | None,
+        drawn: np.ndarray | None = None,
+    ):  # fmt: skip
+        self.Z, self.color, self.names, self.label, self.drawn = Z, color, names, label, drawn
 
     @classmethod
     def from_estimator(
@@ -54,6 +62,7 @@ class LatentPlaneDisplay:
         color: Any = None,
         components: tuple[int, int] | None = None,
         label: str | None = None,
+        density: bool = False,
         ax: Any = None,
     ) -> LatentPlaneDisplay:
         """Embed rows and draw them.
@@ -69,6 +78,8 @@ class LatentPlaneDisplay:
             The dimensions to draw. None: the two that vary most over the rows.
         label : str, default=None
             Title of the colours; None takes the name of `color` if it has one.
+        density : bool, default=False
+            Whether to draw contours around half and nine tenths of the rows that the model draws.
         ax : matplotlib Axes or None, default=None
 
         Returns
@@ -92,7 +103,11 @@ class LatentPlaneDisplay:
         label = label if label is not None else getattr(color, "name", None)
         i, j = components
         names = (f"z{i}", f"z{j}")
-        return cls(Z[:, [i, j]], color, names, label).plot(ax=ax)
+        drawn = None
+        if density and i != j:
+            rows = estimator.sample(N_DRAWS, random_state=0)
+            drawn = np.asarray(estimator.transform(rows), dtype=np.float64)[:, [i, j]]
+        return cls(Z[:, [i, j]], color, names, label, drawn).plot(ax=ax)
 
     def plot(self, *, ax: Any = None) -> LatentPlaneDisplay:
         """Draw on `ax`, or on a new figure."""
@@ -116,6 +131,18 @@ class LatentPlaneDisplay:
                 if chosen.any():
                     ax.scatter(x[chosen], y[chosen], color=shade, label=str(group), **dots)
             ax.legend(title=self.label, frameon=False, markerscale=2)
+        if self.drawn is not None:
+            self._contours(self.drawn)
         ax.set(xlabel=self.names[0], ylabel=self.names[1], title="Latent plane")
         ax.spines[["top", "right"]].set_visible(False)
         return self
+
+    def _contours(self, drawn: np.ndarray) -> None:
+        """Lines of the highest density that hold half and nine tenths of the draws."""
+        density = gaussian_kde(drawn.T)
+        levels = np.quantile(density(drawn.T), [1 - share for share in HELD])
+        low, high = drawn.min(0), drawn.max(0)
+        x, y = np.linspace(low, high, N_GRID).T
+        grid = np.stack(np.meshgrid(x, y)).reshape(2, -1)
+        heights = density(grid).reshape(N_GRID, N_GRID)
+        self.ax_.contour(x, y, heights, levels=levels, colors="#333333", linewidths=[0.7, 1.2])
