@@ -20,6 +20,7 @@ from ._model import VAE, ColumnGroup
 from ._networks import Linear, Trunk
 from ._schema import Rows
 from .latents.gaussian import GaussianModule
+from .likelihoods import Standardised
 from .objectives import ELBO, Objective
 
 Kept = list[tuple[Linear, Tensor, Tensor, Tensor]]  # of a hidden layer: itself, x, W x + b, f(·)
@@ -89,8 +90,9 @@ def _slope_of_log_px(
     """log p(x | z), and `weight` times its slope in the decoder's outputs, (K · n, …)."""
     log_px, slopes = outputs.new_zeros(outputs.shape[:-1]), []
     for group, part in model.by_group(outputs):
-        by_hand = group.likelihood.has_slopes and group.missingness is None
-        way = _by_hand if by_hand else _by_autograd
+        # A family that says log p in a way of its own has slopes of its own.
+        standardised = type(group.likelihood).log_prob is Standardised.log_prob
+        way = _by_hand if standardised and group.missingness is None else _by_autograd
         cells, slope = way(group, part, rows, model.inputs.n_values, weight, hold)
         log_px += cells.sum(-1)
         slopes.append(slope.flatten(0, 1))
@@ -106,6 +108,7 @@ def _by_hand(
     missing = None if rows.missing is None else rows.missing[:, group.columns(n_values)]
     if missing is not None:
         share = share.expand(missing.shape).masked_fill(missing, 0.0)
+    assert isinstance(group.likelihood, Standardised)
     cells, of_outputs, of_constants = group.likelihood.slopes(
         group.target(rows), group.split(outputs), group, share
     )

@@ -11,7 +11,7 @@ from components import LIKELIHOODS
 from frames import pandas_frame, with_holes
 from sklearn.base import clone
 
-from skvae import ELBO, Aggregated, Embedding, Mixture, Trimmed, VAETransformer
+from skvae import ELBO, Aggregated, Embedding, Mixture, Normal, Trimmed, VAETransformer
 from skvae._networks import ACTIVATIONS
 from skvae._stacking import Stack
 from skvae._written_out import ascend, can_be_written_out
@@ -68,6 +68,18 @@ def test_every_net(activation, hidden):
 )
 def test_every_bound(objective):
     model, rows, objective = parts(COLUMNS, objective=objective)
+    assert_same(*both_ways(model, rows, objective))
+
+
+class Flatter(Normal):
+    """A family that says log p in a way of its own."""
+
+    def log_prob(self, x, outputs, columns):
+        return 0.5 * super().log_prob(x, outputs, columns)
+
+
+def test_a_family_with_its_own_density_keeps_it():
+    model, rows, objective = parts(COLUMNS, likelihood=Flatter("column"))
     assert_same(*both_ways(model, rows, objective))
 
 

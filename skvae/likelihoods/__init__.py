@@ -20,7 +20,7 @@ To add a family: write one file with one class, put it into :data:`LIKELIHOODS`,
 ``tests/components.py``.
 """
 
-from ._base import Likelihood, LocationScale
+from ._base import Likelihood, LocationScale, Standardised
 from ._choice import Choice, choose, resolve_likelihoods
 from .atoms import Atoms
 from .bernoulli import Bernoulli
@@ -49,6 +49,7 @@ __all__ = [
     "NormalMixture",
     "Ordinal",
     "Poisson",
+    "Standardised",
     "StudentT",
     "choose",
     "resolve_likelihoods",

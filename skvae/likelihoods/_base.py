@@ -29,8 +29,6 @@ class Likelihood(ABC, Component):
         Whether ``log_prob`` is the log of a probability (True) or of a density (False).
     stacks : bool
         Whether ``log_prob`` is a plain function of tensors, fit for ``torch.func.vmap``.
-    has_slopes : bool
-        Whether ``slopes`` is there.
     transform : str or None
         The numeric map that the family asks for, in place of the column's.
     """
@@ -40,7 +38,6 @@ class Likelihood(ABC, Component):
     is_mass: bool = False
     transform: str | None = None
     stacks: bool = True
-    has_slopes: bool = False
 
     def check(self, column: Any) -> None:
         """Raise a ValueError that says why the family cannot describe a fitted column."""
@@ -70,15 +67,6 @@ class Likelihood(ABC, Component):
 
     @abstractmethod
     def log_prob(self, x: Tensor, outputs: Tensor, columns: Any) -> Tensor: ...
-
-    def slopes(
-        self, x: Tensor, outputs: Tensor, columns: Any, weight: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """log p of each cell, and the slopes of Σ weight · log p, written out for speed.
-
-        In the outputs, of their shape, and in the constants, (n_columns, n_constants).
-        """
-        raise NotImplementedError
 
     @abstractmethod
     def sample(self, outputs: Tensor, columns: Any, generator: torch.Generator) -> Tensor: ...
@@ -115,14 +103,10 @@ class Likelihood(ABC, Component):
 
 
 class LocationScale(Likelihood):
-    r"""Families with a location μ_j(z) and a scale σ_j,
-
-    .. math:: \log p(x_j|z) = \log f(r) - \log\sigma_j, \quad r = (x_j - \mu_j) / \sigma_j.
+    r"""Families with a location μ_j(z) and a scale σ_j.
 
     A learned scale is σ = floor + softplus(o), with o the second output, or the first constant.
     """
-
-    has_slopes = True
 
     parameter_constraints: ClassVar = {
         "min_scale": a_real("(0, inf)", above=0),
@@ -157,40 +141,6 @@ class LocationScale(Likelihood):
             return location, floor.min() + F.softplus(raw.mean())
         return location, floor + F.softplus(raw)
 
-    def log_prob(self, x: Tensor, outputs: Tensor, columns: Any) -> Tensor:
-        location, scale = self.location_scale(outputs, columns)
-        return self.standard((x - location) / scale, columns) - torch.log(scale)
-
-    def standard(self, r: Tensor, columns: Any) -> Tensor:
-        """log f(r)."""
-        raise NotImplementedError
-
-    def slopes_of_standard(self, r: Tensor, columns: Any) -> tuple[Tensor, Tensor | None]:
-        """∂ log f / ∂r, and ∂ log f / ∂ the last constant where it shapes f."""
-        raise NotImplementedError
-
-    def slopes(
-        self, x: Tensor, outputs: Tensor, columns: Any, weight: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        location, scale = self.location_scale(outputs, columns)
-        r = (x - location) / scale
-        of_r, of_shape = self.slopes_of_standard(r, columns)
-        per_unit = weight / scale
-        of_location = -of_r * per_unit
-        of_scale = of_location * r - per_unit
-        of_outputs, of_constants = of_location.unsqueeze(-1), torch.zeros_like(columns.constants)
-        if self.scale == "conditional":  # the slope of softplus is the logistic function
-            of_raw = of_scale * torch.sigmoid(outputs[..., 1])
-            of_outputs = torch.stack([of_location, of_raw], dim=-1)
-        elif self.scale == "column":
-            of_constants[:, 0] = _over_rows(of_scale) * torch.sigmoid(columns.constants[:, 0])
-        elif self.scale == "shared":
-            raw = columns.constants[:, 0]
-            of_constants[:, 0] = of_scale.sum() * torch.sigmoid(raw.mean()) / len(raw)
-        if of_shape is not None:
-            of_constants[:, -1] = _over_rows(weight * of_shape)
-        return self.standard(r, columns) - torch.log(scale), of_outputs, of_constants
-
     def _floor(self, resolution: Any) -> Any:
         return self.resolution_share * resolution + self.min_scale
 
@@ -212,6 +162,51 @@ class LocationScale(Likelihood):
         if self.scale == "shared":
             return np.full_like(residual, np.sqrt(np.mean(residual**2)))
         return residual
+
+
+class Standardised(LocationScale):
+    r"""Families that are one curve, moved and stretched,
+
+    .. math:: \log p(x_j|z) = \log f(r) - \log\sigma_j, \quad r = (x_j - \mu_j) / \sigma_j.
+    """
+
+    def log_prob(self, x: Tensor, outputs: Tensor, columns: Any) -> Tensor:
+        location, scale = self.location_scale(outputs, columns)
+        return self.standard((x - location) / scale, columns) - torch.log(scale)
+
+    @abstractmethod
+    def standard(self, r: Tensor, columns: Any) -> Tensor:
+        """log f(r)."""
+
+    @abstractmethod
+    def slopes_of_standard(self, r: Tensor, columns: Any) -> tuple[Tensor, Tensor | None]:
+        """∂ log f / ∂r, and ∂ log f / ∂ the last constant where it shapes f."""
+
+    def slopes(
+        self, x: Tensor, outputs: Tensor, columns: Any, weight: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """log p of each cell, and the slopes of Σ weight · log p, written out for speed.
+
+        In the outputs, of their shape, and in the constants, (n_columns, n_constants).
+        """
+        location, scale = self.location_scale(outputs, columns)
+        r = (x - location) / scale
+        of_r, of_shape = self.slopes_of_standard(r, columns)
+        per_unit = weight / scale
+        of_location = -of_r * per_unit
+        of_scale = of_location * r - per_unit
+        of_outputs, of_constants = of_location.unsqueeze(-1), torch.zeros_like(columns.constants)
+        if self.scale == "conditional":  # the slope of softplus is the logistic function
+            of_raw = of_scale * torch.sigmoid(outputs[..., 1])
+            of_outputs = torch.stack([of_location, of_raw], dim=-1)
+        elif self.scale == "column":
+            of_constants[:, 0] = _over_rows(of_scale) * torch.sigmoid(columns.constants[:, 0])
+        elif self.scale == "shared":
+            raw = columns.constants[:, 0]
+            of_constants[:, 0] = of_scale.sum() * torch.sigmoid(raw.mean()) / len(raw)
+        if of_shape is not None:
+            of_constants[:, -1] = _over_rows(weight * of_shape)
+        return self.standard(r, columns) - torch.log(scale), of_outputs, of_constants
 
 
 def _over_rows(cells: Tensor) -> Tensor:

@@ -39,7 +39,6 @@ class DiscretizedLogistic(LocationScale):
 
     target = "interval"
     is_mass = True
-    has_slopes = False
     resolution_share, min_scale = 0.05, 1e-4
     unit_std = math.pi / math.sqrt(3)
 

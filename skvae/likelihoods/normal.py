@@ -8,13 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ._base import LocationScale, standard_normal
+from ._base import Standardised, standard_normal
 
 LOG_2PI = math.log(2 * math.pi)
 MIN_SCALE = 1e-3
 
 
-class Normal(LocationScale):
+class Normal(Standardised):
     r"""Gaussian, :math:`p(x_j|z) = N(x_j; \mu_j(z), \sigma_j^2)`.
 
     Parameters

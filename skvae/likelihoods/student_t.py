@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ._base import LocationScale, uniform
+from ._base import Standardised, uniform
 from .normal import MIN_SCALE
 
 
-class StudentT(LocationScale):
+class StudentT(Standardised):
     r"""Student's t, a Gaussian with tails that forgive a surprising value,
 
     .. math:: p(x_j|z) = \frac{\Gamma(\frac{\nu_j+1}2)}{\Gamma(\frac{\nu_j}2)
