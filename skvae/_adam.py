@@ -4,14 +4,13 @@ r"""Adam on one tensor.
     v \leftarrow \beta_2 v + (1 - \beta_2) g^2, \quad
     \theta \leftarrow \theta - \eta\, \frac{\hat m}{\sqrt{\hat v} + \epsilon}
 
-with the moments corrected for their start at 0 (Kingma & Ba 2015, arXiv:1412.6980). It stands here
-because all parameters of a model are one tensor already, and because the first optimiser of
-``torch.optim`` in a process takes a second to import what it then does not use.
+with the moments corrected for their start at 0 (Kingma & Ba 2015, arXiv:1412.6980). The operator is
+that of ``torch.optim.Adam(fused=True)``. It is called here because all parameters of a model are
+one tensor already, and because the first optimiser of ``torch.optim`` in a process takes a second
+to import what it then does not use.
 """
 
 from __future__ import annotations
-
-import math
 
 import torch
 from torch import Tensor
@@ -33,22 +32,21 @@ class Adam:
     def __init__(self, values: Tensor, state: dict | None = None, eps: float = 1e-8) -> None:
         self.values, self.eps = values, eps
         self.mean, self.square = torch.zeros_like(values), torch.zeros_like(values)
-        self.n_steps = 0
+        self.n_steps = torch.zeros((), dtype=torch.float32, device=values.device)
         if state:
             self.mean.copy_(state["mean"])
             self.square.copy_(state["square"])
-            self.n_steps = state["n_steps"]
+            self.n_steps += state["n_steps"]
 
     @property
     def state(self) -> dict:
-        return {"mean": self.mean, "square": self.square, "n_steps": self.n_steps}
+        return {"mean": self.mean, "square": self.square, "n_steps": int(self.n_steps)}
 
     @torch.no_grad()
     def step(self, gradient: Tensor, rate: float) -> None:
         self.n_steps += 1
-        of_mean, of_square = BETAS
-        self.mean.lerp_(gradient, 1 - of_mean)
-        self.square.mul_(of_square).addcmul_(gradient, gradient, value=1 - of_square)
-        spread = math.sqrt(1 - of_square**self.n_steps)  # of the corrections
-        below = self.square.sqrt().add_(self.eps * spread)
-        self.values.addcdiv_(self.mean, below, value=-rate * spread / (1 - of_mean**self.n_steps))
+        torch.ops.aten._fused_adam_(
+            [self.values], [gradient], [self.mean], [self.square], [], [self.n_steps],
+            lr=rate, beta1=BETAS[0], beta2=BETAS[1], eps=self.eps,
+            weight_decay=0.0, amsgrad=False, maximize=False,
+        )  # fmt: skip

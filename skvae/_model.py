@@ -83,11 +83,11 @@ class ColumnGroup(nn.Module):
     def target(self, rows: Rows) -> Tensor:
         """The cells of the group as the likelihood wants them."""
         if self.likelihood.target == "code":
-            return rows.codes[:, self.cells].clamp(min=0)
+            return rows.codes[..., self.cells].clamp(min=0)
         if self.likelihood.target == "value":
-            return rows.values[:, self.cells]
+            return rows.values[..., self.cells]
         assert rows.extras is not None
-        extras = rows.extras[:, self.extras]
+        extras = rows.extras[..., self.extras]
         return (
             extras
             if self.likelihood.target == "count"

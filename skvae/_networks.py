@@ -17,17 +17,47 @@ from torch.nn import functional as F
 
 from ._columns import MAX_INDICATORS, CategoricalColumn, indicator_spread
 
-aten = torch.ops.aten
-Slope = Callable[[Tensor, Tensor, Tensor], Tensor]
-# f(a), and ∂L/∂a from ∂L/∂f, a and f
-ACTIVATIONS: dict[str, tuple[Callable[[Tensor], Tensor], Slope]] = {
-    "identity": (lambda a: a, lambda slope, a, f: slope),
-    "relu": (torch.relu, lambda slope, a, f: aten.threshold_backward(slope, f, 0)),
-    "tanh": (torch.tanh, lambda slope, a, f: aten.tanh_backward(slope, f)),
-    "logistic": (torch.sigmoid, lambda slope, a, f: aten.sigmoid_backward(slope, f)),
-    "silu": (F.silu, lambda slope, a, f: aten.silu_backward(slope, a)),
-    "gelu": (F.gelu, lambda slope, a, f: aten.gelu_backward(slope, a)),
-    "elu": (F.elu, lambda slope, a, f: aten.elu_backward(slope, 1, 1, 1, False, a)),
+
+def _silu(a: Tensor) -> tuple[Tensor, Tensor]:
+    s = torch.sigmoid(a)
+    f = a.mul_(s)
+    return f, s.addcmul_(f, s, value=-1).add_(f)  # f′ = s + f (1 − s)
+
+
+def _gelu(a: Tensor) -> tuple[Tensor, Tensor]:
+    below = 0.5 * (1 + torch.erf(a / math.sqrt(2)))  # Φ(a)
+    density = torch.exp(-0.5 * a.square()) / math.sqrt(2 * math.pi)
+    return a * below, below + a * density
+
+
+def _relu(a: Tensor) -> tuple[Tensor, Tensor]:
+    return a.relu_(), (a > 0).to(a.dtype)
+
+
+def _tanh(a: Tensor) -> tuple[Tensor, Tensor]:
+    f = a.tanh_()
+    return f, 1 - f.square()
+
+
+def _logistic(a: Tensor) -> tuple[Tensor, Tensor]:
+    f = a.sigmoid_()
+    return f, f * (1 - f)
+
+
+def _elu(a: Tensor) -> tuple[Tensor, Tensor]:
+    f = F.elu_(a)
+    return f, torch.where(f > 0, 1.0, f + 1)
+
+
+# f(a), and f and f′ in one go, which may overwrite a.
+ACTIVATIONS: dict[str, tuple[Callable[[Tensor], Tensor], Callable]] = {
+    "identity": (lambda a: a, lambda a: (a, torch.ones_like(a))),
+    "relu": (torch.relu, _relu),
+    "tanh": (torch.tanh, _tanh),
+    "logistic": (torch.sigmoid, _logistic),
+    "silu": (F.silu, _silu),
+    "gelu": (F.gelu, _gelu),
+    "elu": (F.elu, _elu),
 }
 
 
@@ -80,7 +110,8 @@ class Trunk(nn.Module):
         return ACTIVATIONS[self._activation][0]
 
     @property
-    def activation_slope(self) -> Slope:
+    def activation_with_slope(self) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
+        """f(a) and f′(a), which may take the place of a."""
         return ACTIVATIONS[self._activation][1]
 
     def forward(self, x: Tensor) -> Tensor:
@@ -135,15 +166,18 @@ class Inputs(nn.Module):
         indicators = _SumOfRows.apply(rows, self.indicators)
         return torch.cat([values, indicators], dim=-1) if self.n_values else indicators
 
-    def forward(self, values: Tensor, codes: Tensor, missing: Tensor | None) -> Tensor:
+    def of_seen(self, values: Tensor, codes: Tensor, missing: Tensor | None) -> Tensor:
+        """The inputs, without the flags where no cell is missing: they come last and are 0."""
         parts = [self.features(values, codes)]
         for i, size, embedding in zip(self.many, self.many_sizes, self.embeddings, strict=True):
             parts.append(F.embedding(torch.where(codes[:, i] < 0, size, codes[:, i]), embedding))
-        if missing is None:
-            parts.append(values.new_zeros(len(values), self.n_columns))
-        else:
+        if missing is not None:
             parts.append(missing.to(values.dtype))
-        return torch.cat(parts, dim=-1)
+        return torch.cat(parts, dim=-1) if len(parts) > 1 else parts[0]
+
+    def forward(self, values: Tensor, codes: Tensor, missing: Tensor | None) -> Tensor:
+        seen = self.of_seen(values, codes, missing)
+        return F.pad(seen, (0, self.n_outputs - seen.shape[-1]))
 
 
 class _SumOfRows(torch.autograd.Function):

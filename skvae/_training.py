@@ -21,7 +21,7 @@ from ._masking import EVERY, hidden_cells
 from ._model import VAE
 from ._schema import Rows
 from ._stacking import Stack
-from ._written_out import ascend, can_be_written_out
+from ._written_out import WrittenOut, can_be_written_out
 from .objectives import ELBO, Objective
 
 MAX_GRADIENT_NORM = 100.0
@@ -270,7 +270,9 @@ class _Run:
         self.models, self.data, self.objective = models, data, objective
         self.budget, self.generator = budget, generator
         self.stack = Stack(models, objective)
-        self.is_written_out = len(models) == 1 and can_be_written_out(models[0], objective)
+        self.written_out = None
+        if isinstance(objective, ELBO) and can_be_written_out(self.stack, objective):
+            self.written_out = WrittenOut(self.stack, objective)
         self.flat, self.device = self.stack.flat, self.stack.flat.values.device
         self.rate = 1.0  # halved at every repair
         self.optimizer = Adam(self.flat.values, optimizer_state)
@@ -308,9 +310,9 @@ class _Run:
         shape = (n_models, self.objective.n_samples, len(batch) // n_models)
         noise = self._noise(*shape, generator=self.generator)
         progress = self.budget.progress(step)
-        if self.is_written_out and isinstance(self.objective, ELBO):
-            terms = self.models[0], self.objective, batch, noise[0], progress, by
-            return ascend(*terms, hold_generative=hold_generative).unsqueeze(0)
+        if self.written_out is not None:
+            terms = batch, noise, progress, by
+            return self.written_out.ascend(*terms, hold_generative=hold_generative)
         losses, told = self.stack.terms(batch, noise, progress, hold_generative=hold_generative)
         (by * losses.sum()).backward()
         return told

@@ -9,9 +9,15 @@ the slopes of the nets are a dozen products, and small nets are bound by the boo
 automatic differentiation as much as by these. Likelihoods that have written out their slopes are
 asked for them, the others are differentiated. :mod:`skvae._stacking` has the general way, and a
 test holds the gradients of both equal.
+
+Shapes are those of one model. Of M stacked models all tensors have a first axis more.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,158 +25,219 @@ from torch import Tensor, nn
 from ._model import VAE, ColumnGroup
 from ._networks import Linear, Trunk
 from ._schema import Rows
+from ._stacking import Stack
 from .latents.gaussian import GaussianModule
 from .likelihoods import Standardised
 from .objectives import ELBO, Objective
 
-Kept = list[tuple[Linear, Tensor, Tensor, Tensor]]  # of a hidden layer: itself, x, W x + b, f(·)
+Pairs = dict[nn.Parameter, tuple[Tensor, Tensor]]  # values and gradient
 
 
-def can_be_written_out(model: VAE, objective: Objective) -> bool:
-    """Whether the model and the objective are of the family that :func:`ascend` knows."""
+def can_be_written_out(stack: Stack, objective: Objective) -> bool:
+    """Whether the models and the objective are of the family that :class:`WrittenOut` knows."""
+    model = stack.models[0]
     return (
         type(model.latent) is GaussianModule
         and model.prior.is_standard_normal
         and isinstance(objective, ELBO)
         and type(objective).bound is ELBO.bound
         and not (objective.holds_z or objective.free_bits)
+        and (len(stack) == 1 or _is_all_by_hand(model))
     )
 
 
-def ascend(
-    model: VAE, objective: ELBO, rows: Rows, noise: Tensor, progress: float, by: int = 1,
-    *, hold_generative: bool = False,
-) -> Tensor:  # fmt: skip
-    """Add −`by` times the gradient of the mean bound to the parameters' ``grad``.
+def _is_all_by_hand(model: VAE) -> bool:
+    return not len(model.inputs.embeddings) and all(map(_has_slopes, model.groups))
+
+
+def _has_slopes(group: ColumnGroup) -> bool:
+    # A family that says log p in a way of its own has slopes of its own.
+    standardised = type(group.likelihood).log_prob is Standardised.log_prob
+    return standardised and group.missingness is None
+
+
+class WrittenOut:
+    """The ascent for models of one shape.
 
     Parameters
     ----------
-    noise : Tensor of shape (K, n, k)
-    hold_generative : bool
-        Whether p(x, z) gets none.
-
-    Returns
-    -------
-    told : Tensor of shape (3,)
-        Means of bound, reconstruction and KL, in nats per row and units of the table.
+    stack : Stack
+    objective : ELBO
     """
-    K, n, k = noise.shape
-    x = model.inputs(rows.values, rows.codes, rows.missing)
-    beta, latent = objective.weight(progress), model.latent
-    assert isinstance(latent, GaussianModule)
-    with torch.no_grad():
-        h, of_encoder = _forward(model.encoder, x)
-        raw = latent.head(h)
-        mean, log_var = latent.split(raw)
-        moved = torch.exp(0.5 * log_var) * noise
-        h_z, of_decoder = _forward(model.decoder, (mean + moved).view(K * n, k))
-        outputs = model.head(h_z).view(K, n, -1)
-        log_px, slope = _slope_of_log_px(model, outputs, rows, -by / (K * n), hold_generative)
-        slope = _backward_linear(model.head, h_z, slope, hold_generative)
-        slope = _backward(model.decoder, of_decoder, slope, hold_generative).view(K, n, k)
-        # KL = ½ Σ (μ² + σ² − log σ² − 1), and ∂z/∂ log σ² = ½ σ ε
-        var, squares = log_var.exp(), mean.square()
-        of_mean = slope.sum(0).add_(mean, alpha=by * beta / n)
-        of_log_var = (slope * moved).sum(0).add_(var - 1, alpha=by * beta / n).mul_(0.5)
-        of_log_var.masked_fill_(log_var != raw[:, k:], 0.0)  # it is clamped there
-        slope = torch.cat([of_mean, of_log_var], dim=1)
-        slope = _backward_linear(latent.head, h, slope, False)
-        slope = _backward(model.encoder, of_encoder, slope, False, x.requires_grad)
-        kl = 0.5 * (squares + var - log_var - 1).sum() / n
-        mean_log_px, measure = log_px.mean(), rows.log_measure.mean()
-        told = torch.stack([mean_log_px - beta * kl + measure, mean_log_px + measure, kl])
-    if x.requires_grad:  # embeddings of levels
-        x.backward(slope)
-    return told
 
+    def __init__(self, stack: Stack, objective: ELBO) -> None:
+        self.model, self.objective, self.n_models = stack.models[0], objective, len(stack)
+        self.pairs = stack.flat.pairs()
+        model, latent = self.model, self.model.latent
+        assert isinstance(latent, GaussianModule)
+        self.encoder = _Net(model.encoder, latent.head, model.inputs.n_outputs, self.pairs)
+        self.decoder = _Net(model.decoder, model.head, latent.n_components, self.pairs)
+        self.split = latent.split
 
-def _slope_of_log_px(
-    model: VAE, outputs: Tensor, rows: Rows, weight: float, hold: bool
-) -> tuple[Tensor, Tensor]:
-    """log p(x | z), and `weight` times its slope in the decoder's outputs, (K · n, …)."""
-    log_px, slopes = outputs.new_zeros(outputs.shape[:-1]), []
-    for group, part in model.by_group(outputs):
-        # A family that says log p in a way of its own has slopes of its own.
-        standardised = type(group.likelihood).log_prob is Standardised.log_prob
-        way = _by_hand if standardised and group.missingness is None else _by_autograd
-        cells, slope = way(group, part, rows, model.inputs.n_values, weight, hold)
-        log_px += cells.sum(-1)
-        slopes.append(slope.flatten(0, 1))
-    if not slopes:  # every column is constant
-        return log_px, outputs.flatten(0, 1)
-    return log_px, slopes[0] if len(slopes) == 1 else torch.cat(slopes, dim=-1)
+    def ascend(
+        self, rows: Rows, noise: Tensor, progress: float, by: int = 1,
+        *, hold_generative: bool = False,
+    ) -> Tensor:  # fmt: skip
+        """Add −`by` times the gradient of the mean bound to that of the parameters.
 
+        Parameters
+        ----------
+        rows : Rows
+            n of each model: those of the first, then of the second …
+        noise : Tensor of shape (M, K, n, k)
+        hold_generative : bool
+            Whether p(x, z) gets none.
 
-def _by_hand(
-    group: ColumnGroup, outputs: Tensor, rows: Rows, n_values: int, weight: float, hold: bool
-) -> tuple[Tensor, Tensor]:
-    share = outputs.new_tensor(weight)
-    missing = None if rows.missing is None else rows.missing[:, group.columns(n_values)]
-    if missing is not None:
-        share = share.expand(missing.shape).masked_fill(missing, 0.0)
-    assert isinstance(group.likelihood, Standardised)
-    cells, of_outputs, of_constants = group.likelihood.slopes(
-        group.target(rows), group.split(outputs), group, share
-    )
-    if not hold:
-        _grad(group.constants).add_(of_constants)
-    cells = cells if missing is None else cells.masked_fill(missing, 0.0)
-    return cells, of_outputs.flatten(-2)
+        Returns
+        -------
+        told : Tensor of shape (M, 3)
+            Means of bound, reconstruction and KL, in nats per row and units of the table.
+        """
+        inputs = self.model.inputs.of_seen(rows.values, rows.codes, rows.missing)
+        noise = noise if self.n_models > 1 else noise[0]
+        K, n, k = noise.shape[-3:]
+        beta = self.objective.weight(progress)
+        with torch.no_grad():
+            x, rows = self._by_model(inputs), self._of_models(rows)
+            raw = self.encoder.forward(x)
+            mean, log_var = self.split(raw)
+            moved = torch.exp(0.5 * log_var).unsqueeze(-3) * noise
+            z = mean.unsqueeze(-3) + moved
+            outputs = self.decoder.forward(z.flatten(-3, -2)).unflatten(-2, (K, n))
+            log_px, slope = self._slope_of_log_px(outputs, rows, -by / (K * n), hold_generative)
+            slope = self.decoder.backward(slope.flatten(-3, -2), hold=hold_generative)
+            slope = slope.unflatten(-2, (K, n))
+            # KL = ½ Σ (μ² + σ² − log σ² − 1), and ∂z/∂ log σ² = ½ σ ε
+            var = log_var.exp()
+            of_mean = slope.sum(-3).add_(mean, alpha=by * beta / n)
+            of_log_var = (slope * moved).sum(-3).add_(var - 1, alpha=by * beta / n).mul_(0.5)
+            of_log_var.masked_fill_(log_var != raw[..., k:], 0.0)  # it is clamped there
+            slope = torch.cat([of_mean, of_log_var], dim=-1)
+            slope = self.encoder.backward(slope, of_inputs=inputs.requires_grad)
+            kl = 0.5 * (mean.square() + var - log_var - 1).sum((-2, -1)) / n
+            reconstruction = log_px.mean((-2, -1)) + rows.log_measure.mean(-1).squeeze(-1)
+            told = torch.stack([reconstruction - beta * kl, reconstruction, kl], dim=-1)
+        if inputs.requires_grad:  # embeddings of levels
+            inputs.backward(slope)
+        return told.view(-1, 3)
 
+    def _by_model(self, tensor: Tensor) -> Tensor:
+        return tensor.unflatten(0, (self.n_models, -1)) if self.n_models > 1 else tensor
 
-def _by_autograd(
-    group: ColumnGroup, outputs: Tensor, rows: Rows, n_values: int, weight: float, hold: bool
-) -> tuple[Tensor, Tensor]:
-    leaf = outputs.detach().requires_grad_()
-    wanted = [] if hold else [p for p in group.parameters() if p.numel()]
-    with torch.enable_grad():
-        cells = group.log_prob(leaf, rows, n_values)
-        slope, *others = torch.autograd.grad(
-            cells, [leaf, *wanted], torch.full_like(cells, weight), allow_unused=True
+    def _of_models(self, rows: Rows) -> Rows:
+        """The rows with an axis for the models, and one that goes along the draws of z."""
+        if self.n_models == 1:
+            return rows
+        fields: list[Any] = [
+            None if f is None else self._by_model(f).unsqueeze(1) for f in rows.fields()
+        ]
+        return Rows(*fields)
+
+    def _slope_of_log_px(
+        self, outputs: Tensor, rows: Rows, weight: float, hold: bool
+    ) -> tuple[Tensor, Tensor]:
+        """log p(x | z), (K, n), and `weight` times its slope in the decoder's outputs."""
+        log_px, slopes = outputs.new_zeros(outputs.shape[:-1]), []
+        for group, part in self.model.by_group(outputs):
+            way = self._by_hand if _has_slopes(group) else self._by_autograd
+            cells, slope = way(group, part, rows, weight, hold)
+            log_px += cells.sum(-1)
+            slopes.append(slope)
+        if not slopes:  # every column is constant
+            return log_px, outputs
+        return log_px, slopes[0] if len(slopes) == 1 else torch.cat(slopes, dim=-1)
+
+    def _by_hand(
+        self, group: ColumnGroup, outputs: Tensor, rows: Rows, weight: float, hold: bool
+    ) -> tuple[Tensor, Tensor]:
+        assert isinstance(group.likelihood, Standardised)
+        share, missing = outputs.new_tensor(weight), None
+        if rows.missing is not None:
+            missing = rows.missing[..., group.columns(self.model.inputs.n_values)]
+            share = share.expand(missing.shape).masked_fill(missing, 0.0)
+        constants, grad = self.pairs.get(group.constants, (group.constants, None))
+        if self.n_models > 1:
+            constants = constants[:, None, None]
+        columns = SimpleNamespace(resolution=group.resolution, constants=constants)
+        cells, of_outputs, of_constants = group.likelihood.slopes(
+            group.target(rows), group.split(outputs), columns, share
         )
-    for parameter, each in zip(wanted, others, strict=True):
-        if each is not None:
-            _grad(parameter).add_(each)
-    return cells.detach(), slope
+        if grad is not None and not hold:
+            grad.add_(of_constants.view_as(grad))
+        cells = cells if missing is None else cells.masked_fill(missing, 0.0)
+        return cells, of_outputs.flatten(-2)
+
+    def _by_autograd(
+        self, group: ColumnGroup, outputs: Tensor, rows: Rows, weight: float, hold: bool
+    ) -> tuple[Tensor, Tensor]:
+        leaf = outputs.detach().requires_grad_()
+        wanted = [] if hold else [p for p in group.parameters() if p.numel()]
+        with torch.enable_grad():
+            cells = group.log_prob(leaf, rows, self.model.inputs.n_values)
+            slope, *others = torch.autograd.grad(
+                cells, [leaf, *wanted], torch.full_like(cells, weight), allow_unused=True
+            )
+        for parameter, each in zip(wanted, others, strict=True):
+            if each is not None:
+                self.pairs[parameter][1].add_(each)
+        return cells.detach(), slope
 
 
-def _forward(trunk: Trunk, x: Tensor) -> tuple[Tensor, Kept]:
-    """What ``trunk(x)`` gives, and what its slopes need."""
-    kept: Kept = []
-    h = x
-    for layer in trunk.linear_layers:
-        a = layer(h)
-        fa = trunk.activation(a)
-        kept.append((layer, h, a, fa))
-        h = fa
-    return (torch.cat([x, h], dim=-1) if kept else x), kept
+class _Net:
+    """A trunk and the affine map that reads it, y = V f(x) + S x + c, forward and back."""
+
+    def __init__(self, trunk: Trunk, head: Linear, n_inputs: int, pairs: Pairs) -> None:
+        self.with_slope = trunk.activation_with_slope
+        self.hidden = [_Affine(pairs[a.weight], pairs[a.bias]) for a in trunk.linear_layers]
+        weights, bias = pairs[head.weight], pairs[head.bias]
+        self.skip = _Affine([w[..., :n_inputs] for w in weights]) if self.hidden else None
+        after = [w[..., n_inputs:] for w in weights] if self.hidden else weights
+        self.head = _Affine(after, bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.read, self.slopes = [x], []  # what each layer reads, and f′ at what it gives
+        for layer in self.hidden:
+            f, slope = self.with_slope(layer.forward(self.read[-1]))
+            self.read.append(f)
+            self.slopes.append(slope)
+        y = self.head.forward(self.read[-1])
+        return y if self.skip is None else self.skip.forward(x, onto=y)
+
+    def backward(self, slope: Tensor, hold: bool = False, of_inputs: bool = True) -> Tensor | None:
+        """The slope in x, if it is asked for; those in the parameters are added, unless on hold."""
+        layers = [*self.hidden, self.head]
+        along, of_x = slope, None
+        if self.skip is not None:
+            of_x = self.skip.backward(slope, self.read[0], hold, of_inputs)
+        for i in reversed(range(len(layers))):
+            along = layers[i].backward(along, self.read[i], hold, of_inputs or i > 0)
+            if i:
+                along = self.slopes[i - 1].mul_(along)
+        return along if of_x is None else along + of_x
 
 
-def _backward(
-    trunk: Trunk, kept: Kept, slope: Tensor, hold: bool, of_inputs: bool = True
-) -> Tensor:
-    """The slope in the inputs of a trunk, if it is asked for, from that in its outputs."""
-    if not kept:
-        return slope
-    n_inputs = kept[0][1].shape[-1]
-    along = slope[:, n_inputs:]
-    for i, (layer, x, a, fa) in list(enumerate(kept))[::-1]:
-        along = trunk.activation_slope(along, a, fa)
-        along = _backward_linear(layer, x, along, hold, of_inputs or i > 0)
-    return slope[:, :n_inputs] + along if of_inputs else along
+class _Affine:
+    """y = W x + b; the inputs that x lacks at its end are 0."""
+
+    def __init__(self, weight: Sequence[Tensor], bias: Sequence[Tensor] | None = None) -> None:
+        self.weight, self.of_weight = weight
+        self.bias, self.of_bias = bias or (None, None)
+
+    def forward(self, x: Tensor, onto: Tensor | None = None) -> Tensor:
+        if onto is None:
+            onto = self.bias.unsqueeze(-2)
+        plus_product = torch.addmm if x.dim() == 2 else torch.baddbmm
+        return plus_product(onto, x, _columns(self.weight, x).mT)
+
+    def backward(self, slope: Tensor, x: Tensor, hold: bool, of_inputs: bool) -> Tensor | None:
+        if not hold:
+            of_weight = _columns(self.of_weight, x)
+            (of_weight.addmm_ if x.dim() == 2 else of_weight.baddbmm_)(slope.mT, x)
+            if self.of_bias is not None:
+                self.of_bias.add_(slope.sum(-2))
+        return slope @ _columns(self.weight, x) if of_inputs else None
 
 
-def _backward_linear(
-    layer: Linear, x: Tensor, slope: Tensor, hold: bool, of_inputs: bool = True
-) -> Tensor:
-    """The slope in the inputs of an affine map; those in its parameters are added to them."""
-    if not hold:
-        _grad(layer.weight).addmm_(slope.T, x)
-        _grad(layer.bias).add_(slope.sum(0))
-    return slope @ layer.weight if of_inputs else slope
-
-
-def _grad(parameter: nn.Parameter) -> Tensor:
-    if parameter.grad is None:
-        parameter.grad = torch.zeros_like(parameter)
-    return parameter.grad
+def _columns(weight: Tensor, x: Tensor) -> Tensor:
+    n = x.shape[-1]
+    return weight if weight.shape[-1] == n else weight[..., :n]

@@ -11,13 +11,14 @@ from components import LIKELIHOODS
 from frames import pandas_frame, with_holes
 from sklearn.base import clone
 
-from skvae import ELBO, Aggregated, Embedding, Mixture, Normal, Trimmed, VAETransformer
+from skvae import ELBO, Aggregated, Embedding, Mixture, Normal, StudentT, Trimmed, VAETransformer
 from skvae._networks import ACTIVATIONS
 from skvae._stacking import Stack
-from skvae._written_out import ascend, can_be_written_out
+from skvae._written_out import WrittenOut, can_be_written_out
 
 TABLE = with_holes(pandas_frame(90))
 COLUMNS = np.random.default_rng(0).normal(size=(60, 5)).round(3)
+HOLES = np.where(np.random.default_rng(1).random(COLUMNS.shape) < 0.2, np.nan, COLUMNS)
 
 
 def parts(table, **params):
@@ -28,18 +29,28 @@ def parts(table, **params):
     return model, vae._rows(table), vae.objective_
 
 
-def both_ways(model, rows, objective, by=1, **options):
+def several_of(model):
+    """Two more of a shape, with other weights."""
+    generator = torch.Generator().manual_seed(0)
+    others = [copy.deepcopy(model) for _ in range(2)]
+    for parameter in (p for other in others for p in other.parameters()):
+        parameter.data += 0.1 * torch.randn(parameter.shape, generator=generator)
+    return others
+
+
+def both_ways(models, rows, objective, by=1, **options):
     """What is told, and the gradient, by the general way and written out."""
     generator = torch.Generator().manual_seed(0)
-    shape = (objective.n_samples, len(rows), model.latent.n_noise)
+    n_rows = len(rows) // len(models)
+    shape = (len(models), objective.n_samples, n_rows, models[0].latent.n_noise)
     noise = torch.randn(shape, generator=generator, dtype=torch.float64)
-    stack = Stack([model], objective)
+    stack = Stack(models, objective)
     losses, told = stack.terms(rows, noise, 0.3, **options)
     (by * losses.sum()).backward()
     expected = stack.flat.grad.clone()
     stack.flat.grad.zero_()
-    mine = ascend(model, objective, rows, noise, 0.3, by, **options)
-    return (told[0], expected), (mine, stack.flat.grad)
+    mine = WrittenOut(stack, objective).ascend(rows, noise, 0.3, by, **options)
+    return (told, expected), (mine, stack.flat.grad)
 
 
 def assert_same(expected, mine):
@@ -51,14 +62,14 @@ def assert_same(expected, mine):
 @pytest.mark.parametrize("hold_generative", [False, True])
 def test_every_likelihood(likelihood, hold_generative):
     model, rows, objective = parts(TABLE, likelihood=clone(likelihood, safe=False))
-    assert_same(*both_ways(model, rows, objective, hold_generative=hold_generative))
+    assert_same(*both_ways([model], rows, objective, hold_generative=hold_generative))
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("hidden", [(), (7,), (8, 6, 5)])
 def test_every_net(activation, hidden):
     model, rows, objective = parts(COLUMNS, activation=activation, hidden_layer_sizes=hidden)
-    assert_same(*both_ways(model, rows, objective, by=3))
+    assert_same(*both_ways([model], rows, objective, by=3))
 
 
 @pytest.mark.parametrize(
@@ -68,7 +79,21 @@ def test_every_net(activation, hidden):
 )
 def test_every_bound(objective):
     model, rows, objective = parts(COLUMNS, objective=objective)
-    assert_same(*both_ways(model, rows, objective))
+    assert_same(*both_ways([model], rows, objective))
+
+
+@pytest.mark.parametrize("scale", ["conditional", "column", "shared", 0.7])
+@pytest.mark.parametrize("family", [Normal, StudentT])
+@pytest.mark.parametrize("options", [{}, {"hold_generative": True}], ids=repr)
+@pytest.mark.parametrize("table", [COLUMNS, HOLES], ids=["complete", "holes"])
+def test_models_that_are_stacked(scale, family, options, table):
+    model, rows, objective = parts(
+        table, likelihood=family(scale), objective=ELBO(0.7, n_samples=2)
+    )
+    models = [model, *several_of(model)]
+    index = torch.randint(len(rows), (3 * 20,), generator=torch.Generator().manual_seed(0))
+    assert can_be_written_out(Stack(models, objective), objective)
+    assert_same(*both_ways(models, rows.take(index), objective, by=2, **options))
 
 
 class Flatter(Normal):
@@ -80,7 +105,7 @@ class Flatter(Normal):
 
 def test_a_family_with_its_own_density_keeps_it():
     model, rows, objective = parts(COLUMNS, likelihood=Flatter("column"))
-    assert_same(*both_ways(model, rows, objective))
+    assert_same(*both_ways([model], rows, objective))
 
 
 def test_embeddings_of_many_levels():
@@ -88,20 +113,20 @@ def test_embeddings_of_many_levels():
     table["many"] = np.random.default_rng(0).integers(0, 60, 300).astype(str)
     model, rows, objective = parts(table)
     assert len(model.inputs.embeddings)
-    assert_same(*both_ways(model, rows, objective))
+    assert_same(*both_ways([model], rows, objective))
 
 
 def test_posteriors_at_their_widest():
     model, rows, objective = parts(COLUMNS)
     with torch.no_grad():
         model.latent.head.bias[3:] = torch.tensor([100.0, -100.0, 0.0])  # both are clamped
-    expected, mine = both_ways(model, rows, objective)
+    expected, mine = both_ways([model], rows, objective)
     assert_same(expected, mine)
 
 
 def test_informative_holes():
     model, rows, objective = parts(TABLE, informative_missing="all")
-    assert_same(*both_ways(model, rows, objective))
+    assert_same(*both_ways([model], rows, objective))
 
 
 @pytest.mark.parametrize(
@@ -122,4 +147,4 @@ def test_informative_holes():
 )
 def test_who_takes_part(params, expected):
     model, _, objective = parts(COLUMNS, **params)
-    assert can_be_written_out(model, objective) is expected
+    assert can_be_written_out(Stack([model], objective), objective) is expected

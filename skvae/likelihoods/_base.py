@@ -136,9 +136,9 @@ class LocationScale(Likelihood):
         if not isinstance(self.scale, str):
             return location, torch.full_like(columns.resolution, float(self.scale))
         floor = self._floor(columns.resolution)
-        raw = columns.constants[:, 0]
+        raw = columns.constants[..., 0]
         if self.scale == "shared":
-            return location, floor.min() + F.softplus(raw.mean())
+            return location, floor.min() + F.softplus(raw.mean(-1, keepdim=True))
         return location, floor + F.softplus(raw)
 
     def _floor(self, resolution: Any) -> Any:
@@ -179,38 +179,38 @@ class Standardised(LocationScale):
         """log f(r)."""
 
     @abstractmethod
-    def slopes_of_standard(self, r: Tensor, columns: Any) -> tuple[Tensor, Tensor | None]:
-        """∂ log f / ∂r, and ∂ log f / ∂ the last constant where it shapes f."""
+    def standard_with_slopes(self, r: Tensor, columns: Any) -> tuple[Tensor, Tensor, Tensor | None]:
+        """log f(r), ∂ log f / ∂r, and ∂ log f / ∂ the last constant where it shapes f."""
 
     def slopes(
         self, x: Tensor, outputs: Tensor, columns: Any, weight: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """log p of each cell, and the slopes of Σ weight · log p, written out for speed.
 
-        In the outputs, of their shape, and in the constants, (n_columns, n_constants).
+        In the outputs, of their shape, and in the constants, of theirs; ``columns.constants`` may
+        have further axes before the columns, along those of x.
         """
         location, scale = self.location_scale(outputs, columns)
         r = (x - location) / scale
-        of_r, of_shape = self.slopes_of_standard(r, columns)
+        log_f, of_r, of_shape = self.standard_with_slopes(r, columns)
         per_unit = weight / scale
-        of_location = -of_r * per_unit
+        of_location = of_r.mul_(per_unit).neg_()
         of_scale = of_location * r - per_unit
         of_outputs, of_constants = of_location.unsqueeze(-1), torch.zeros_like(columns.constants)
         if self.scale == "conditional":  # the slope of softplus is the logistic function
-            of_raw = of_scale * torch.sigmoid(outputs[..., 1])
+            of_raw = of_scale.mul_(torch.sigmoid(outputs[..., 1]))
             of_outputs = torch.stack([of_location, of_raw], dim=-1)
         elif self.scale == "column":
-            of_constants[:, 0] = _over_rows(of_scale) * torch.sigmoid(columns.constants[:, 0])
+            raw = columns.constants[..., 0]
+            of_constants[..., 0] = of_scale.sum_to_size(raw.shape) * torch.sigmoid(raw)
         elif self.scale == "shared":
-            raw = columns.constants[:, 0]
-            of_constants[:, 0] = of_scale.sum() * torch.sigmoid(raw.mean()) / len(raw)
+            raw = columns.constants[..., 0].mean(-1, keepdim=True)
+            total = of_scale.sum_to_size(raw.shape)
+            of_constants[..., 0] = total * torch.sigmoid(raw) / of_scale.shape[-1]
         if of_shape is not None:
-            of_constants[:, -1] = _over_rows(weight * of_shape)
-        return self.standard(r, columns) - torch.log(scale), of_outputs, of_constants
-
-
-def _over_rows(cells: Tensor) -> Tensor:
-    return cells.flatten(0, -2).sum(0)
+            shape = of_constants[..., -1].shape
+            of_constants[..., -1] = (weight * of_shape).sum_to_size(shape)
+        return log_f - torch.log(scale), of_outputs, of_constants
 
 
 def standard_normal(like: Tensor, generator: torch.Generator) -> Tensor:

@@ -52,8 +52,8 @@ class Normal(Standardised):
     def standard(self, r: Tensor, columns: Any) -> Tensor:
         return -0.5 * (r.square() + LOG_2PI)
 
-    def slopes_of_standard(self, r: Tensor, columns: Any) -> tuple[Tensor, None]:
-        return -r, None
+    def standard_with_slopes(self, r: Tensor, columns: Any) -> tuple[Tensor, Tensor, None]:
+        return self.standard(r, columns), -r, None
 
     def sample(self, outputs: Tensor, columns: Any, generator: torch.Generator) -> Tensor:
         location, scale = self.location_scale(outputs, columns)

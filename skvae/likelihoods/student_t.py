@@ -53,21 +53,21 @@ class StudentT(Standardised):
 
     def degrees_of_freedom(self, columns: Any) -> Tensor:
         """ν of each column, shape (n_columns,)."""
-        return 1 + torch.exp(columns.constants[:, -1])
+        return 1 + torch.exp(columns.constants[..., -1])
 
     def standard(self, r: Tensor, columns: Any) -> Tensor:
         nu = self.degrees_of_freedom(columns)
-        half = (nu + 1) / 2
-        log_norm = torch.lgamma(half) - torch.lgamma(nu / 2) - 0.5 * torch.log(math.pi * nu)
-        return log_norm - half * torch.log1p(r.square() / nu)
+        return _log_norm(nu) - (nu + 1) / 2 * torch.log1p(r.square() / nu)
 
-    def slopes_of_standard(self, r: Tensor, columns: Any) -> tuple[Tensor, Tensor]:
+    def standard_with_slopes(self, r: Tensor, columns: Any) -> tuple[Tensor, Tensor, Tensor]:
         nu = self.degrees_of_freedom(columns)
-        share = r.square() / nu
-        weight = (nu + 1) / nu / (1 + share)
-        of_norm = torch.digamma((nu + 1) / 2) - torch.digamma(nu / 2) - 1 / nu
-        of_nu = 0.5 * (of_norm - torch.log1p(share) + weight * share)
-        return -weight * r, of_nu * (nu - 1)  # ν − 1 is the exponential of the constant
+        half, share = (nu + 1) / 2, r.square() / nu
+        log_tail = torch.log1p(share)
+        weight = 2 * half / nu / (1 + share)
+        of_norm = torch.digamma(half) - torch.digamma(nu / 2) - 1 / nu
+        of_nu = (share.mul_(weight).sub_(log_tail) + of_norm).mul_((nu - 1) / 2)
+        # ν − 1 is the exponential of the constant
+        return _log_norm(nu) - half * log_tail, weight.mul_(r).neg_(), of_nu
 
     def sample(self, outputs: Tensor, columns: Any, generator: torch.Generator) -> Tensor:
         # Bailey (1994): √(ν (U^(−2/ν) − 1)) cos(2πV) is Student's t for uniform U and V
@@ -81,3 +81,8 @@ class StudentT(Standardised):
         bias, gain = super().start(column, noise)
         bias[-1] = np.log(3.0)  # ν = 4
         return bias, gain
+
+
+def _log_norm(nu: Tensor) -> Tensor:
+    half = (nu + 1) / 2
+    return torch.lgamma(half) - torch.lgamma(nu / 2) - 0.5 * torch.log(math.pi * nu)
