@@ -15,7 +15,6 @@ Shapes are those of one model. Of M stacked models all tensors have a first axis
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -30,7 +29,8 @@ from .latents.gaussian import GaussianModule
 from .likelihoods import Standardised
 from .objectives import ELBO, Objective
 
-Pairs = dict[nn.Parameter, tuple[Tensor, Tensor]]  # values and gradient
+Pair = tuple[Tensor, Tensor]  # values and gradient
+Pairs = dict[nn.Parameter, Pair]
 
 
 def can_be_written_out(stack: Stack, objective: Objective) -> bool:
@@ -105,20 +105,19 @@ class WrittenOut:
             z = mean.unsqueeze(-3) + moved
             outputs = self.decoder.forward(z.flatten(-3, -2)).unflatten(-2, (K, n))
             log_px, slope = self._slope_of_log_px(outputs, rows, -by / (K * n), hold_generative)
-            slope = self.decoder.backward(slope.flatten(-3, -2), hold=hold_generative)
-            slope = slope.unflatten(-2, (K, n))
+            self.decoder.backward(slope.flatten(-3, -2), hold=hold_generative)
+            slope = self.decoder.of_inputs().unflatten(-2, (K, n))
             # KL = ½ Σ (μ² + σ² − log σ² − 1), and ∂z/∂ log σ² = ½ σ ε
             var = log_var.exp()
             of_mean = slope.sum(-3).add_(mean, alpha=by * beta / n)
             of_log_var = (slope * moved).sum(-3).add_(var - 1, alpha=by * beta / n).mul_(0.5)
             of_log_var.masked_fill_(log_var != raw[..., k:], 0.0)  # it is clamped there
-            slope = torch.cat([of_mean, of_log_var], dim=-1)
-            slope = self.encoder.backward(slope, of_inputs=inputs.requires_grad)
+            self.encoder.backward(torch.cat([of_mean, of_log_var], dim=-1))
             kl = 0.5 * (mean.square() + var - log_var - 1).sum((-2, -1)) / n
             reconstruction = log_px.mean((-2, -1)) + rows.log_measure.mean(-1).squeeze(-1)
             told = torch.stack([reconstruction - beta * kl, reconstruction, kl], dim=-1)
         if inputs.requires_grad:  # embeddings of levels
-            inputs.backward(slope)
+            inputs.backward(self.encoder.of_inputs())
         return told.view(-1, 3)
 
     def _by_model(self, tensor: Tensor) -> Tensor:
@@ -188,56 +187,72 @@ class _Net:
 
     def __init__(self, trunk: Trunk, head: Linear, n_inputs: int, pairs: Pairs) -> None:
         self.with_slope = trunk.activation_with_slope
-        self.hidden = [_Affine(pairs[a.weight], pairs[a.bias]) for a in trunk.linear_layers]
-        weights, bias = pairs[head.weight], pairs[head.bias]
-        self.skip = _Affine([w[..., :n_inputs] for w in weights]) if self.hidden else None
-        after = [w[..., n_inputs:] for w in weights] if self.hidden else weights
-        self.head = _Affine(after, bias)
+        layers = [_Affine(pairs[a.weight], pairs[a.bias]) for a in trunk.linear_layers]
+        self.skip = None
+        weight, of_weight = pairs[head.weight]
+        if layers:
+            self.skip = _Affine((weight[..., :n_inputs], of_weight[..., :n_inputs]))
+            weight, of_weight = weight[..., n_inputs:], of_weight[..., n_inputs:]
+        self.layers = [*layers, _Affine((weight, of_weight), pairs[head.bias])]
 
     def forward(self, x: Tensor) -> Tensor:
-        self.read, self.slopes = [x], []  # what each layer reads, and f′ at what it gives
-        for layer in self.hidden:
+        self.read, self.slopes = [x], []  # what each layer reads, and f′ of those before the head
+        *hidden, head = self.layers
+        for layer in hidden:
             f, slope = self.with_slope(layer.forward(self.read[-1]))
             self.read.append(f)
             self.slopes.append(slope)
-        y = self.head.forward(self.read[-1])
+        y = head.forward(self.read[-1])
         return y if self.skip is None else self.skip.forward(x, onto=y)
 
-    def backward(self, slope: Tensor, hold: bool = False, of_inputs: bool = True) -> Tensor | None:
-        """The slope in x, if it is asked for; those in the parameters are added, unless on hold."""
-        layers = [*self.hidden, self.head]
-        along, of_x = slope, None
-        if self.skip is not None:
-            of_x = self.skip.backward(slope, self.read[0], hold, of_inputs)
-        for i in reversed(range(len(layers))):
-            along = layers[i].backward(along, self.read[i], hold, of_inputs or i > 0)
+    def backward(self, slope: Tensor, *, hold: bool = False) -> None:
+        """Add the slopes in the parameters, unless on hold, from that in y."""
+        self.of_y = self.of_first = slope
+        if self.skip is not None and not hold:
+            self.skip.add_slopes(slope, self.read[0])
+        for i in reversed(range(len(self.layers))):
+            if not hold:
+                self.layers[i].add_slopes(self.of_first, self.read[i])
             if i:
-                along = self.slopes[i - 1].mul_(along)
-        return along if of_x is None else along + of_x
+                of_read = self.layers[i].of_inputs(self.of_first, self.read[i])
+                self.of_first = self.slopes[i - 1].mul_(of_read)
+
+    def of_inputs(self) -> Tensor:
+        """The slope in x."""
+        x = self.read[0]
+        slope = self.layers[0].of_inputs(self.of_first, x)
+        return slope if self.skip is None else slope + self.skip.of_inputs(self.of_y, x)
 
 
 class _Affine:
     """y = W x + b; the inputs that x lacks at its end are 0."""
 
-    def __init__(self, weight: Sequence[Tensor], bias: Sequence[Tensor] | None = None) -> None:
+    def __init__(self, weight: Pair, bias: Pair | None = None) -> None:
         self.weight, self.of_weight = weight
-        self.bias, self.of_bias = bias or (None, None)
+        self.bias = bias
 
     def forward(self, x: Tensor, onto: Tensor | None = None) -> Tensor:
+        """W x, onto the bias or what is there."""
         if onto is None:
-            onto = self.bias.unsqueeze(-2)
+            assert self.bias is not None
+            onto = self.bias[0].unsqueeze(-2)
         plus_product = torch.addmm if x.dim() == 2 else torch.baddbmm
-        return plus_product(onto, x, _columns(self.weight, x).mT)
+        return plus_product(onto, x, _read(self.weight, x).mT)
 
-    def backward(self, slope: Tensor, x: Tensor, hold: bool, of_inputs: bool) -> Tensor | None:
-        if not hold:
-            of_weight = _columns(self.of_weight, x)
-            (of_weight.addmm_ if x.dim() == 2 else of_weight.baddbmm_)(slope.mT, x)
-            if self.of_bias is not None:
-                self.of_bias.add_(slope.sum(-2))
-        return slope @ _columns(self.weight, x) if of_inputs else None
+    def add_slopes(self, slope: Tensor, x: Tensor) -> None:
+        of_weight = _read(self.of_weight, x)
+        if x.dim() == 2:
+            of_weight.addmm_(slope.T, x)
+        else:  # baddbmm_ would go matrix by matrix: those of the models are not neighbours
+            of_weight.add_(slope.mT @ x)
+        if self.bias is not None:
+            self.bias[1].add_(slope.sum(-2))
+
+    def of_inputs(self, slope: Tensor, x: Tensor) -> Tensor:
+        return slope @ _read(self.weight, x)
 
 
-def _columns(weight: Tensor, x: Tensor) -> Tensor:
+def _read(weight: Tensor, x: Tensor) -> Tensor:
+    """The columns that x goes through."""
     n = x.shape[-1]
     return weight if weight.shape[-1] == n else weight[..., :n]
