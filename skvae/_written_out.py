@@ -6,9 +6,8 @@ For a Gaussian posterior, a standard normal prior in training and the evidence l
     z_{nk} = \mu_n + \sigma_n \epsilon_{nk},
 
 the slopes of the nets are a dozen products, and small nets are bound by the bookkeeping of
-automatic differentiation as much as by these. Likelihoods that have written out their slopes are
-asked for them, the others are differentiated. :mod:`skvae._stacking` has the general way, and a
-test holds the gradients of both equal.
+automatic differentiation as much as by these. Likelihoods have theirs in ``vjp``.
+:mod:`skvae._stacking` has the general way, and a test holds the gradients of both equal.
 
 Shapes are those of one model. Of M stacked models all tensors have a first axis more.
 """
@@ -26,7 +25,6 @@ from ._networks import Linear, Trunk
 from ._schema import Rows
 from ._stacking import Stack
 from .latents.gaussian import GaussianModule
-from .likelihoods import Standardised
 from .objectives import ELBO, Objective
 
 Pair = tuple[Tensor, Tensor]  # values and gradient
@@ -47,13 +45,9 @@ def can_be_written_out(stack: Stack, objective: Objective) -> bool:
 
 
 def _is_all_by_hand(model: VAE) -> bool:
-    return not len(model.inputs.embeddings) and all(map(_has_slopes, model.groups))
-
-
-def _has_slopes(group: ColumnGroup) -> bool:
-    # A family that says log p in a way of its own has slopes of its own.
-    standardised = type(group.likelihood).log_prob is Standardised.log_prob
-    return standardised and group.missingness is None
+    groups = model.groups
+    written_out = all(g.likelihood.is_written_out and g.missingness is None for g in groups)
+    return written_out and not len(model.inputs.embeddings)
 
 
 class WrittenOut:
@@ -138,7 +132,7 @@ class WrittenOut:
         """log p(x | z), (K, n), and `weight` times its slope in the decoder's outputs."""
         log_px, slopes = outputs.new_zeros(outputs.shape[:-1]), []
         for group, part in self.model.by_group(outputs):
-            way = self._by_hand if _has_slopes(group) else self._by_autograd
+            way = self._by_vjp if group.missingness is None else self._by_autograd
             cells, slope = way(group, part, rows, weight, hold)
             log_px += cells.sum(-1)
             slopes.append(slope)
@@ -146,29 +140,32 @@ class WrittenOut:
             return log_px, outputs
         return log_px, slopes[0] if len(slopes) == 1 else torch.cat(slopes, dim=-1)
 
-    def _by_hand(
+    def _by_vjp(
         self, group: ColumnGroup, outputs: Tensor, rows: Rows, weight: float, hold: bool
     ) -> tuple[Tensor, Tensor]:
-        assert isinstance(group.likelihood, Standardised)
-        share, missing = outputs.new_tensor(weight), None
+        constants, grad = self.pairs[group.constants]
+        if self.n_models > 1:
+            constants = constants[:, None, None]
+        columns = SimpleNamespace(
+            constants=constants, resolution=group.resolution, grid=group.grid,
+            level_mask=group.level_mask,
+        )  # fmt: skip
+        x, outputs = group.target(rows), group.split(outputs)
+        cells, pullback = group.likelihood.vjp(x, outputs, columns)
+        share = outputs.new_tensor(weight)
         if rows.missing is not None:
             missing = rows.missing[..., group.columns(self.model.inputs.n_values)]
             share = share.expand(missing.shape).masked_fill(missing, 0.0)
-        constants, grad = self.pairs.get(group.constants, (group.constants, None))
-        if self.n_models > 1:
-            constants = constants[:, None, None]
-        columns = SimpleNamespace(resolution=group.resolution, constants=constants)
-        cells, of_outputs, of_constants = group.likelihood.slopes(
-            group.target(rows), group.split(outputs), columns, share
-        )
-        if grad is not None and not hold:
+            cells = cells.masked_fill(missing, 0.0)
+        of_outputs, of_constants = pullback(share)
+        if not hold:
             grad.add_(of_constants.view_as(grad))
-        cells = cells if missing is None else cells.masked_fill(missing, 0.0)
         return cells, of_outputs.flatten(-2)
 
     def _by_autograd(
         self, group: ColumnGroup, outputs: Tensor, rows: Rows, weight: float, hold: bool
     ) -> tuple[Tensor, Tensor]:
+        """Of a group whose missing cells say something: what they say hangs on its outputs too."""
         leaf = outputs.detach().requires_grad_()
         wanted = [] if hold else [p for p in group.parameters() if p.numel()]
         with torch.enable_grad():

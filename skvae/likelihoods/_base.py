@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,6 +14,9 @@ from torch.nn import functional as F
 
 from skvae._component import Component
 from skvae._validation import a_real, is_real
+
+# From weights of the cells: slopes of Σ weight · log p in the outputs and in the constants
+Pullback = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 
 class Likelihood(ABC, Component):
@@ -38,6 +43,12 @@ class Likelihood(ABC, Component):
     is_mass: bool = False
     transform: str | None = None
     stacks: bool = True
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        # A family that says log p in a way of its own has slopes of its own.
+        if "log_prob" in vars(cls) and "vjp" not in vars(cls):
+            cls.vjp = Likelihood.vjp  # type: ignore[method-assign]
 
     def check(self, column: Any) -> None:
         """Raise a ValueError that says why the family cannot describe a fitted column."""
@@ -67,6 +78,32 @@ class Likelihood(ABC, Component):
 
     @abstractmethod
     def log_prob(self, x: Tensor, outputs: Tensor, columns: Any) -> Tensor: ...
+
+    def vjp(self, x: Tensor, outputs: Tensor, columns: Any) -> tuple[Tensor, Pullback]:
+        """``log_prob``, and its vector-Jacobian product: to be called once, if at all.
+
+        It is that of automatic differentiation. A family may write it out, which is faster;
+        then ``columns.constants`` may have axes before that of the columns, along those of x.
+        """
+        columns = copy.copy(columns)
+        columns.constants = columns.constants.detach().requires_grad_()
+        leaf = outputs.detach().requires_grad_()
+        with torch.enable_grad():
+            cells = self.log_prob(x, leaf, columns)
+
+        def pullback(weight: Tensor) -> tuple[Tensor, Tensor]:
+            of_outputs, of_constants = torch.autograd.grad(
+                cells, [leaf, columns.constants], weight.expand_as(cells),
+                allow_unused=True, materialize_grads=True,
+            )  # fmt: skip
+            return of_outputs, of_constants
+
+        return cells.detach(), pullback
+
+    @property
+    def is_written_out(self) -> bool:
+        """Whether ``vjp`` is."""
+        return type(self).vjp is not Likelihood.vjp
 
     @abstractmethod
     def sample(self, outputs: Tensor, columns: Any, generator: torch.Generator) -> Tensor: ...
@@ -141,6 +178,23 @@ class LocationScale(Likelihood):
             return location, floor.min() + F.softplus(raw.mean(-1, keepdim=True))
         return location, floor + F.softplus(raw)
 
+    def slopes(
+        self, outputs: Tensor, columns: Any, of_location: Tensor, of_scale: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Slopes in outputs and constants from those in μ and σ, which may be overwritten."""
+        of_outputs, of_constants = of_location.unsqueeze(-1), torch.zeros_like(columns.constants)
+        if self.scale == "conditional":  # the slope of softplus is the logistic function
+            of_raw = of_scale.mul_(torch.sigmoid(outputs[..., 1]))
+            of_outputs = torch.stack([of_location, of_raw], dim=-1)
+        elif self.scale == "column":
+            raw = columns.constants[..., 0]
+            of_constants[..., 0] = of_scale.sum_to_size(raw.shape) * torch.sigmoid(raw)
+        elif self.scale == "shared":
+            raw = columns.constants[..., 0].mean(-1, keepdim=True)
+            total = of_scale.sum_to_size(raw.shape)
+            of_constants[..., 0] = total * torch.sigmoid(raw) / of_scale.shape[-1]
+        return of_outputs, of_constants
+
     def _floor(self, resolution: Any) -> Any:
         return self.resolution_share * resolution + self.min_scale
 
@@ -182,35 +236,23 @@ class Standardised(LocationScale):
     def standard_with_slopes(self, r: Tensor, columns: Any) -> tuple[Tensor, Tensor, Tensor | None]:
         """log f(r), ∂ log f / ∂r, and ∂ log f / ∂ the last constant where it shapes f."""
 
-    def slopes(
-        self, x: Tensor, outputs: Tensor, columns: Any, weight: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """log p of each cell, and the slopes of Σ weight · log p, written out for speed.
-
-        In the outputs, of their shape, and in the constants, of theirs; ``columns.constants`` may
-        have further axes before the columns, along those of x.
-        """
+    def vjp(self, x: Tensor, outputs: Tensor, columns: Any) -> tuple[Tensor, Pullback]:
         location, scale = self.location_scale(outputs, columns)
         r = (x - location) / scale
         log_f, of_r, of_shape = self.standard_with_slopes(r, columns)
-        per_unit = weight / scale
-        of_location = of_r.mul_(per_unit).neg_()
-        of_scale = of_location * r - per_unit
-        of_outputs, of_constants = of_location.unsqueeze(-1), torch.zeros_like(columns.constants)
-        if self.scale == "conditional":  # the slope of softplus is the logistic function
-            of_raw = of_scale.mul_(torch.sigmoid(outputs[..., 1]))
-            of_outputs = torch.stack([of_location, of_raw], dim=-1)
-        elif self.scale == "column":
-            raw = columns.constants[..., 0]
-            of_constants[..., 0] = of_scale.sum_to_size(raw.shape) * torch.sigmoid(raw)
-        elif self.scale == "shared":
-            raw = columns.constants[..., 0].mean(-1, keepdim=True)
-            total = of_scale.sum_to_size(raw.shape)
-            of_constants[..., 0] = total * torch.sigmoid(raw) / of_scale.shape[-1]
-        if of_shape is not None:
-            shape = of_constants[..., -1].shape
-            of_constants[..., -1] = (weight * of_shape).sum_to_size(shape)
-        return log_f - torch.log(scale), of_outputs, of_constants
+
+        def pullback(weight: Tensor) -> tuple[Tensor, Tensor]:
+            per_unit = weight / scale
+            of_location = of_r.mul_(per_unit).neg_()
+            of_scale = of_location * r - per_unit
+            slopes = self.slopes(outputs, columns, of_location, of_scale)
+            if of_shape is not None:
+                of_constants = slopes[1]
+                shape = of_constants[..., -1].shape
+                of_constants[..., -1] = (weight * of_shape).sum_to_size(shape)
+            return slopes
+
+        return log_f - torch.log(scale), pullback
 
 
 def standard_normal(like: Tensor, generator: torch.Generator) -> Tensor:

@@ -13,8 +13,16 @@ MIN_NOISE, MAX_NOISE = 0.2, 0.95
 
 def pick(each: Tensor, index: Tensor) -> Tensor:
     """each[..., index], where the axes before the last broadcast: one z may serve every row."""
-    index = index.reshape(*[1] * (each.ndim - index.ndim - 1), *index.shape, 1)
-    return torch.take_along_dim(each, index, dim=-1).squeeze(-1)
+    return torch.take_along_dim(each, _along(each, index), dim=-1).squeeze(-1)
+
+
+def add_at(each: Tensor, index: Tensor, value: Tensor) -> Tensor:
+    """Add to each[..., index], in place."""
+    return each.scatter_add_(-1, _along(each, index).expand_as(value), value)
+
+
+def _along(each: Tensor, index: Tensor) -> Tensor:
+    return index.reshape(*[1] * (each.ndim - index.ndim - 1), *index.shape, 1)
 
 
 def draw_level(logits: Tensor, generator: torch.Generator) -> Tensor:

@@ -11,8 +11,8 @@ from torch import Tensor
 from skvae._columns import MAX_REPEATED
 from skvae._validation import a_real, is_int
 
-from ._base import Likelihood, LocationScale
-from ._levels import discriminant, draw_level, pick
+from ._base import Likelihood, LocationScale, Pullback
+from ._levels import add_at, discriminant, draw_level, pick
 from .student_t import StudentT
 
 ROWS_PER_LEVEL = 10
@@ -125,13 +125,40 @@ class Atoms(Likelihood):
 
     def log_prob(self, x: Tensor, outputs: Tensor, columns: Any) -> Tensor:
         slab, log_shares = self._split(outputs, columns)
-        smooth, atom = x[..., :-1], x[..., -1].long()
-        if self.target == "atoms":
-            smooth = smooth.squeeze(-1)
+        smooth, atom = self._targets(x)
         log_slab = log_shares[..., 0] + self._slab.log_prob(smooth, slab, columns)
+        return self._with_atoms(log_slab, log_shares, atom, columns)[0]
+
+    def vjp(self, x: Tensor, outputs: Tensor, columns: Any) -> tuple[Tensor, Pullback]:
+        slab, log_shares = self._split(outputs, columns)
+        smooth, atom = self._targets(x)
+        log_smooth, of_slab = self._slab.vjp(smooth, slab, columns)
+        log_slab = log_shares[..., 0] + log_smooth
+        cells, log_odds = self._with_atoms(log_slab, log_shares, atom, columns)
+
+        def pullback(weight: Tensor) -> tuple[Tensor, Tensor]:
+            # The cell belongs to its atom with chance r, to the slab otherwise.
+            of_atom = torch.sigmoid(log_odds).mul_(weight)
+            of_smooth, of_constants = of_slab(weight - of_atom)
+            slope = log_shares.exp().mul_(-weight.expand(cells.shape).unsqueeze(-1))
+            slope = add_at(slope, atom, of_atom.unsqueeze(-1))[..., 1:]
+            return torch.cat([of_smooth, slope], dim=-1), of_constants
+
+        return cells, pullback
+
+    def _targets(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """What the slab reads of a cell, and the number of its atom."""
+        smooth = x[..., :-1]
+        return smooth.squeeze(-1) if self.target == "atoms" else smooth, x[..., -1].long()
+
+    def _with_atoms(
+        self, log_slab: Tensor, log_shares: Tensor, atom: Tensor, columns: Any
+    ) -> tuple[Tensor, Tensor]:
+        """log p of each cell, and the log-odds that it is its atom; −inf where it has none."""
         log_width = columns.grid[torch.arange(len(columns.grid)), 1, (atom - 1).clamp(min=0)]
-        log_atom = pick(log_shares, atom) - log_width
-        return torch.where(atom > 0, torch.logaddexp(log_slab, log_atom), log_slab)
+        log_odds = pick(log_shares, atom) - log_width - log_slab
+        log_odds = log_odds.masked_fill(atom == 0, -torch.inf)
+        return torch.logaddexp(log_slab, log_slab + log_odds), log_odds
 
     def _split(self, outputs: Tensor, columns: Any) -> tuple[Tensor, Tensor]:
         """The slab's outputs, and the log-shares of the slab and of each atom."""
@@ -140,7 +167,7 @@ class Atoms(Likelihood):
         if columns.level_mask is not None:
             logits = logits.masked_fill(~columns.level_mask[:, n:], -torch.inf)
         logits = torch.cat([torch.zeros_like(logits[..., :1]), logits], dim=-1)
-        return outputs[..., :n], torch.log_softmax(logits, dim=-1)
+        return outputs[..., :n], logits - torch.logsumexp(logits, dim=-1, keepdim=True)
 
     def sample(self, outputs: Tensor, columns: Any, generator: torch.Generator) -> Tensor:
         slab, log_shares = self._split(outputs, columns)

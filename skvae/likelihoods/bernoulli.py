@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ._base import Likelihood, uniform
+from ._base import Likelihood, Pullback, uniform
 
 
 class Bernoulli(Likelihood):
@@ -29,8 +29,17 @@ class Bernoulli(Likelihood):
         return 1
 
     def log_prob(self, x: Tensor, outputs: Tensor, columns: Any) -> Tensor:
-        sign = torch.where(x > 0, 1.0, -1.0).to(outputs.dtype)  # True is the positive scaled value
-        return F.logsigmoid(sign * outputs[..., 0])
+        return F.logsigmoid(_sign(x) * outputs[..., 0])
+
+    def vjp(self, x: Tensor, outputs: Tensor, columns: Any) -> tuple[Tensor, Pullback]:
+        sign = _sign(x)
+        signed = sign * outputs[..., 0]
+
+        def pullback(weight: Tensor) -> tuple[Tensor, Tensor]:
+            slope = torch.sigmoid(-signed).mul_(sign).mul_(weight)
+            return slope.unsqueeze(-1), torch.zeros_like(columns.constants)
+
+        return F.logsigmoid(signed), pullback
 
     def sample(self, outputs: Tensor, columns: Any, generator: torch.Generator) -> Tensor:
         logit = outputs[..., 0]
@@ -46,3 +55,8 @@ class Bernoulli(Likelihood):
     def start(self, column: Any, noise: float) -> tuple[np.ndarray, np.ndarray]:
         p = column.probability
         return np.array([np.log(p / (1 - p))]), np.array([[1 / max(p * (1 - p), 0.01) ** 0.5]])
+
+
+def _sign(x: Tensor) -> Tensor:
+    """1 for True, which is the positive scaled value, and −1 for False."""
+    return torch.where(x > 0, 1.0, -1.0).to(x.dtype)

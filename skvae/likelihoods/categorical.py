@@ -10,8 +10,8 @@ from torch import Tensor
 
 from skvae._columns import MAX_INDICATORS, indicator_spread
 
-from ._base import Likelihood, uniform
-from ._levels import pick
+from ._base import Likelihood, Pullback, uniform
+from ._levels import add_at, pick
 
 
 class Categorical(Likelihood):
@@ -41,6 +41,17 @@ class Categorical(Likelihood):
     def log_prob(self, x: Tensor, outputs: Tensor, columns: Any) -> Tensor:
         logits = self._logits(outputs, columns)
         return pick(logits, x) - torch.logsumexp(logits, dim=-1)
+
+    def vjp(self, x: Tensor, outputs: Tensor, columns: Any) -> tuple[Tensor, Pullback]:
+        logits = self._logits(outputs, columns)
+        log_shares = logits - torch.logsumexp(logits, dim=-1, keepdim=True)
+
+        def pullback(weight: Tensor) -> tuple[Tensor, Tensor]:
+            weight = weight.expand(log_shares.shape[:-1]).unsqueeze(-1)
+            slope = log_shares.exp().mul_(-weight)  # weight (1[x] − P)
+            return add_at(slope, x, weight), torch.zeros_like(columns.constants)
+
+        return pick(log_shares, x), pullback
 
     def sample(self, outputs: Tensor, columns: Any, generator: torch.Generator) -> Tensor:
         gumbel = -torch.log(-torch.log(uniform(outputs, generator)))  # its argmax is a draw

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ._base import LocationScale, uniform
+from ._base import LocationScale, Pullback, uniform
 
 
 class DiscretizedLogistic(LocationScale):
@@ -47,12 +47,32 @@ class DiscretizedLogistic(LocationScale):
 
     def log_prob(self, x: Tensor, outputs: Tensor, columns: Any) -> Tensor:
         location, scale = self.location_scale(outputs, columns)
-        lower, width = x.unbind(-1)
-        below, above = (lower - location) / scale, (lower + width - location) / scale
-        # s(a) − s(b) = s(a) s(−b) (1 − e^(b−a)), without cancellation
-        log_width = torch.log(-torch.expm1(-width / scale))
-        return F.logsigmoid(above) + F.logsigmoid(-below) + log_width
+        return _log_mass(*_edges(x, location, scale))
+
+    def vjp(self, x: Tensor, outputs: Tensor, columns: Any) -> tuple[Tensor, Pullback]:
+        location, scale = self.location_scale(outputs, columns)
+        below, above, width = _edges(x, location, scale)
+
+        def pullback(weight: Tensor) -> tuple[Tensor, Tensor]:
+            per_unit = weight / scale
+            left, right = torch.sigmoid(below), torch.sigmoid(-above)
+            of_location = (left - right) * per_unit
+            of_scale = left.mul_(below) - right.mul_(above) - width / torch.expm1(width)
+            return self.slopes(outputs, columns, of_location, of_scale.mul_(per_unit))
+
+        return _log_mass(below, above, width), pullback
 
     def sample(self, outputs: Tensor, columns: Any, generator: torch.Generator) -> Tensor:
         location, scale = self.location_scale(outputs, columns)
         return location + scale * torch.logit(uniform(location, generator))
+
+
+def _edges(x: Tensor, location: Tensor, scale: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Lower edge, upper edge and width of the rounding cell, in standard units."""
+    lower, width = x.unbind(-1)
+    return (lower - location) / scale, (lower + width - location) / scale, width / scale
+
+
+def _log_mass(below: Tensor, above: Tensor, width: Tensor) -> Tensor:
+    # s(a) − s(b) = s(a) s(−b) (1 − e^(b−a)), without cancellation
+    return F.logsigmoid(above) + F.logsigmoid(-below) + torch.log(-torch.expm1(-width))
