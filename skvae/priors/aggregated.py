@@ -11,7 +11,7 @@ from skvae._adam import Adam
 from skvae._validation import an_int
 
 from ._base import Prior, PriorModule
-from .mixture import log_mixture, log_normals
+from .mixture import from_the_top, log_mixture, log_normals
 from .standard_normal import StandardNormal
 
 RATE, N_STEPS = 0.15, 40
@@ -171,13 +171,11 @@ class _AggregatedModule(PriorModule):
         log_bandwidth, guard_logit = both[:-1], both[-1]
         optimizer = Adam(both)
         for _ in range(N_STEPS):
-            each, others = self._left_out(z, log_bandwidth, log_weight, itself)
+            terms, total, others = self._left_out(z, log_bandwidth, log_weight, itself)
             near = others + nn.functional.logsigmoid(-guard_logit)
             is_near = torch.sigmoid(near - log_guard - nn.functional.logsigmoid(guard_logit))
-            r = (each - others.unsqueeze(1)).exp_()
-            second, first, total = (r.T @ ((share * is_near).unsqueeze(1) * moments)).split(
-                sizes, 1
-            )
+            shares = (share * is_near / total).unsqueeze(1)  # of a draw, over those of its terms
+            second, first, total = (terms.T @ (shares * moments)).split(sizes, 1)
             squares = second - 2 * first * self.mean + total * self.mean.square()
             precision, b_squared = (
                 (-self._log_var(log_bandwidth.exp())).exp(),
@@ -186,7 +184,7 @@ class _AggregatedModule(PriorModule):
             of_bandwidth = b_squared * (squares * precision**2 - total * precision).sum(0)
             of_guard = (share * (torch.sigmoid(-guard_logit) - is_near)).sum()
             optimizer.step(-torch.cat([of_bandwidth, of_guard.view(1)]), RATE)
-        _, others = self._left_out(z, log_bandwidth, log_weight, itself)
+        *_, others = self._left_out(z, log_bandwidth, log_weight, itself)
         left_out = (share * _mixed(others, log_guard, guard_logit)).sum()
         self.bandwidth, self.guard_logit = log_bandwidth.exp(), guard_logit.clone()
         self.eval()
@@ -194,11 +192,17 @@ class _AggregatedModule(PriorModule):
 
     def _left_out(
         self, z: Tensor, log_bandwidth: Tensor, log_weight: Tensor, itself: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """log π_m N(z_n; …) of all exemplars but the draw's own, (n, M), and of them together."""
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """π_m N(z_n; …) of all exemplars but the draw's own, and log Σ of them.
+
+        The terms, (n, M), and their sums, (n,), are relative to the greatest of a draw.
+        """
         each = log_normals(z, self.mean, self._log_var(log_bandwidth.exp())) + log_weight
         each[itself, itself] = -torch.inf
-        return each, torch.logsumexp(each, -1)
+        terms, top = from_the_top(each)
+        terms[itself, itself] = 0.0
+        total = terms.sum(-1)
+        return terms, total, total.log() + top.squeeze(-1)
 
 
 def _mixed(log_near: Tensor, log_broad: Tensor, logit: Tensor) -> Tensor:

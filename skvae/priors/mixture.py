@@ -113,10 +113,27 @@ def log_mixture(z: Tensor, log_shares: Tensor, mean: Tensor, log_var: Tensor) ->
     constant = constant + log_shares
     flat = z.reshape(-1, z.shape[-1])
     pieces = [
-        torch.logsumexp(torch.addmm(constant, torch.cat([p, p.square()], -1), weight), dim=-1)
+        _log_sum_exp(torch.addmm(constant, torch.cat([p, p.square()], -1), weight))
         for p in flat.split(max(16, PIECE // len(mean)))
     ]
     return torch.cat(pieces).view(z.shape[:-1])
+
+
+def from_the_top(each: Tensor) -> tuple[Tensor, Tensor]:
+    """exp(each − top), and the top, over the last axis.
+
+    Terms below e^−60 of the top count as that: they add nothing, and numbers too small for single
+    precision (denormal ones) would take ten times as long.
+    """
+    top = each.detach().amax(-1, keepdim=True)
+    return (each - top).clamp_(min=-60.0).exp_(), top
+
+
+def _log_sum_exp(each: Tensor) -> Tensor:
+    if each.dtype == torch.float64:  # no number is as small
+        return torch.logsumexp(each, dim=-1)
+    terms, top = from_the_top(each)
+    return terms.sum(-1).log() + top.squeeze(-1)
 
 
 def _as_product(mean: Tensor, log_var: Tensor) -> tuple[Tensor, Tensor]:
