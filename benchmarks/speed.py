@@ -3,9 +3,10 @@
 Training rows per second at batch 256, 30 columns, 2 × 128, 8 latent dimensions. skvae stands there
 in its default configuration and in the textbook one (Gaussian with one shared noise, random start),
 each beside the loop that a user would write for the same model: a Module, a DataLoader, Adam. The
-products are those of the textbook nets, forward and backward, and nothing else. pythae, PyOD and
-ctgan take part where they are installed, with the same widths and batches. All of ``fit`` counts,
-from reading the table on. The runs alternate in one process; the table shows medians.
+products are those of the textbook nets, forward and backward, and nothing else. pythae, PyOD,
+scvi-tools and ctgan take part where they are installed, with the same widths and batches. All of
+``fit`` counts, from reading the table on. The runs alternate in one process; the table shows
+medians.
 
     python benchmarks/speed.py [--rows 20000] [--epochs 3] [--repeats 5] [--threads 2]
 """
@@ -178,6 +179,26 @@ def with_pyod(X: np.ndarray) -> float:
     return time.perf_counter() - start
 
 
+def with_scvi(X: np.ndarray) -> float:
+    """scvi-tools models counts, which have its Poisson likelihood here."""
+    import anndata
+    from scvi.model import SCVI
+
+    counts = np.floor(np.exp(1 + X / X.std())).astype(np.float32)
+    start = time.perf_counter()
+    data = anndata.AnnData(counts)
+    SCVI.setup_anndata(data)
+    model = SCVI(
+        data, n_hidden=HIDDEN, n_layers=2, n_latent=LATENT, dropout_rate=0.0,
+        gene_likelihood="poisson",
+    )  # fmt: skip
+    model.train(
+        options.epochs, accelerator="cpu", train_size=1.0, batch_size=BATCH,
+        enable_progress_bar=False, check_val_every_n_epoch=None,
+    )  # fmt: skip
+    return time.perf_counter() - start
+
+
 def with_ctgan(X: np.ndarray) -> float:
     import pandas as pd
     from ctgan import TVAE
@@ -201,6 +222,7 @@ RUNS: dict[str, Callable[[np.ndarray], float]] = {
     "plain torch loop, default": lambda X: plain_loop(X, default=True),
     "pythae": with_pythae,
     "PyOD's VAE": with_pyod,
+    "scvi-tools": with_scvi,
     "ctgan's TVAE": with_ctgan,
 }
 
