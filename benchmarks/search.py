@@ -1,7 +1,7 @@
 """How fast is the best setting found: a whole grid, or successive halving over the training?
 
 scikit-learn's ``GridSearchCV`` trains every candidate in full; its ``HalvingGridSearchCV`` with
-``resource="max_iter"`` trains all of them for a third of the time and the better third in full, on the
+``resource="max_iter"`` trains all of them for a third of the time, the better third in full, on the
 same folds. Held-out log-density decides, of few draws: it is to rank, not to report.
 
     python benchmarks/search.py [--jobs 2]

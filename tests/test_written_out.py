@@ -11,13 +11,24 @@ from components import LIKELIHOODS
 from frames import pandas_frame, with_holes
 from sklearn.base import clone
 
-from skvae import ELBO, Aggregated, Embedding, Mixture, Normal, StudentT, Trimmed, VAETransformer
+from skvae import (
+    ELBO,
+    Aggregated,
+    Atoms,
+    Embedding,
+    Mixture,
+    Normal,
+    StudentT,
+    Trimmed,
+    VAETransformer,
+)
 from skvae._networks import ACTIVATIONS
 from skvae._stacking import Stack
 from skvae._written_out import WrittenOut, can_be_written_out
 
 TABLE = with_holes(pandas_frame(90))
 COLUMNS = np.random.default_rng(0).normal(size=(60, 5)).round(3)
+REPEATED = np.where(np.random.default_rng(2).random(COLUMNS.shape) < 0.3, 0.0, COLUMNS)
 HOLES = np.where(np.random.default_rng(1).random(COLUMNS.shape) < 0.2, np.nan, COLUMNS)
 
 
@@ -112,9 +123,20 @@ class Flatter(Normal):
         return 0.5 * super().log_prob(x, outputs, columns)
 
 
-def test_a_family_with_its_own_density_keeps_it():
-    model, rows, objective = parts(COLUMNS, likelihood=Flatter("column"))
-    assert_same(*both_ways([model], rows, objective))
+class Steeper(Normal):
+    """A family with a curve of its own."""
+
+    def standard(self, r, columns):
+        return 2 * super().standard(r, columns)
+
+
+@pytest.mark.parametrize("family", [Flatter, Steeper])
+def test_a_family_with_its_own_density_keeps_it(family):
+    for likelihood in (family("column"), Atoms(family("column"))):
+        model, rows, objective = parts(REPEATED, likelihood=likelihood)
+        assert repr(model.groups[0].likelihood) == repr(likelihood)
+        assert not can_be_written_out(Stack([model, *several_of(model)], objective), objective)
+        assert_same(*both_ways([model], rows, objective))
 
 
 def test_embeddings_of_many_levels():

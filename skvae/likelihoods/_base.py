@@ -47,7 +47,8 @@ class Likelihood(ABC, Component):
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         # A family that says log p in a way of its own has slopes of its own.
-        if "log_prob" in vars(cls) and "vjp" not in vars(cls):
+        says = {"log_prob", "standard", "location_scale"} & vars(cls).keys()
+        if says and not {"vjp", "standard_with_slopes"} & vars(cls).keys():
             cls.vjp = Likelihood.vjp  # type: ignore[method-assign]
 
     def check(self, column: Any) -> None:

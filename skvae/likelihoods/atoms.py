@@ -87,6 +87,10 @@ class Atoms(Likelihood):
     def is_mass(self) -> bool:  # type: ignore[override]
         return self._slab.is_mass
 
+    @property
+    def is_written_out(self) -> bool:
+        return super().is_written_out and self._slab.is_written_out
+
     def atoms(self, column: Any) -> np.ndarray:
         return self.values(column)[0]
 
