@@ -121,14 +121,6 @@ class Trunk(nn.Module):
         return torch.cat([x, h], dim=-1) if len(self.layers) else x
 
 
-SumOfRows = Callable[[Tensor, Tensor], Tensor]
-
-
-def sum_of_rows(rows: Tensor, table: Tensor) -> Tensor:
-    """Sum of some rows of a table."""
-    return F.embedding_bag(rows, table, mode="sum")
-
-
 class Inputs(nn.Module):
     """What the encoder reads of a row: scaled numbers, levels, and flags of missing cells.
 
@@ -165,23 +157,23 @@ class Inputs(nn.Module):
         n_embedded = sum(_width(size) for size in self.many_sizes)
         self.n_outputs = self.n_features + n_embedded + self.n_columns
 
-    def features(
-        self, values: Tensor, codes: Tensor, *, sum_of_rows: SumOfRows = sum_of_rows
-    ) -> Tensor:
+    def features(self, values: Tensor, codes: Tensor, stacked: bool = False) -> Tensor:
         """Scaled numbers and indicators, (n_rows, n_features)."""
         if not self.few:
             return values
         codes = codes[:, self.few] if self.many else codes
         rows = torch.where(codes < 0, self.few_sizes, codes) + self.few_offsets
-        indicators = sum_of_rows(rows, self.indicators)
+        indicators = (_SumOfRows.apply if stacked else _sum_of_rows)(rows, self.indicators)
         return torch.cat([values, indicators], dim=-1) if self.n_values else indicators
 
     def of_seen(
-        self, values: Tensor, codes: Tensor, missing: Tensor | None,
-        *, sum_of_rows: SumOfRows = sum_of_rows,
-    ) -> Tensor:  # fmt: skip
-        """The inputs, without the flags where no cell is missing: they come last and are 0."""
-        parts = [self.features(values, codes, sum_of_rows=sum_of_rows)]
+        self, values: Tensor, codes: Tensor, missing: Tensor | None, stacked: bool = False
+    ) -> Tensor:
+        """The inputs, without the flags where no cell is missing: they come last and are 0.
+
+        Within ``torch.func.vmap`` say that models are `stacked`; it takes a little longer.
+        """
+        parts = [self.features(values, codes, stacked)]
         for i, size, embedding in zip(self.many, self.many_sizes, self.embeddings, strict=True):
             parts.append(F.embedding(torch.where(codes[:, i] < 0, size, codes[:, i]), embedding))
         if missing is not None:
@@ -189,16 +181,20 @@ class Inputs(nn.Module):
         return torch.cat(parts, dim=-1) if len(parts) > 1 else parts[0]
 
     def forward(self, values: Tensor, codes: Tensor, missing: Tensor | None) -> Tensor:
-        seen = self.of_seen(values, codes, missing, sum_of_rows=_SumOfRows.apply)
+        seen = self.of_seen(values, codes, missing, stacked=True)
         return F.pad(seen, (0, self.n_outputs - seen.shape[-1]))
 
 
+def _sum_of_rows(rows: Tensor, table: Tensor) -> Tensor:
+    return F.embedding_bag(rows, table, mode="sum")
+
+
 class _SumOfRows(torch.autograd.Function):
-    """``sum_of_rows`` of a fixed table, also for stacked models; it takes longer."""
+    """The same of a fixed table, also for stacked models."""
 
     @staticmethod
     def forward(rows: Tensor, table: Tensor) -> Tensor:
-        return sum_of_rows(rows, table)
+        return _sum_of_rows(rows, table)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
@@ -211,7 +207,7 @@ class _SumOfRows(torch.autograd.Function):
     @staticmethod
     def vmap(info: Any, in_dims: tuple, rows: Tensor, table: Tensor) -> tuple[Tensor, int]:
         bags = rows.movedim(in_dims[0], 0)
-        return sum_of_rows(bags.flatten(0, 1), table).unflatten(0, bags.shape[:2]), 0
+        return _sum_of_rows(bags.flatten(0, 1), table).unflatten(0, bags.shape[:2]), 0
 
 
 def _indicators(frequencies: np.ndarray) -> Tensor:

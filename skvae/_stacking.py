@@ -51,7 +51,7 @@ class FlatParameters:
         self.shapes = {n: p.shape for n, p in modules[0].named_parameters() if p.numel()}
         self.sizes = [shape.numel() for shape in self.shapes.values()]
         rows = [dict(module.named_parameters()) for module in modules]
-        self.first = rows[0]
+        self.named = rows[0]
         flat = [torch.cat([row[n].detach().reshape(-1) for n in self.shapes]) for row in rows]
         self.values = torch.stack(flat)
         self.grad = torch.zeros_like(self.values)
@@ -79,9 +79,9 @@ class FlatParameters:
         """
         several = [len(self.values)] if len(self.values) > 1 else []
         parts = zip(*(t.split(self.sizes, dim=1) for t in (self.values, self.grad)), strict=True)
-        pairs = {p: (p.detach().expand(*several, *p.shape),) * 2 for p in self.first.values()}
+        pairs = {p: (p.detach().expand(*several, *p.shape),) * 2 for p in self.named.values()}
         for (name, shape), (value, grad) in zip(self.shapes.items(), parts, strict=True):
-            pairs[self.first[name]] = tuple(t.view(*several, *shape) for t in (value, grad))
+            pairs[self.named[name]] = tuple(t.view(*several, *shape) for t in (value, grad))
         return pairs
 
     def copy(self) -> list[Tensor]:

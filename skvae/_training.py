@@ -1,7 +1,7 @@
 """The one training loop.
 
 The encoded table is a few tensors on the device; a batch is a slice of a permutation; parameters
-and gradients live in one flat buffer each, so a step of Adam is six calls, for one model or for
+and gradients live in one flat buffer each, so a step of Adam is one call, for one model or for
 several at once. Nothing is read back from the device between two evaluations of the held-out bound.
 """
 

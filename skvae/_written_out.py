@@ -6,8 +6,9 @@ For a Gaussian posterior, a standard normal prior in training and the evidence l
     z_{nk} = \mu_n + \sigma_n \epsilon_{nk},
 
 the slopes of the nets are a dozen products, and small nets are bound by the bookkeeping of
-automatic differentiation as much as by these. Likelihoods have theirs in ``vjp``.
-:mod:`skvae._stacking` has the general way, and a test holds the gradients of both equal.
+automatic differentiation as much as by these. Likelihoods have theirs in ``vjp``; those that do not
+are differentiated. :mod:`skvae._stacking` has the general way, and a test holds the gradients of
+both equal.
 
 Shapes are those of one model. Of M stacked models all tensors have a first axis more.
 """
@@ -40,14 +41,17 @@ def can_be_written_out(stack: Stack, objective: Objective) -> bool:
         and isinstance(objective, ELBO)
         and type(objective).bound is ELBO.bound
         and not (objective.holds_z or objective.free_bits)
-        and (len(stack) == 1 or _is_all_by_hand(model))
+        and (len(stack) == 1 or _is_all_written_out(model))
     )
 
 
-def _is_all_by_hand(model: VAE) -> bool:
-    groups = model.groups
-    written_out = all(g.likelihood.is_written_out and g.missingness is None for g in groups)
-    return written_out and not len(model.inputs.embeddings)
+def _is_all_written_out(model: VAE) -> bool:
+    return all(map(_has_slopes, model.groups)) and not len(model.inputs.embeddings)
+
+
+def _has_slopes(group: ColumnGroup) -> bool:
+    # What missing cells say hangs on the outputs too.
+    return group.likelihood.is_written_out and group.missingness is None
 
 
 class WrittenOut:
@@ -132,7 +136,7 @@ class WrittenOut:
         """log p(x | z), (K, n), and `weight` times its slope in the decoder's outputs."""
         log_px, slopes = outputs.new_zeros(outputs.shape[:-1]), []
         for group, part in self.model.by_group(outputs):
-            way = self._by_vjp if group.missingness is None else self._by_autograd
+            way = self._by_vjp if _has_slopes(group) else self._by_autograd
             cells, slope = way(group, part, rows, weight, hold)
             log_px += cells.sum(-1)
             slopes.append(slope)
@@ -152,7 +156,7 @@ class WrittenOut:
         )  # fmt: skip
         x, outputs = group.target(rows), group.split(outputs)
         cells, pullback = group.likelihood.vjp(x, outputs, columns)
-        share = outputs.new_tensor(weight)
+        share = outputs.new_full((), weight)
         if rows.missing is not None:
             missing = rows.missing[..., group.columns(self.model.inputs.n_values)]
             share = share.expand(missing.shape).masked_fill(missing, 0.0)
@@ -165,7 +169,6 @@ class WrittenOut:
     def _by_autograd(
         self, group: ColumnGroup, outputs: Tensor, rows: Rows, weight: float, hold: bool
     ) -> tuple[Tensor, Tensor]:
-        """Of a group whose missing cells say something: what they say hangs on its outputs too."""
         leaf = outputs.detach().requires_grad_()
         wanted = [] if hold else [p for p in group.parameters() if p.numel()]
         with torch.enable_grad():

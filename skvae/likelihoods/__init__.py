@@ -10,7 +10,8 @@ columns that share it, and ``columns``, what is known of them (:class:`skvae._mo
 - ``log_prob(x, outputs, columns)``: log p(x_j | z) of each cell, shape (..., n_columns);
 - ``sample(outputs, columns, generator)``: a draw of each cell;
 - ``point(outputs, columns)``: the value that ``inverse_transform`` returns, a mean or a mode;
-- ``mean(outputs, columns)``: the expected value, of levels and booleans their probabilities.
+- ``mean(outputs, columns)``: the expected value, of levels and booleans their probabilities;
+- ``vjp(x, outputs, columns)``, if it likes: ``log_prob`` with its slopes, for speed.
 
 Tensors of outputs and of cells broadcast: many z for each row, or one z for all rows.
 

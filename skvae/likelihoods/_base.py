@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -44,13 +43,6 @@ class Likelihood(ABC, Component):
     transform: str | None = None
     stacks: bool = True
 
-    def __init_subclass__(cls, **options: Any) -> None:
-        super().__init_subclass__(**options)
-        # A family that says log p in a way of its own has slopes of its own.
-        says = {"log_prob", "standard", "location_scale"} & vars(cls).keys()
-        if says and not {"vjp", "standard_with_slopes"} & vars(cls).keys():
-            cls.vjp = Likelihood.vjp  # type: ignore[method-assign]
-
     def check(self, column: Any) -> None:
         """Raise a ValueError that says why the family cannot describe a fitted column."""
 
@@ -81,30 +73,35 @@ class Likelihood(ABC, Component):
     def log_prob(self, x: Tensor, outputs: Tensor, columns: Any) -> Tensor: ...
 
     def vjp(self, x: Tensor, outputs: Tensor, columns: Any) -> tuple[Tensor, Pullback]:
-        """``log_prob``, and its vector-Jacobian product: to be called once, if at all.
+        """``log_prob`` with its vector-Jacobian product written out, for speed, if a family likes.
 
-        It is that of automatic differentiation. A family may write it out, which is faster;
-        then ``columns.constants`` may have axes before that of the columns, along those of x.
+        Training asks for it in place of automatic differentiation if ``is_written_out``. Several
+        models may be asked at once: all shapes have an axis for them in front then,
+        ``columns.constants`` has (M, 1, 1, n_columns, n_constants), and x (M, 1, n, …).
+
+        Returns
+        -------
+        log_prob : Tensor of shape (K, n, n_columns)
+        pullback : callable
+            From weights of the cells, which broadcast to those, to the slopes of the sum of
+            weight times log_prob: in the outputs, and in the constants, of the shapes of these.
+            It is called once at most, and may use up what it holds.
         """
-        columns = copy.copy(columns)
-        columns.constants = columns.constants.detach().requires_grad_()
-        leaf = outputs.detach().requires_grad_()
-        with torch.enable_grad():
-            cells = self.log_prob(x, leaf, columns)
-
-        def pullback(weight: Tensor) -> tuple[Tensor, Tensor]:
-            of_outputs, of_constants = torch.autograd.grad(
-                cells, [leaf, columns.constants], weight.expand_as(cells),
-                allow_unused=True, materialize_grads=True,
-            )  # fmt: skip
-            return of_outputs, of_constants
-
-        return cells.detach(), pullback
+        raise NotImplementedError
 
     @property
     def is_written_out(self) -> bool:
-        """Whether ``vjp`` is."""
-        return type(self).vjp is not Likelihood.vjp
+        """Whether there is a ``vjp``, and no class below says log p in a way of its own."""
+        written_out = self._owner("vjp") is not Likelihood
+        return written_out and self._covers("vjp", "log_prob", "location_scale")
+
+    def _owner(self, name: str) -> type:
+        """The class that a method comes from."""
+        return next((c for c in type(self).__mro__ if name in vars(c)), object)
+
+    def _covers(self, slopes: str, *said: str) -> bool:
+        """Whether the slopes come from the class that says the latter, or from one below it."""
+        return all(issubclass(self._owner(slopes), self._owner(name)) for name in said)
 
     @abstractmethod
     def sample(self, outputs: Tensor, columns: Any, generator: torch.Generator) -> Tensor: ...
@@ -233,9 +230,18 @@ class Standardised(LocationScale):
     def standard(self, r: Tensor, columns: Any) -> Tensor:
         """log f(r)."""
 
-    @abstractmethod
     def standard_with_slopes(self, r: Tensor, columns: Any) -> tuple[Tensor, Tensor, Tensor | None]:
-        """log f(r), ∂ log f / ∂r, and ∂ log f / ∂ the last constant where it shapes f."""
+        """log f(r), ∂ log f / ∂r, and ∂ log f / ∂ the last constant where it shapes f.
+
+        For ``vjp``: a family that lacks it is differentiated. The slopes are new tensors, which
+        are overwritten.
+        """
+        raise NotImplementedError
+
+    @property
+    def is_written_out(self) -> bool:
+        mine = self._covers("standard_with_slopes", "standard", "degrees_of_freedom")
+        return super().is_written_out and (mine or self._owner("vjp") is not Standardised)
 
     def vjp(self, x: Tensor, outputs: Tensor, columns: Any) -> tuple[Tensor, Pullback]:
         location, scale = self.location_scale(outputs, columns)

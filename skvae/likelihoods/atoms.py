@@ -159,10 +159,10 @@ class Atoms(Likelihood):
         self, log_slab: Tensor, log_shares: Tensor, atom: Tensor, columns: Any
     ) -> tuple[Tensor, Tensor]:
         """log p of each cell, and the log-odds that it is its atom; −inf where it has none."""
-        log_width = columns.grid[torch.arange(len(columns.grid)), 1, (atom - 1).clamp(min=0)]
-        log_odds = pick(log_shares, atom) - log_width - log_slab
-        log_odds = log_odds.masked_fill(atom == 0, -torch.inf)
-        return torch.logaddexp(log_slab, log_slab + log_odds), log_odds
+        column = torch.arange(len(columns.grid), device=atom.device)
+        log_width = columns.grid[column, 1, (atom - 1).clamp(min=0)]
+        log_atom = (pick(log_shares, atom) - log_width).masked_fill(atom == 0, -torch.inf)
+        return torch.logaddexp(log_slab, log_atom), log_atom - log_slab
 
     def _split(self, outputs: Tensor, columns: Any) -> tuple[Tensor, Tensor]:
         """The slab's outputs, and the log-shares of the slab and of each atom."""

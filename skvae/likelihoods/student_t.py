@@ -52,7 +52,7 @@ class StudentT(Standardised):
         return super().n_constants(column) + 1
 
     def degrees_of_freedom(self, columns: Any) -> Tensor:
-        """ν of each column, shape (n_columns,)."""
+        """ν of each column, shape (…, n_columns)."""
         return 1 + torch.exp(columns.constants[..., -1])
 
     def standard(self, r: Tensor, columns: Any) -> Tensor:

@@ -11,7 +11,7 @@ from skvae._adam import Adam
 from skvae._validation import an_int
 
 from ._base import Prior, PriorModule
-from .mixture import from_the_top, log_mixture, log_normals
+from .mixture import log_mixture, log_normals, shifted_exp
 from .standard_normal import StandardNormal
 
 RATE, N_STEPS = 0.15, 40
@@ -199,7 +199,7 @@ class _AggregatedModule(PriorModule):
         """
         each = log_normals(z, self.mean, self._log_var(log_bandwidth.exp())) + log_weight
         each[itself, itself] = -torch.inf
-        terms, top = from_the_top(each)
+        terms, top = shifted_exp(each)
         terms[itself, itself] = 0.0
         total = terms.sum(-1)
         return terms, total, total.log() + top.squeeze(-1)

@@ -119,20 +119,20 @@ def log_mixture(z: Tensor, log_shares: Tensor, mean: Tensor, log_var: Tensor) ->
     return torch.cat(pieces).view(z.shape[:-1])
 
 
-def from_the_top(each: Tensor) -> tuple[Tensor, Tensor]:
+def shifted_exp(each: Tensor) -> tuple[Tensor, Tensor]:
     """exp(each − top), and the top, over the last axis.
 
     Terms below e^−60 of the top count as that: they add nothing, and numbers too small for single
     precision (denormal ones) would take ten times as long.
     """
     top = each.detach().amax(-1, keepdim=True)
-    return (each - top).clamp_(min=-60.0).exp_(), top
+    return (each - top).clamp(min=-60.0).exp_(), top
 
 
 def _log_sum_exp(each: Tensor) -> Tensor:
-    if each.dtype == torch.float64:  # no number is as small
+    if each.dtype == torch.float64:  # numbers as small are rare
         return torch.logsumexp(each, dim=-1)
-    terms, top = from_the_top(each)
+    terms, top = shifted_exp(each)
     return terms.sum(-1).log() + top.squeeze(-1)
 
 
