@@ -150,7 +150,7 @@ class WrittenOut:
         constants, grad = self.pairs[group.constants]
         if self.n_models > 1:
             constants = constants[:, None, None]
-        columns = SimpleNamespace(
+        columns = SimpleNamespace(  # the group, with the constants of all models
             constants=constants, resolution=group.resolution, grid=group.grid,
             level_mask=group.level_mask,
         )  # fmt: skip
