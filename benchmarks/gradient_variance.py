@@ -76,7 +76,7 @@ def of_a_model(vae: VAETransformer, X: np.ndarray) -> dict[str, float]:
             generator = torch.Generator().manual_seed(seed)
             shape = (k, len(rows), model.latent.n_noise)
             noise = torch.randn(shape, generator=generator, dtype=torch.float64)
-            log_px, draw = model(rows, noise, objective.holds_z)
+            log_px, draw = model(rows, noise, objective.detach_z)
             bound = objective.bound(log_px, draw, 1.0).mean()
             gradients.append(torch.autograd.grad(bound, head)[0])
         found[name] = float(torch.stack(gradients).var(0).sum())

@@ -35,11 +35,11 @@ A map of the package, in the order in which a table travels:
 =====================  ===========================================================================
 """
 
-from ._density import ImportanceWarning
-from ._units import CollapseWarning
-from ._vae_imputer import VAEImputer
-from ._vae_outlier_detector import VAEOutlierDetector
-from ._vae_transformer import VAETransformer
+from ._estimators.vae_imputer import VAEImputer
+from ._estimators.vae_outlier_detector import VAEOutlierDetector
+from ._estimators.vae_transformer import VAETransformer
+from ._fitted.density import ImportanceWarning
+from ._inference.units import CollapseWarning
 from ._version import __version__
 from .latents import FiniteScalar, Flow, Gaussian, Ladder, Quantized
 from .likelihoods import (

@@ -1,6 +1,6 @@
 """Legal values, shorthands of components, and what errors say.
 
-Constraints stand beside the parameters they are for: a class lists, in ``parameter_constraints``,
+Constraints stand beside the parameters they are for: a class lists, in ``_constraints``,
 for each parameter a phrase that says what is allowed and a function that tests it.
 """
 
@@ -84,7 +84,7 @@ def or_none(constraint: Constraint) -> Constraint:
 
 def check_parameters(component: Any) -> None:
     """Raise in scikit-learn's words if a parameter of an estimator or component is illegal."""
-    constraints: Mapping = getattr(component, "parameter_constraints", {})
+    constraints: Mapping = getattr(component, "_constraints", {})
     for name, (allowed, is_legal) in constraints.items():
         value = getattr(component, name)
         if not is_legal(value):

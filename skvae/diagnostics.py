@@ -14,10 +14,10 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from ._inference import log_density, log_weights, refined
-from ._model import VAE
-from ._noise import quasi_normal
-from ._schema import Rows
+from ._inference.log_density import log_density, log_weights, refined
+from ._model.schema import Rows
+from ._model.vae import VAE
+from ._nn.noise import quasi_normal
 
 __all__ = ["inference_gap", "mutual_information", "rate_distortion"]
 

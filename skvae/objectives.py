@@ -25,9 +25,9 @@ class Objective(ABC, Component):
     """What training maximises."""
 
     n_samples: int  # draws of z for each row and step
-    holds_z: bool = False  # whether no gradient may flow through z
-    takes_codes: bool = False  # whether z may stand for integers
-    stacks: bool = False  # whether `bound` is a plain function of tensors, fit for torch.func.vmap
+    detach_z: bool = False  # whether no gradient may flow through z
+    supports_codes: bool = False  # whether z may stand for integers
+    supports_vmap: bool = False  # whether `bound` is a plain function of tensors, for vmap
     warmup: float = 0.0  # share of the training after which the objective is what it is to be
     trim: float = 0.0  # share of the rows, those with the lowest bounds, that do not count
     likelihood: Likelihood | None = None  # what likelihood="auto" stands for, if of its own
@@ -110,9 +110,9 @@ class ELBO(Objective):
     ELBO(beta=4.0)
     """
 
-    takes_codes = True
-    stacks = True
-    parameter_constraints: ClassVar = {
+    supports_codes = True
+    supports_vmap = True
+    _constraints: ClassVar = {
         "beta": a_real("[0, inf)", least=0),
         "warmup": a_real("[0, 1]", least=0, most=1),
         "free_bits": a_real("[0, inf)", least=0),
@@ -136,12 +136,12 @@ class ELBO(Objective):
         self.gradient = gradient
 
     @property
-    def holds_z(self) -> bool:  # type: ignore[override]
+    def detach_z(self) -> bool:  # type: ignore[override]
         return self.gradient == "score_function"
 
     def bound(self, log_px: Tensor, draw: Draw, progress: float) -> Tensor:
         beta = self.weight(progress)
-        if self.holds_z:
+        if self.detach_z:
             return self._held_bound(log_px, draw, beta)
         return log_px.mean(0) - beta * self._divergence(draw)
 
@@ -253,7 +253,7 @@ class IWAE(Objective):
     IWAE(n_samples=16)
     """
 
-    parameter_constraints: ClassVar = {"n_samples": an_int(1)}
+    _constraints: ClassVar = {"n_samples": an_int(1)}
 
     def __init__(self, n_samples: int = 8) -> None:
         self.n_samples = n_samples
@@ -300,7 +300,7 @@ class Trimmed(Objective):
     Trimmed(fraction=0.05)
     """
 
-    parameter_constraints: ClassVar = {
+    _constraints: ClassVar = {
         "fraction": a_real("[0, 1)", least=0, below=1),
         "objective": ("None or an ELBO or IWAE object",
                       lambda v: v is None or (isinstance(v, Objective)
@@ -320,16 +320,16 @@ class Trimmed(Objective):
         return self.inner.n_samples
 
     @property
-    def holds_z(self) -> bool:  # type: ignore[override]
-        return self.inner.holds_z
+    def detach_z(self) -> bool:  # type: ignore[override]
+        return self.inner.detach_z
 
     @property
-    def takes_codes(self) -> bool:  # type: ignore[override]
-        return self.inner.takes_codes
+    def supports_codes(self) -> bool:  # type: ignore[override]
+        return self.inner.supports_codes
 
     @property
-    def stacks(self) -> bool:  # type: ignore[override]
-        return self.inner.stacks
+    def supports_vmap(self) -> bool:  # type: ignore[override]
+        return self.inner.supports_vmap
 
     @property
     def warmup(self) -> float:  # type: ignore[override]

@@ -12,7 +12,7 @@ import torch
 from test_latents import fitted
 
 from skvae import FiniteScalar, Flow, Quantized, VAETransformer
-from skvae._stacking import FlatParameters
+from skvae._training.stacking import FlatParameters
 
 
 @pytest.fixture(scope="module")

@@ -62,7 +62,7 @@ def methods():
 def test_public_methods_are_documented(method):
     assert inspect.getdoc(method) or method.__name__ in (
         # the contract of a component is documented once, in its base class
-        "log_prob", "sample", "point", "start", "start_noise", "n_outputs", "n_constants",
+        "log_prob", "sample", "point", "start", "initial_noise", "n_outputs", "n_constants",
         "bound", "build", "draw", "embed", "kl", "location_scale",
     )  # fmt: skip
 

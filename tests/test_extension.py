@@ -87,7 +87,7 @@ class _PointModule(LatentModule):
         return (-0.5 * u.square() - math.log(0.3) - 0.5 * math.log(2 * math.pi)).sum(-1)
 
     @torch.no_grad()
-    def start(self, posterior):
+    def initialize(self, posterior):
         self.linear.zero_()
         self.linear[:, : posterior.weight.shape[1]] = posterior.weight
 

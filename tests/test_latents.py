@@ -111,7 +111,7 @@ def encoder_gradients(vae, X, objective, n, k):
     for seed in range(n):
         generator = torch.Generator().manual_seed(seed)
         noise = torch.randn(k, len(rows), model.latent.n_noise, generator=generator).double()
-        log_px, draw = model(rows, noise, objective.holds_z)
+        log_px, draw = model(rows, noise, objective.detach_z)
         bound = objective.bound(log_px, draw, 1.0).mean()
         gradient = torch.autograd.grad(bound, parameters, allow_unused=True)
         found.append(torch.cat([g.flatten() for g in gradient if g is not None]))

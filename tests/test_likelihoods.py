@@ -18,8 +18,8 @@ from skvae import (
     Normal,
     StudentT,
 )
-from skvae._column_fitting import fit_column
-from skvae._layouts import Cells
+from skvae._table.column_fitting import fit_column
+from skvae._table.layouts import Cells
 
 ids = [repr(likelihood) for likelihood in LIKELIHOODS]
 
@@ -160,7 +160,7 @@ def test_points_are_inside_the_support(likelihood):
 @pytest.mark.parametrize("likelihood", LIKELIHOODS, ids=ids)
 def test_start_has_the_right_shape(likelihood):
     column, _, _ = case(likelihood)
-    bias, gain = likelihood.start(column, 0.5)
+    bias, gain = likelihood.initialize(column, 0.5)
     assert np.isfinite(bias).all()
     assert np.isfinite(gain).all()
     assert bias.shape == (likelihood.n_outputs(column) + likelihood.n_constants(column),)

@@ -9,8 +9,8 @@ from scipy.stats import multivariate_normal
 from sklearn.decomposition import PCA, FactorAnalysis
 
 from skvae import ELBO, Normal, StandardNormal, VAETransformer
-from skvae._inference import quasi_normal
-from skvae._schema import Rows
+from skvae._inference.log_density import quasi_normal
+from skvae._model.schema import Rows
 
 D, K = 8, 3
 

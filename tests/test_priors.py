@@ -17,7 +17,7 @@ from skvae import (
     StandardNormal,
     VAETransformer,
 )
-from skvae._zuko import autoregressive_flow
+from skvae._nn.zuko import autoregressive_flow
 
 OVER_VECTORS = [prior for prior in PRIORS if not prior.over_codes]
 ids = [repr(prior) for prior in OVER_VECTORS]
@@ -44,11 +44,11 @@ def built(prior, stage):
     mean, log_var, generator = posteriors()
     module = prior.build(2, generator)
     if stage != "built":
-        module.start(mean, log_var, generator)
+        module.initialize(mean, log_var, generator)
         for parameter in module.parameters():  # as after some training
             parameter.data += 0.1 * torch.randn(parameter.shape, generator=generator)
     if stage == "finished":
-        module.finish(mean, log_var, torch.ones(len(mean)), generator)
+        module.finalize(mean, log_var, torch.ones(len(mean)), generator)
     return module.double().requires_grad_(False)
 
 
@@ -92,7 +92,7 @@ def test_closed_form_kl_is_the_monte_carlo_kl(prior):
 def test_mixture_starts_at_the_clusters():
     mean, log_var, generator = posteriors()
     module = Mixture(n_components=2).build(2, generator)
-    module.start(mean, log_var, generator)
+    module.initialize(mean, log_var, generator)
     shares = torch.softmax(module.logits, 0).sort().values
     torch.testing.assert_close(shares, torch.tensor([1 / 3, 2 / 3]), atol=0.02, rtol=0)
     assert module.log_prob(mean).mean() > StandardNormal().build(2, generator).log_prob(mean).mean()
@@ -101,16 +101,16 @@ def test_mixture_starts_at_the_clusters():
 def test_mixture_is_small_on_a_small_table():
     mean, log_var, generator = posteriors(n=100)
     module = Mixture(n_components=50).build(2, generator)
-    module.start(mean, log_var, generator)
+    module.initialize(mean, log_var, generator)
     assert len(module.mean) == 2
 
 
 def test_aggregated_posterior_vouches_for_new_codes():
-    """Bandwidths by leave-one-out: as good on fresh codes as it believes, and the bias is told."""
+    """Bandwidths by leave-one-out: as good on new codes as estimated; the bias is stated."""
     mean, log_var, generator = posteriors(n=1000)
     module = Aggregated(n_exemplars=1000).build(2, generator)
-    module.start(mean, log_var, generator)
-    module.finish(mean, log_var, torch.ones(len(mean)), generator)
+    module.initialize(mean, log_var, generator)
+    module.finalize(mean, log_var, torch.ones(len(mean)), generator)
     assert (module.bandwidth > 0.01).all()
     assert (module.bandwidth < 0.5).all()
     assert torch.sigmoid(module.guard_logit) < 0.1
@@ -191,7 +191,7 @@ def test_equal_rows_do_not_vouch_for_each_other():
     for weight in (1.0, 2.0):
         generator = torch.Generator().manual_seed(0)
         module = Aggregated().build(2, generator)
-        module.finish(mean, log_var, torch.full((len(mean),), weight), generator)
+        module.finalize(mean, log_var, torch.full((len(mean),), weight), generator)
         bandwidths.append(module.bandwidth)
     torch.testing.assert_close(*bandwidths, rtol=1e-3, atol=0)
     X = two_moons(150)
@@ -234,7 +234,7 @@ def test_the_bandwidth_has_the_best_leave_one_out_likelihood():
     generator = torch.Generator().manual_seed(0)
     mean = torch.randn(300, 2, generator=generator) * torch.tensor([1.0, 3.0])
     prior = Aggregated(n_exemplars=300).build(2, generator).eval()
-    prior.finish(mean, torch.full((300, 2), -6.0), torch.ones(300), generator)
+    prior.finalize(mean, torch.full((300, 2), -6.0), torch.ones(300), generator)
     z = prior.mean + prior.var.sqrt() * torch.randn(prior.mean.shape, generator=generator)
 
     def left_out(factor):

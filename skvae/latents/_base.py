@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from skvae._component import Component
-from skvae._noise import quasi_normal
+from skvae._nn.noise import quasi_normal
 from skvae.priors import Aggregated, Prior, PriorModule
 
 if TYPE_CHECKING:
@@ -109,30 +109,30 @@ class LatentModule(nn.Module, ABC):
         Numbers that ``draw`` needs at once for one z; chunks of rows are cut by it.
     n_moment_draws : int
         Draws of a row that ``moments`` needs.
-    looks_at_rows : bool
+    uses_data : bool
         Whether ``look`` and ``finish`` do something: encoding the table for them takes time.
     is_refinable : bool
         Whether z is a differentiable function of the base noise.
-    n_listed : int
+    n_enumerated : int
         Codes that ``enumerate`` lists; 0: it does not.
-    compares : bool
+    supports_shared_codes : bool
         Whether ``log_prob`` takes the same codes, (n_samples, 1, n_components), for every row, at
         a price that is worth it.
-    takes_order : bool
+    supports_reordering : bool
         Whether ``reorder`` is there.
-    stacks : bool
+    supports_vmap : bool
         Whether ``draw`` is a plain function of tensors that leaves no trace on the module, fit
         for ``torch.func.vmap``: then several models are trained as one.
     """
 
     width: int = 1
     n_moment_draws: int = MOMENT_DRAWS
-    looks_at_rows: bool = False
+    uses_data: bool = False
     is_refinable: bool = True
-    n_listed: int = 0
-    compares: bool = False
-    stacks: bool = False
-    takes_order: bool = False
+    n_enumerated: int = 0
+    supports_shared_codes: bool = False
+    supports_vmap: bool = False
+    supports_reordering: bool = False
 
     def __init__(self, layers: Sequence[int]) -> None:
         super().__init__()
@@ -160,7 +160,7 @@ class LatentModule(nn.Module, ABC):
         """log q(z | x) at given codes, (n_samples, n_rows)."""
 
     @abstractmethod
-    def start(self, posterior: LinearPosterior) -> None:
+    def initialize(self, posterior: LinearPosterior) -> None:
         """Set the parameters so that q(z | x) is the given linear posterior."""
 
     # -------------------------------------------- families that are more than a posterior
@@ -201,13 +201,15 @@ class LatentModule(nn.Module, ABC):
         """z with some layers (0: the lowest) set to their mean given the layer above."""
         return z
 
-    def look(self, h: Tensor, prior: PriorModule, generator: torch.Generator) -> None:
+    def initialize_from_data(
+        self, h: Tensor, prior: PriorModule, generator: torch.Generator
+    ) -> None:
         """Look at what the untrained encoder says of some rows."""
 
     def after_step(self, generator: torch.Generator) -> None:
         """Whatever moves without a gradient, after each step of training."""
 
-    def finish(self, h: Iterable[Tensor], goes_on: bool) -> None:
+    def finalize(self, h: Iterable[Tensor], goes_on: bool) -> None:
         """Look at what the trained encoder says of the rows, chunk by chunk.
 
         If training goes on, these are more rows.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from skvae._networks import Linear
+from skvae._nn.networks import Linear
 from skvae._validation import a_real
 from skvae.priors import Autoregressive, Prior, PriorModule
 from skvae.priors.autoregressive import AutoregressiveModule
@@ -38,12 +38,12 @@ class CodeLatent(Latent):
                 f"latent={self!r} has integer codes and a prior over these, which "
                 f"prior={prior!r} is not. Leave prior='auto', or pass Autoregressive(...)."
             )
-        if not objective.takes_codes:
+        if not objective.supports_codes:
             raise ValueError(
                 f"objective={objective!r} needs draws that are differentiable functions of the "
                 f"row, which the integer codes of latent={self!r} are not. Use ELBO(...)."
             )
-        if self.temperature == 0 and (objective.n_samples > 1 or objective.holds_z):
+        if self.temperature == 0 and (objective.n_samples > 1 or objective.detach_z):
             raise ValueError(
                 f"With temperature=0 latent={self!r} takes the nearest code, which is one and has "
                 f"no density, so objective={objective!r} would do nothing that ELBO() does not. "
@@ -67,7 +67,7 @@ class CodeModule(LatentModule):
     """
 
     n_moment_draws = 1
-    looks_at_rows = True
+    uses_data = True
     is_refinable = False
     codebook: Tensor
     width_squared: Tensor
@@ -80,7 +80,7 @@ class CodeModule(LatentModule):
         super().__init__([n_positions * size])
         self.n_noise, self.temperature = n_positions, temperature
         self.width = n_positions * self.n_codes
-        self.n_listed = self.n_codes if n_positions == 1 else 0
+        self.n_enumerated = self.n_codes if n_positions == 1 else 0
         self.head = Linear(n_hidden, self.n_components, generator)
         self.register_buffer("codebook", codebook)
         self.register_buffer("width_squared", torch.ones(n_positions))
@@ -155,7 +155,7 @@ class CodeModule(LatentModule):
         if not self.training:
             return None
         assert isinstance(prior, AutoregressiveModule)
-        return (log_q.exp() * (log_q - prior.log_shares(codes))).sum(-1).mean(0)
+        return (log_q.exp() * (log_q - prior.log_proportions(codes))).sum(-1).mean(0)
 
     def commitment(self, e: Tensor, nearest: Tensor) -> Tensor | None:
         """What a row pays for the distance to its nearest code, (n_rows,)."""
@@ -181,7 +181,7 @@ class CodeModule(LatentModule):
         return prior.build(self.n_noise, generator, n_codes=self.n_codes)
 
     def enumerate(self, h: Tensor, prior: PriorModule) -> Draw | None:
-        if not self.n_listed:
+        if not self.n_enumerated:
             return None
         codes = torch.arange(self.n_codes).reshape(-1, 1, 1).expand(-1, len(h), 1)
         log_pz = prior.log_prob(codes)
@@ -191,19 +191,21 @@ class CodeModule(LatentModule):
         return self.vectors(self.codes(self.split(z)))
 
     @torch.no_grad()
-    def start(self, posterior: LinearPosterior) -> None:
+    def initialize(self, posterior: LinearPosterior) -> None:
         self.head.weight.zero_()
         self.head.weight[:, : posterior.weight.shape[1]] = posterior.weight
         self.head.bias.copy_(posterior.bias)
 
     @torch.no_grad()
-    def look(self, h: Tensor, prior: PriorModule, generator: torch.Generator) -> None:
+    def initialize_from_data(
+        self, h: Tensor, prior: PriorModule, generator: torch.Generator
+    ) -> None:
         """Start the widths, and the prior from the frequencies of the codes."""
         e = self.encodings(h)
         codes = self.codes(e)
         self.width_squared.copy_(self._error(e, codes))
         assert isinstance(prior, AutoregressiveModule)
-        prior.start_codes(codes)
+        prior.initialize_codes(codes)
 
     @torch.no_grad()
     def after_step(self, generator: torch.Generator) -> None:
@@ -217,7 +219,7 @@ class CodeModule(LatentModule):
         return error.clamp(min=MIN_WIDTH**2)
 
     @torch.no_grad()
-    def finish(self, h: Iterable[Tensor], goes_on: bool) -> None:
+    def finalize(self, h: Iterable[Tensor], goes_on: bool) -> None:
         """Count the use of the entries; of few more rows the widths would be worth nothing."""
         if not goes_on:
             self.use.zero_()

@@ -44,7 +44,7 @@ class FiniteScalar(CodeLatent):
     FiniteScalar(n_levels=8)
     """
 
-    parameter_constraints: ClassVar = {"n_levels": an_int(2), "temperature": TEMPERATURE}
+    _constraints: ClassVar = {"n_levels": an_int(2), "temperature": TEMPERATURE}
 
     def __init__(self, n_levels: int = 32, *, temperature: float = 4.0) -> None:
         self.n_levels = n_levels

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.distributions import Transform, constraints
 from torch.nn import functional as F
 
-from skvae._networks import Linear
+from skvae._nn.networks import Linear
+from skvae._nn.zuko import autoregressive_flow, zuko_transforms
 from skvae._validation import an_int, as_layers, layers, one_of, or_none
-from skvae._zuko import autoregressive_flow, zuko_transforms
 from skvae.priors import PriorModule
 
 from ._base import Draw, Latent, LatentModule, LinearPosterior
@@ -61,7 +61,7 @@ class Flow(Latent):
     Flow(n_transforms=3, transform='spline')
     """
 
-    parameter_constraints: ClassVar = {
+    _constraints: ClassVar = {
         "transform": one_of("spline", "affine", "planar"),
         "n_transforms": or_none(an_int(1)),
         "hidden_layer_sizes": layers(),
@@ -118,8 +118,8 @@ class _FlowModule(LatentModule):
         noise, log_det = self.flow(self.context(h)).inv.call_and_ladj(u)
         return log_det - 0.5 * (noise.square() + log_var + LOG_2PI).sum(-1)
 
-    def start(self, posterior: LinearPosterior) -> None:
-        self.base.start(posterior)
+    def initialize(self, posterior: LinearPosterior) -> None:
+        self.base.initialize(posterior)
 
 
 class Planar(nn.Module):

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from skvae._networks import Linear
+from skvae._nn.networks import Linear
 from skvae.priors import PriorModule
 from skvae.priors.mixture import log_normals
 
@@ -48,9 +48,9 @@ class GaussianModule(LatentModule):
     """N(μ(x), diag σ(x)²); flows are built on it."""
 
     n_moment_draws = 1
-    compares = True
-    stacks = True
-    takes_order = True
+    supports_shared_codes = True
+    supports_vmap = True
+    supports_reordering = True
 
     def __init__(self, n_components: int, n_hidden: int, generator: torch.Generator) -> None:
         super().__init__([n_components])
@@ -92,7 +92,7 @@ class GaussianModule(LatentModule):
         self.head.bias.copy_(self.head.bias[rows] * signs)
 
     @torch.no_grad()
-    def start(self, posterior: LinearPosterior) -> None:
+    def initialize(self, posterior: LinearPosterior) -> None:
         k, n_inputs = posterior.weight.shape
         self.head.weight.zero_()
         self.head.bias.zero_()

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from skvae._networks import Linear
+from skvae._nn.networks import Linear
 from skvae._validation import a_bool, a_real, as_layers, is_int, layers, or_none
 from skvae.priors import PriorModule
 
@@ -69,7 +69,7 @@ class Ladder(Latent):
     Ladder(layers=(8, 4))
     """
 
-    parameter_constraints: ClassVar = {
+    _constraints: ClassVar = {
         "layers": or_none((
             "a tuple of ints in the range [1, inf)",
             lambda v: isinstance(v, (tuple, list)) and len(v) > 0
@@ -129,8 +129,8 @@ class Ladder(Latent):
 
 class _LadderModule(LatentModule):
     n_moment_draws = 1
-    compares = True
-    stacks = True
+    supports_shared_codes = True
+    supports_vmap = True
 
     def __init__(
         self,
@@ -152,7 +152,7 @@ class _LadderModule(LatentModule):
         )
         self.width = max(sum(widths), *sizes)
 
-    def said(self, h: Tensor) -> list[tuple[Tensor, Tensor]]:
+    def encoder_outputs(self, h: Tensor) -> list[tuple[Tensor, Tensor]]:
         """What the row says of each layer: mean and log-precision; at the top log-variance."""
         d, found = h, []
         for i, head in enumerate(self.heads):
@@ -165,8 +165,8 @@ class _LadderModule(LatentModule):
         return found
 
     def draw(self, h: Tensor, noise: Tensor, prior: PriorModule) -> Draw:
-        said, columns = self.said(h), self.slices()
-        mean, log_var = said[-1]
+        encoded, columns = self.encoder_outputs(h), self.slices()
+        mean, log_var = encoded[-1]
         zs = [mean + torch.exp(0.5 * log_var) * noise[..., columns[-1]]]
         kl = prior.kl(mean, log_var)
         if kl is None:
@@ -177,7 +177,7 @@ class _LadderModule(LatentModule):
         kls = [kl]
         for i in reversed(range(len(self.down))):
             expected = self.down[i](zs[0])
-            mean, log_var = merged(said[i], expected)
+            mean, log_var = merged(encoded[i], expected)
             zs.insert(0, mean + torch.exp(0.5 * log_var) * noise[..., columns[i]])
             kls.insert(0, normal_kl(mean, log_var, *expected).mean(0))
         z = torch.cat(zs, dim=-1)
@@ -195,11 +195,11 @@ class _LadderModule(LatentModule):
         )
 
     def log_prob(self, z: Tensor, h: Tensor, prior: PriorModule) -> Tensor:
-        said, parts = self.said(h), self.parts(z)
-        total = log_normal(parts[-1], *said[-1]).sum(-1)
+        encoded, parts = self.encoder_outputs(h), self.parts(z)
+        total = log_normal(parts[-1], *encoded[-1]).sum(-1)
         for i, down in enumerate(self.down):
             expected = down(parts[i + 1])
-            total = total + log_normal(parts[i], *merged(said[i], expected)).sum(-1)
+            total = total + log_normal(parts[i], *merged(encoded[i], expected)).sum(-1)
         return total
 
     forward = log_prob  # what functional_call calls
@@ -220,10 +220,10 @@ class _LadderModule(LatentModule):
 
     def moments(self, h: Tensor, prior: PriorModule) -> tuple[Tensor, Tensor]:
         """Along the means: those of a layer given the mean of the layer above."""
-        said = self.said(h)
-        found = [said[-1]]
+        encoded = self.encoder_outputs(h)
+        found = [encoded[-1]]
         for i in reversed(range(len(self.down))):
-            found.insert(0, merged(said[i], self.down[i](found[0][0])))
+            found.insert(0, merged(encoded[i], self.down[i](found[0][0])))
         means, log_vars = zip(*found, strict=True)
         return torch.cat(means, -1), torch.cat(log_vars, -1)
 
@@ -243,7 +243,7 @@ class _LadderModule(LatentModule):
         return torch.cat(parts, -1)
 
     @torch.no_grad()
-    def start(self, posterior: LinearPosterior) -> None:
+    def initialize(self, posterior: LinearPosterior) -> None:
         """Units in line: each has the correlation LINK with its partner in the layer above.
 
         All layers are then standard normal, the lowest has the given posterior, and that of each
@@ -256,7 +256,7 @@ class _LadderModule(LatentModule):
             if i:
                 down, n_linked = self.down[i - 1], min(size, len(bias))
                 assert isinstance(down, Conditional)
-                down.start(n_linked)
+                down.initialize(n_linked)
                 weight = _rows(LINK * weight, n_linked, size)
                 bias = _rows(LINK * bias, n_linked, size)
                 var = 1 - _rows(LINK**2 * (1 - var), n_linked, size)
@@ -280,9 +280,11 @@ def _rows(x: Tensor, n: int, size: int) -> Tensor:
     return torch.cat([x[:n], x.new_zeros(size - n, *x.shape[1:])])
 
 
-def merged(said: tuple[Tensor, Tensor], expected: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+def merged(
+    encoded: tuple[Tensor, Tensor], expected: tuple[Tensor, Tensor]
+) -> tuple[Tensor, Tensor]:
     """Mean and log-variance of the product of two normal densities, weighed by precision."""
-    (mean, log_precision), (prior_mean, prior_log_var) = said, expected
+    (mean, log_precision), (prior_mean, prior_log_var) = encoded, expected
     log_total = torch.logaddexp(log_precision, -prior_log_var)
     share = torch.exp(log_precision - log_total)
     return prior_mean + share * (mean - prior_mean), -log_total
@@ -333,7 +335,7 @@ class Conditional(nn.Module):
         mean, log_var = self.head(self.hidden(z, z)).chunk(2, dim=-1)
         return mean, log_var.clamp(MIN_LOG_VAR, MAX_LOG_VAR)
 
-    def start(self, n_linked: int) -> None:
+    def initialize(self, n_linked: int) -> None:
         """z_i = LINK · z_{i+1} + noise, so that both are standard normal."""
         n_below = len(self.head.bias) // 2
         self.head.weight.zero_()

@@ -71,7 +71,7 @@ class Quantized(CodeLatent):
     Quantized(n_codebooks=2, n_codes=128)
     """
 
-    parameter_constraints: ClassVar = {
+    _constraints: ClassVar = {
         "n_codes": an_int(2),
         "n_codebooks": or_none(an_int(1)),
         "temperature": TEMPERATURE,
@@ -141,10 +141,12 @@ class _QuantizedModule(CodeModule):
         return self.committed * (e.flatten(-2) - v).square().sum(-1)
 
     @torch.no_grad()
-    def look(self, h: Tensor, prior: PriorModule, generator: torch.Generator) -> None:
+    def initialize_from_data(
+        self, h: Tensor, prior: PriorModule, generator: torch.Generator
+    ) -> None:
         if self.starts_from_clusters:
             self._cluster(self.encodings(h), generator)
-        super().look(h, prior, generator)
+        super().initialize_from_data(h, prior, generator)
 
     def _cluster(self, e: Tensor, generator: torch.Generator) -> None:
         """Put the codebooks on the means of clusters."""

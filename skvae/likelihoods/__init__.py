@@ -2,7 +2,8 @@ r"""Likelihoods p(x_j | z): one class per family.
 
 A likelihood is a value, in the manner of a Gaussian-process kernel: it holds hyper-parameters
 only. The decoder hands it ``outputs``, a tensor of shape (..., n_columns, n_outputs) for all the
-columns that share it, and ``columns``, what is known of them (:class:`skvae._model.ColumnGroup`:
+columns that share it, and ``columns``, what is known of them (
+:class:`skvae._model.vae.ColumnGroup`:
 ``resolution`` of shape (n_columns,), ``level_mask`` of shape (n_columns, n_levels), the fixed
 ``grid`` of shape (n_columns, n_rows, n_entries), the learned ``constants`` of shape
 (n_columns, n_constants)). It answers with
@@ -15,7 +16,7 @@ columns that share it, and ``columns``, what is known of them (:class:`skvae._mo
 
 Tensors of outputs and of cells broadcast: many z for each row, or one z for all rows.
 
-Numbers are in the scaled units of the column (:mod:`skvae._scaling`), levels are codes.
+Numbers are in the scaled units of the column (:mod:`skvae._table.scaling`), levels are codes.
 
 To add a family: write one file with one class, put it into :data:`LIKELIHOODS`, and add a row to
 ``tests/components.py``.

@@ -31,7 +31,7 @@ class Likelihood(ABC, Component):
         level; as the scaled number, or the interval, followed by the number of its atom (0: none).
     is_mass : bool
         Whether ``log_prob`` is the log of a probability (True) or of a density (False).
-    stacks : bool
+    supports_vmap : bool
         Whether ``log_prob`` is a plain function of tensors, fit for ``torch.func.vmap``.
     transform : str or None
         The numeric map that the family asks for, in place of the column's.
@@ -41,7 +41,7 @@ class Likelihood(ABC, Component):
     target: str = "value"
     is_mass: bool = False
     transform: str | None = None
-    stacks: bool = True
+    supports_vmap: bool = True
 
     def check(self, column: Any) -> None:
         """Raise a ValueError that says why the family cannot describe a fitted column."""
@@ -116,7 +116,7 @@ class Likelihood(ABC, Component):
         """
         return self.point(outputs, columns)
 
-    def start(self, column: Any, noise: float) -> tuple[np.ndarray, np.ndarray]:
+    def initialize(self, column: Any, noise: float) -> tuple[np.ndarray, np.ndarray]:
         """Where the closed-form start puts the decoder: outputs = bias + gain · features.
 
         ``features`` is the linear prediction of the column's encoded features, `noise` the
@@ -132,7 +132,7 @@ class Likelihood(ABC, Component):
         n = self.n_outputs(column) + self.n_constants(column)
         return np.zeros(n), np.zeros((n, getattr(column, "n_codes", 1)))
 
-    def start_noise(self, residual: np.ndarray) -> np.ndarray:
+    def initial_noise(self, residual: np.ndarray) -> np.ndarray:
         """Noise of the columns at the start, from what the linear prediction leaves."""
         return residual
 
@@ -143,7 +143,7 @@ class LocationScale(Likelihood):
     A learned scale is σ = floor + softplus(o), with o the second output, or the first constant.
     """
 
-    parameter_constraints: ClassVar = {
+    _constraints: ClassVar = {
         "min_scale": a_real("(0, inf)", above=0),
         "scale": (
             "'conditional', 'column', 'shared' or a positive number",
@@ -199,7 +199,7 @@ class LocationScale(Likelihood):
     def point(self, outputs: Tensor, columns: Any) -> Tensor:
         return outputs[..., 0]
 
-    def start(self, column: Any, noise: float) -> tuple[np.ndarray, np.ndarray]:
+    def initialize(self, column: Any, noise: float) -> tuple[np.ndarray, np.ndarray]:
         n = self.n_outputs(column) + self.n_constants(column)
         bias, gain = np.zeros(n), np.zeros((n, 1))
         gain[0] = 1.0
@@ -208,7 +208,7 @@ class LocationScale(Likelihood):
             bias[1] = scale + np.log(-np.expm1(-scale))  # inverse of softplus
         return bias, gain
 
-    def start_noise(self, residual: np.ndarray) -> np.ndarray:
+    def initial_noise(self, residual: np.ndarray) -> np.ndarray:
         if not isinstance(self.scale, str):
             return np.full_like(residual, self.scale * self.unit_std)
         if self.scale == "shared":

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skvae._columns import MAX_REPEATED
+from skvae._table.columns import MAX_REPEATED
 from skvae._validation import a_real, is_int
 
 from ._base import Likelihood, LocationScale, Pullback
@@ -60,7 +60,7 @@ class Atoms(Likelihood):
     """
 
     kinds = frozenset({"continuous", "datetime", "integer"})
-    parameter_constraints: ClassVar = {
+    _constraints: ClassVar = {
         "slab": ("None, or Normal(), StudentT() or DiscretizedLogistic()",
                  lambda v: v is None or (isinstance(v, LocationScale) and v.transform is None)),
         "max_levels": (
@@ -128,23 +128,23 @@ class Atoms(Likelihood):
         return np.stack([positions, np.zeros_like(width) if self.is_mass else np.log(width)])
 
     def log_prob(self, x: Tensor, outputs: Tensor, columns: Any) -> Tensor:
-        slab, log_shares = self._split(outputs, columns)
+        slab, log_proportions = self._split(outputs, columns)
         smooth, atom = self._targets(x)
-        log_slab = log_shares[..., 0] + self._slab.log_prob(smooth, slab, columns)
-        return self._with_atoms(log_slab, log_shares, atom, columns)[0]
+        log_slab = log_proportions[..., 0] + self._slab.log_prob(smooth, slab, columns)
+        return self._with_atoms(log_slab, log_proportions, atom, columns)[0]
 
     def vjp(self, x: Tensor, outputs: Tensor, columns: Any) -> tuple[Tensor, Pullback]:
-        slab, log_shares = self._split(outputs, columns)
+        slab, log_proportions = self._split(outputs, columns)
         smooth, atom = self._targets(x)
         log_smooth, of_slab = self._slab.vjp(smooth, slab, columns)
-        log_slab = log_shares[..., 0] + log_smooth
-        cells, log_odds = self._with_atoms(log_slab, log_shares, atom, columns)
+        log_slab = log_proportions[..., 0] + log_smooth
+        cells, log_odds = self._with_atoms(log_slab, log_proportions, atom, columns)
 
         def pullback(weight: Tensor) -> tuple[Tensor, Tensor]:
             # The cell belongs to its atom with chance r, to the slab otherwise.
             of_atom = torch.sigmoid(log_odds).mul_(weight)
             of_smooth, of_constants = of_slab(weight - of_atom)
-            slope = log_shares.exp().mul_(-weight.expand(cells.shape).unsqueeze(-1))
+            slope = log_proportions.exp().mul_(-weight.expand(cells.shape).unsqueeze(-1))
             slope = add_at(slope, atom, of_atom.unsqueeze(-1))[..., 1:]
             return torch.cat([of_smooth, slope], dim=-1), of_constants
 
@@ -156,12 +156,12 @@ class Atoms(Likelihood):
         return smooth.squeeze(-1) if self.target == "atoms" else smooth, x[..., -1].long()
 
     def _with_atoms(
-        self, log_slab: Tensor, log_shares: Tensor, atom: Tensor, columns: Any
+        self, log_slab: Tensor, log_proportions: Tensor, atom: Tensor, columns: Any
     ) -> tuple[Tensor, Tensor]:
         """log p of each cell, and the log-odds that it is its atom; −inf where it has none."""
         column = torch.arange(len(columns.grid), device=atom.device)
         log_width = columns.grid[column, 1, (atom - 1).clamp(min=0)]
-        log_atom = (pick(log_shares, atom) - log_width).masked_fill(atom == 0, -torch.inf)
+        log_atom = (pick(log_proportions, atom) - log_width).masked_fill(atom == 0, -torch.inf)
         return torch.logaddexp(log_slab, log_atom), log_atom - log_slab
 
     def _split(self, outputs: Tensor, columns: Any) -> tuple[Tensor, Tensor]:
@@ -174,8 +174,8 @@ class Atoms(Likelihood):
         return outputs[..., :n], logits - torch.logsumexp(logits, dim=-1, keepdim=True)
 
     def sample(self, outputs: Tensor, columns: Any, generator: torch.Generator) -> Tensor:
-        slab, log_shares = self._split(outputs, columns)
-        which = draw_level(log_shares, generator)
+        slab, log_proportions = self._split(outputs, columns)
+        which = draw_level(log_proportions, generator)
         smooth = self._slab.sample(slab, columns, generator)
         return torch.where(which == 0, smooth, self._position(which, columns))
 
@@ -185,32 +185,32 @@ class Atoms(Likelihood):
 
     def point(self, outputs: Tensor, columns: Any) -> Tensor:
         """The mean; where atoms are the rule, the atom nearest to it."""
-        _, log_shares = self._split(outputs, columns)
-        shares, positions = log_shares.exp(), columns.grid[:, 0]
+        _, log_proportions = self._split(outputs, columns)
+        shares, positions = log_proportions.exp(), columns.grid[:, 0]
         mean = self.mean(outputs, columns)
         distance = (mean.unsqueeze(-1) - positions).abs()
         nearest = self._position(distance.argmin(-1) + 1, columns)
         return torch.where(shares[..., 0] > 0.5, mean, nearest)
 
     def mean(self, outputs: Tensor, columns: Any) -> Tensor:
-        slab, log_shares = self._split(outputs, columns)
-        shares, positions = log_shares.exp(), columns.grid[:, 0]
+        slab, log_proportions = self._split(outputs, columns)
+        shares, positions = log_proportions.exp(), columns.grid[:, 0]
         finite = torch.where(torch.isfinite(positions), positions, 0.0)
         return shares[..., 0] * self._slab.mean(slab, columns) + (shares[..., 1:] * finite).sum(-1)
 
-    def start(self, column: Any, noise: float) -> tuple[np.ndarray, np.ndarray]:
-        bias, gain = self._slab.start(column, noise)
+    def initialize(self, column: Any, noise: float) -> tuple[np.ndarray, np.ndarray]:
+        bias, gain = self._slab.initialize(column, noise)
         values, shares = self.values(column)
         y = column.map.forward(values)
         rest = max(1 - shares.sum(), 0.5 / column.weight)
         middle = np.clip(-(shares @ y) / rest, -3, 3) if rest > 0.01 else 0.0
         within = np.clip(1 - shares @ y**2 - rest * middle**2, 0, 1)
         centers, every = np.append(middle, y), np.append(rest, shares)
-        log_shares, slope = discriminant(centers, every, noise, within)
+        log_proportions, slope = discriminant(centers, every, noise, within)
         n = self._slab.n_outputs(column)
-        bias = np.concatenate([bias[:n], log_shares[1:] - log_shares[0], bias[n:]])
+        bias = np.concatenate([bias[:n], log_proportions[1:] - log_proportions[0], bias[n:]])
         gain = np.concatenate([gain[:n], (slope[1:] - slope[0])[:, None], gain[n:]])
         return bias, gain
 
-    def start_noise(self, residual: np.ndarray) -> np.ndarray:
-        return self._slab.start_noise(residual)
+    def initial_noise(self, residual: np.ndarray) -> np.ndarray:
+        return self._slab.initial_noise(residual)

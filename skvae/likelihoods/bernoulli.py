@@ -52,7 +52,7 @@ class Bernoulli(Likelihood):
         p = torch.sigmoid(outputs[..., 0])
         return torch.stack([1 - p, p], dim=-1)
 
-    def start(self, column: Any, noise: float) -> tuple[np.ndarray, np.ndarray]:
+    def initialize(self, column: Any, noise: float) -> tuple[np.ndarray, np.ndarray]:
         p = column.probability
         return np.array([np.log(p / (1 - p))]), np.array([[1 / max(p * (1 - p), 0.01) ** 0.5]])
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skvae._columns import MAX_REPEATED, MIN_WIDTH
+from skvae._table.columns import MAX_REPEATED, MIN_WIDTH
 from skvae._validation import an_int, one_of
 
 from ._base import Likelihood, uniform
@@ -49,7 +49,7 @@ class Binned(Likelihood):
     Binned(n_bins=12)
     """
 
-    parameter_constraints: ClassVar = {"n_bins": an_int(2), "within": one_of("uniform", "linear")}
+    _constraints: ClassVar = {"n_bins": an_int(2), "within": one_of("uniform", "linear")}
     tail = 0.5
 
     def __init__(self, n_bins: int = 24, *, within: str = "uniform") -> None:
@@ -86,26 +86,26 @@ class Binned(Likelihood):
         return torch.log_softmax(outputs, dim=-1)
 
     def log_prob(self, x: Tensor, outputs: Tensor, columns: Any) -> Tensor:
-        log_shares, edges = self._log_shares(outputs, columns), columns.grid[:, 0]
+        log_proportions, edges = self._log_shares(outputs, columns), columns.grid[:, 0]
         last = torch.isfinite(edges).sum(-1) - 1
         low, high = edges[:, 0], edges[torch.arange(len(edges)), last]
         at = (x.unsqueeze(-1) >= edges).sum(-1) - 1
         bin_ = torch.minimum(at.clamp(min=0), last - 1)
         columns_ = torch.arange(len(edges))
         left, right = edges[columns_, bin_], edges[columns_, bin_ + 1]
-        inside = self._inside(x, log_shares, bin_, left, right, edges)
-        below = log_shares[..., 0] - np.log(self.tail) - (low - x).clamp(min=0) / self.tail
-        above = log_shares[..., 1] - np.log(self.tail) - (x - high).clamp(min=0) / self.tail
+        inside = self._inside(x, log_proportions, bin_, left, right, edges)
+        below = log_proportions[..., 0] - np.log(self.tail) - (low - x).clamp(min=0) / self.tail
+        above = log_proportions[..., 1] - np.log(self.tail) - (x - high).clamp(min=0) / self.tail
         return torch.where(x < low, below, torch.where(x > high, above, inside))
 
     def _inside(
-        self, x: Tensor, log_shares: Tensor, bin_: Tensor, left: Tensor, right: Tensor,
+        self, x: Tensor, log_proportions: Tensor, bin_: Tensor, left: Tensor, right: Tensor,
         edges: Tensor,
     ) -> Tensor:  # fmt: skip
         """The density in the bins."""
 
         def share(index: Tensor) -> Tensor:
-            return pick(log_shares, index + 2)
+            return pick(log_proportions, index + 2)
 
         if self.within == "uniform":
             return share(bin_) - torch.log(right - left)
@@ -118,8 +118,8 @@ class Binned(Likelihood):
         )
 
     def sample(self, outputs: Tensor, columns: Any, generator: torch.Generator) -> Tensor:
-        log_shares, edges = self._log_shares(outputs, columns), columns.grid[:, 0]
-        which = draw_level(log_shares, generator)
+        log_proportions, edges = self._log_shares(outputs, columns), columns.grid[:, 0]
+        which = draw_level(log_proportions, generator)
         u, side = uniform(which.to(edges), generator), uniform(which.to(edges), generator)
         index = (which - 2).clamp(min=0)
         every, columns_ = edges.shape[1] - 1, torch.arange(len(edges))
@@ -165,7 +165,7 @@ class Binned(Likelihood):
         centers = (before + edges + after) / 3
         return torch.where(torch.isfinite(edges), centers, 0.0)
 
-    def start(self, column: Any, noise: float) -> tuple[np.ndarray, np.ndarray]:
+    def initialize(self, column: Any, noise: float) -> tuple[np.ndarray, np.ndarray]:
         edges = self.edges(column)
         cumulated = np.interp(edges, column.map.forward(column.quantiles),
                               np.linspace(0, 1, len(column.quantiles)))  # fmt: skip

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skvae._columns import MAX_INDICATORS, indicator_spread
+from skvae._table.columns import MAX_INDICATORS, indicator_spread
 
 from ._base import Likelihood, Pullback, uniform
 from ._levels import add_at, pick
@@ -44,14 +44,14 @@ class Categorical(Likelihood):
 
     def vjp(self, x: Tensor, outputs: Tensor, columns: Any) -> tuple[Tensor, Pullback]:
         logits = self._logits(outputs, columns)
-        log_shares = logits - torch.logsumexp(logits, dim=-1, keepdim=True)
+        log_proportions = logits - torch.logsumexp(logits, dim=-1, keepdim=True)
 
         def pullback(weight: Tensor) -> tuple[Tensor, Tensor]:
-            weight = weight.expand(log_shares.shape[:-1]).unsqueeze(-1)
-            slope = log_shares.exp().mul_(-weight)  # weight (1[x] − P)
+            weight = weight.expand(log_proportions.shape[:-1]).unsqueeze(-1)
+            slope = log_proportions.exp().mul_(-weight)  # weight (1[x] − P)
             return add_at(slope, x, weight), torch.zeros_like(columns.constants)
 
-        return pick(log_shares, x), pullback
+        return pick(log_proportions, x), pullback
 
     def sample(self, outputs: Tensor, columns: Any, generator: torch.Generator) -> Tensor:
         gumbel = -torch.log(-torch.log(uniform(outputs, generator)))  # its argmax is a draw
@@ -63,7 +63,7 @@ class Categorical(Likelihood):
     def mean(self, outputs: Tensor, columns: Any) -> Tensor:
         return torch.softmax(self._logits(outputs, columns), dim=-1)
 
-    def start(self, column: Any, noise: float) -> tuple[np.ndarray, np.ndarray]:
+    def initialize(self, column: Any, noise: float) -> tuple[np.ndarray, np.ndarray]:
         # Softmax, linearised at the shares p: the feature (1[l] − p_l)/d_l moves logit l by 1/d_l
         bias = np.log(np.maximum(column.frequencies, 1e-12))
         if len(bias) > MAX_INDICATORS:

@@ -49,7 +49,7 @@ class _Count(Likelihood):
     def point(self, outputs: Tensor, columns: Any) -> Tensor:
         return self.rate(outputs)
 
-    def start(self, column: Any, noise: float) -> tuple[np.ndarray, np.ndarray]:
+    def initialize(self, column: Any, noise: float) -> tuple[np.ndarray, np.ndarray]:
         # d log rate / dy at the mean, for a log-normal rate that has the mean and variance seen
         counts = column.quantiles + float(column.origin)
         mean = max(counts.mean(), 1e-3)
@@ -122,7 +122,7 @@ class NegativeBinomial(_Count):
         gamma = torch._standard_gamma(r.expand(rate.shape), generator)
         return torch.poisson(rate / r * gamma, generator=generator)
 
-    def start(self, column: Any, noise: float) -> tuple[np.ndarray, np.ndarray]:
-        bias, gain = super().start(column, noise)
+    def initialize(self, column: Any, noise: float) -> tuple[np.ndarray, np.ndarray]:
+        bias, gain = super().initialize(column, noise)
         bias[1] = 5.0  # nearly Poisson: the variance that z leaves over is to be learned
         return bias, gain

@@ -43,7 +43,7 @@ class NormalMixture(Likelihood):
     NormalMixture(n_modes=5)
     """
 
-    parameter_constraints: ClassVar = {"n_modes": an_int(2)}
+    _constraints: ClassVar = {"n_modes": an_int(2)}
 
     def __init__(self, n_modes: int = 3) -> None:
         self.n_modes = n_modes
@@ -58,22 +58,22 @@ class NormalMixture(Likelihood):
         return torch.log_softmax(logits, -1), location, floor.unsqueeze(-1) + F.softplus(raw)
 
     def log_prob(self, x: Tensor, outputs: Tensor, columns: Any) -> Tensor:
-        log_shares, location, scale = self._modes(outputs, columns)
+        log_proportions, location, scale = self._modes(outputs, columns)
         squared = ((x.unsqueeze(-1) - location) / scale).square()
         each = -0.5 * (squared + LOG_2PI) - torch.log(scale)
-        return torch.logsumexp(log_shares + each, dim=-1)
+        return torch.logsumexp(log_proportions + each, dim=-1)
 
     def sample(self, outputs: Tensor, columns: Any, generator: torch.Generator) -> Tensor:
-        log_shares, location, scale = self._modes(outputs, columns)
-        which = draw_level(log_shares, generator).unsqueeze(-1)
+        log_proportions, location, scale = self._modes(outputs, columns)
+        which = draw_level(log_proportions, generator).unsqueeze(-1)
         location, scale = location.gather(-1, which), scale.gather(-1, which)
         return (location + scale * standard_normal(location, generator)).squeeze(-1)
 
     def point(self, outputs: Tensor, columns: Any) -> Tensor:
-        log_shares, location, _ = self._modes(outputs, columns)
-        return (log_shares.exp() * location).sum(-1)
+        log_proportions, location, _ = self._modes(outputs, columns)
+        return (log_proportions.exp() * location).sum(-1)
 
-    def start(self, column: Any, noise: float) -> tuple[np.ndarray, np.ndarray]:
+    def initialize(self, column: Any, noise: float) -> tuple[np.ndarray, np.ndarray]:
         m = self.n_modes
         offset = 0.5 * (np.arange(m) - (m - 1) / 2)
         scale = max(noise / math.sqrt(1 + offset.var()), 1e-2)

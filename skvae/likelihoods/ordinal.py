@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from skvae._columns import MAX_INDICATORS, indicator_spread
+from skvae._table.columns import MAX_INDICATORS, indicator_spread
 
 from ._base import Likelihood, uniform
 
@@ -88,7 +88,7 @@ class Ordinal(Likelihood):
     def _level(self, position: Tensor, columns: Any) -> Tensor:
         return (position.unsqueeze(-1) > self.thresholds(columns)).sum(-1)
 
-    def start(self, column: Any, noise: float) -> tuple[np.ndarray, np.ndarray]:
+    def initialize(self, column: Any, noise: float) -> tuple[np.ndarray, np.ndarray]:
         shares = np.maximum(column.frequencies, 1e-4)
         cumulated = np.cumsum(shares / shares.sum())[:-1].clip(1e-6, 1 - 1e-6)
         thresholds = np.log(cumulated / (1 - cumulated))

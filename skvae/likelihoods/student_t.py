@@ -77,8 +77,8 @@ class StudentT(Standardised):
         t = torch.sqrt(nu * torch.expm1(-2 / nu * torch.log1p(-u))) * torch.cos(2 * math.pi * v)
         return location + scale * t
 
-    def start(self, column: Any, noise: float) -> tuple[np.ndarray, np.ndarray]:
-        bias, gain = super().start(column, noise)
+    def initialize(self, column: Any, noise: float) -> tuple[np.ndarray, np.ndarray]:
+        bias, gain = super().initialize(column, noise)
         bias[-1] = np.log(3.0)  # ν = 4
         return bias, gain
 

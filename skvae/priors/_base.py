@@ -19,19 +19,19 @@ class PriorModule(nn.Module, ABC):
         Numbers that ``log_prob`` needs at once for one z; chunks of rows are cut by it.
     n_posteriors : int
         Rows whose posteriors ``start`` and ``finish`` want to see, at most; 0: none.
-    takes_order : bool
+    supports_reordering : bool
         Whether ``reorder`` is there.
     is_standard_normal : bool
         Whether it is N(0, I) in training.
-    stacks : bool
+    supports_vmap : bool
         Whether ``log_prob`` and ``kl`` are plain functions of tensors, fit for ``torch.func.vmap``.
     """
 
     width: int = 1
     n_posteriors: int = 0
-    takes_order: bool = False
+    supports_reordering: bool = False
     is_standard_normal: bool = False
-    stacks: bool = True
+    supports_vmap: bool = True
 
     @abstractmethod
     def log_prob(self, z: Tensor) -> Tensor:
@@ -52,10 +52,10 @@ class PriorModule(nn.Module, ABC):
         """Put the dimensions in an order, with signs."""
         raise NotImplementedError
 
-    def start(self, mean: Tensor, log_var: Tensor, generator: torch.Generator) -> None:
+    def initialize(self, mean: Tensor, log_var: Tensor, generator: torch.Generator) -> None:
         """Look at the posteriors of the untrained model, N(mean, exp(log_var)) a row."""
 
-    def finish(
+    def finalize(
         self, mean: Tensor, log_var: Tensor, weight: Tensor, generator: torch.Generator,
         *, goes_on: bool = False,
     ) -> None:  # fmt: skip

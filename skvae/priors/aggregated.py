@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from skvae._adam import Adam
+from skvae._nn.optimizer import Adam
 from skvae._validation import an_int
 
 from ._base import Prior, PriorModule
@@ -58,7 +58,7 @@ class Aggregated(Prior):
     Aggregated(n_exemplars=500)
     """
 
-    parameter_constraints: ClassVar = {
+    _constraints: ClassVar = {
         "n_exemplars": an_int(2),
         "guard": ("None or a StandardNormal, Mixture or FlowPrior object",
                   lambda v: v is None or (isinstance(v, Prior) and not v.over_codes
@@ -91,8 +91,8 @@ class _AggregatedModule(PriorModule):
             self.register_buffer(name, torch.zeros(0))
 
     @property
-    def takes_order(self) -> bool:  # type: ignore[override]
-        return self.guard.takes_order
+    def supports_reordering(self) -> bool:  # type: ignore[override]
+        return self.guard.supports_reordering
 
     @property
     def is_standard_normal(self) -> bool:  # type: ignore[override]
@@ -112,8 +112,8 @@ class _AggregatedModule(PriorModule):
     def log_prob(self, z: Tensor) -> Tensor:
         if not self.has_exemplars:
             return self.guard.log_prob(z)
-        log_shares = (self.weight / self.weight.sum()).log()
-        near = log_mixture(z, log_shares, self.mean, self._log_var(self.bandwidth))
+        log_proportions = (self.weight / self.weight.sum()).log()
+        near = log_mixture(z, log_proportions, self.mean, self._log_var(self.bandwidth))
         return _mixed(near, self.guard.log_prob(z), self.guard_logit)
 
     def _log_var(self, bandwidth: Tensor) -> Tensor:
@@ -132,10 +132,10 @@ class _AggregatedModule(PriorModule):
         u = torch.rand((n_samples, 1), generator=generator, dtype=broad.dtype)
         return torch.where(u < torch.sigmoid(self.guard_logit), broad, near)
 
-    def start(self, mean: Tensor, log_var: Tensor, generator: torch.Generator) -> None:
-        self.guard.start(mean, log_var, generator)
+    def initialize(self, mean: Tensor, log_var: Tensor, generator: torch.Generator) -> None:
+        self.guard.initialize(mean, log_var, generator)
 
-    def finish(
+    def finalize(
         self, mean: Tensor, log_var: Tensor, weight: Tensor, generator: torch.Generator,
         *, goes_on: bool = False,
     ) -> None:  # fmt: skip

@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from skvae._nn.zuko import masked_mlp
 from skvae._validation import as_layers, layers
-from skvae._zuko import masked_mlp
 
 from ._base import Prior, PriorModule
 
@@ -42,7 +42,7 @@ class Autoregressive(Prior):
     """
 
     over_codes = True
-    parameter_constraints: ClassVar = {"hidden_layer_sizes": layers()}
+    _constraints: ClassVar = {"hidden_layer_sizes": layers()}
 
     def __init__(self, hidden_layer_sizes: Any = (128,)) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
@@ -72,27 +72,27 @@ class AutoregressiveModule(PriorModule):
             before = before.repeat_interleave(n_codes, 0).repeat_interleave(N_EMBEDDED, 1)
             self.net = masked_mlp(before, sizes, generator)
 
-    def log_shares(self, codes: Tensor) -> Tensor:
+    def log_proportions(self, codes: Tensor) -> Tensor:
         """log p(c_i = c | c_1, …, c_{i−1}) of every code c, (..., n_positions, n_codes)."""
         logits = self.log_frequency
         if self.net is not None:
             position = torch.arange(self.n_positions, device=codes.device)
-            said = self.net(self.embedding[position, codes].flatten(-2))
-            logits = logits + said.unflatten(-1, (self.n_positions, self.n_codes))
+            encoded = self.net(self.embedding[position, codes].flatten(-2))
+            logits = logits + encoded.unflatten(-1, (self.n_positions, self.n_codes))
         return torch.log_softmax(logits, dim=-1).expand(*codes.shape, -1)
 
     def log_prob(self, z: Tensor) -> Tensor:
-        return self.log_shares(z).gather(-1, z.unsqueeze(-1)).squeeze(-1).sum(-1)
+        return self.log_proportions(z).gather(-1, z.unsqueeze(-1)).squeeze(-1).sum(-1)
 
     def sample(self, n_samples: int, generator: torch.Generator) -> Tensor:
         codes = torch.zeros(n_samples, self.n_positions, dtype=torch.long)
         for i in range(self.n_positions):
-            shares = self.log_shares(codes)[:, i].exp()
+            shares = self.log_proportions(codes)[:, i].exp()
             codes[:, i] = torch.multinomial(shares, 1, generator=generator).squeeze(1)
         return codes
 
     @torch.no_grad()
-    def start_codes(self, codes: Tensor) -> None:
+    def initialize_codes(self, codes: Tensor) -> None:
         """Set the frequencies to those of some rows' codes, (n_rows, n_positions)."""
         counts = nn.functional.one_hot(codes, self.n_codes).sum(0) + 1.0
         self.log_frequency.copy_((counts / counts.sum(-1, keepdim=True)).log())

@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from skvae._nn.zuko import autoregressive_flow
 from skvae._validation import an_int, as_layers, layers
-from skvae._zuko import autoregressive_flow
 
 from ._base import Prior, PriorModule
 from .standard_normal import LOG_2PI
@@ -43,7 +43,7 @@ class FlowPrior(Prior):
     FlowPrior(n_transforms=3)
     """
 
-    parameter_constraints: ClassVar = {
+    _constraints: ClassVar = {
         "n_transforms": an_int(1),
         "hidden_layer_sizes": layers(),
         "n_bins": an_int(2),

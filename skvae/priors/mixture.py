@@ -47,7 +47,7 @@ class Mixture(Prior):
     Mixture(n_components=10)
     """
 
-    parameter_constraints: ClassVar = {"n_components": an_int(1)}
+    _constraints: ClassVar = {"n_components": an_int(1)}
 
     def __init__(self, n_components: int = 50) -> None:
         self.n_components = n_components
@@ -58,7 +58,7 @@ class Mixture(Prior):
 
 class _MixtureModule(PriorModule):
     n_posteriors = MAX_START_ROWS
-    takes_order = True
+    supports_reordering = True
 
     def __init__(self, n_clusters: int, n_components: int) -> None:
         super().__init__()
@@ -86,7 +86,7 @@ class _MixtureModule(PriorModule):
         self.log_var.copy_(self.log_var[:, order])
 
     @torch.no_grad()
-    def start(self, mean: Tensor, log_var: Tensor, generator: torch.Generator) -> None:
+    def initialize(self, mean: Tensor, log_var: Tensor, generator: torch.Generator) -> None:
         mean, log_var = mean[:MAX_START_ROWS].cpu(), log_var[:MAX_START_ROWS].cpu()
         n_clusters = len(np.unique(mean.numpy(), axis=0))
         n_clusters = max(1, min(self.n_clusters, n_clusters, len(mean) // ROWS_PER_COMPONENT))
@@ -107,10 +107,10 @@ def log_normals(z: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:
     return torch.addmm(constant, torch.cat([z, z.square()], dim=-1), weight)
 
 
-def log_mixture(z: Tensor, log_shares: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:
+def log_mixture(z: Tensor, log_proportions: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:
     """log Σ_m π_m N(z; μ_m, diag σ_m²) for z of shape (..., k), in pieces that fit the cache."""
     constant, weight = _as_product(mean, log_var)
-    constant = constant + log_shares
+    constant = constant + log_proportions
     flat = z.reshape(-1, z.shape[-1])
     pieces = [
         _log_sum_exp(torch.addmm(constant, torch.cat([p, p.square()], -1), weight))

@@ -35,7 +35,7 @@ class StandardNormal(Prior):
 
 
 class _StandardNormalModule(PriorModule):
-    takes_order = True
+    supports_reordering = True
     is_standard_normal = True
     origin: Tensor
 

@@ -1,0 +1,75 @@
+"""``n_components="auto"``: how many latent dimensions, by held-out density."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from skvae._inference.log_density import log_density
+from skvae._model.schema import Rows
+from skvae._model.vae import VAE
+from skvae._training.loop import MIN_HELD_OUT, Budget, Split, train
+from skvae.objectives import Objective
+
+SIZES = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24)
+SHARE = 0.25  # of the steps of the full training that each size is given
+FRACTION = 0.2  # of the rows to hold out, where training holds out none
+N_DRAWS = 16
+WORTH = 0.02  # nats per column that a larger size must add
+PATIENCE = 2  # sizes without progress after which larger ones are not tried
+
+
+def choose_n_components(
+    start: Callable[..., VAE],
+    most: int,
+    data: Rows,
+    split: Split,
+    objective: Objective,
+    budget: Budget,
+    seed: int,
+) -> int:
+    """The smallest size that is within one standard error, or 0.02 nats per column, of the best.
+
+    Models of growing size are trained shortly on the same rows; what counts is the importance-
+    weighted bound on the log-density of the rows held out, pair by pair (the one-standard-error
+    rule of Breiman et al. 1984).
+
+    Parameters
+    ----------
+    start : callable
+        The untrained model of `n_components` dimensions.
+    most : int
+        The largest size to try.
+    """
+    split = split if len(split.held_out) else _with_held_out(split, seed)
+    if len(split.held_out) < MIN_HELD_OUT:
+        return min(most, max(1, most // 2))
+    short = replace(budget, n_steps=max(50, round(SHARE * budget.n_steps)), patience=None)
+    tried: dict[int, np.ndarray] = {}
+    for k in [size for size in SIZES if size < most] + [most]:
+        generator = torch.Generator().manual_seed(seed)
+        model = start(n_components=k)
+        train([model], data, split, objective, short, generator, lambda _: False, {})
+        tried[k] = log_density(model, data.take(split.held_out), N_DRAWS).score
+        best = max(tried, key=lambda size: float(tried[size].mean()))
+        if list(tried).index(best) < len(tried) - PATIENCE:
+            break
+    for k, bound in tried.items():
+        gap = tried[best] - bound
+        error = float(gap.std(ddof=1)) / math.sqrt(len(gap))
+        if float(gap.mean()) <= max(error, WORTH * data.n_columns):
+            return k
+    return best
+
+
+def _with_held_out(split: Split, seed: int) -> Split:
+    """A split of the rows trained on; repetitions of a row stay together."""
+    rows = torch.unique(split.train)
+    order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))
+    held = torch.isin(split.train, rows[order[: int(FRACTION * len(rows))]])
+    weights = None if split.weights is None else split.weights[~held]
+    return Split(split.train[~held], weights, split.train[held])

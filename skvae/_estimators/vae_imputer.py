@@ -1,0 +1,233 @@
+"""VAEImputer: a table with its holes filled, for pipelines."""
+
+from __future__ import annotations
+
+import numbers
+from typing import ClassVar
+
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.utils import get_tags
+from sklearn.utils.validation import check_is_fitted
+
+from skvae._fitted.imputing import STRATEGIES
+from skvae._table.filling import beside, fill, with_zeros, without
+from skvae._table.reading import Table, read_table
+from skvae._training.weights import random_seed
+from skvae._validation import Constraint, a_bool, check_parameters, one_of
+
+from .vae_transformer import VAETransformer
+
+
+class VAEImputer(TransformerMixin, BaseEstimator):
+    r"""Fill missing cells with what a variational autoencoder expects given the seen ones.
+
+    .. math:: \hat x_h = E[x_h | x_s] \approx \sum_k \tilde w_k\, E[x_h | z_k], \quad
+        \tilde w_k \propto p(x_s | z_k)\, p(z_k) / r(z_k)
+
+    with codes z_k that the encoder and the prior propose. It takes the tables that
+    :class:`VAETransformer` takes, mixed columns included, and gives the same kind of table back:
+    seen cells as they were, dtypes kept.
+
+    Parameters
+    ----------
+    estimator : VAETransformer, default=None
+        The model. None: ``VAETransformer(hidden_layer_sizes=(256, 256), activation="relu",
+        early_stopping=False, n_importance_samples=256)``: it fills better than the transformer's
+        own defaults, and takes longer.
+    strategy : {"mean", "median", "most_frequent"}, default="mean"
+        What is put in for a number: the conditional mean (of integers and dates rounded), median
+        or mode. Levels and booleans are always the most probable.
+    missing_values : int, float, str, None or NA, default=np.nan
+        What stands for a missing cell, beside NaN, None and NA, which always do.
+    sample_posterior : bool, default=False
+        Put in draws from p(hidden cells | seen cells) instead: with several values of
+        `random_state`, multiple imputation.
+    add_indicator : bool, default=False
+        Append a boolean column for each column that had missing cells in ``fit``: where they are.
+    keep_empty_features : bool, default=False
+        Keep columns without a single value in ``fit``. Nothing is known of them: numbers become
+        0, other cells stay missing.
+    random_state : int, RandomState instance, Generator or None, default=None
+        Of the fit, where the estimator has none of its own, and of the draws.
+
+    Attributes
+    ----------
+    estimator_ : VAETransformer
+        The fitted model: scores, embeddings and new rows come with it.
+    indicator_features_ : ndarray of int
+        Columns that had missing cells in ``fit``.
+    n_features_in_ : int
+    feature_names_in_ : ndarray of str
+        Where all column names are strings.
+
+    See Also
+    --------
+    VAETransformer.impute : The same without a class of its own, and many tables at once.
+    sklearn.impute.IterativeImputer : One regression a column, in turns, for numbers.
+
+    References
+    ----------
+    Mattei & Frellsen (2019), MIWAE: Deep Generative Modelling and Imputation of Incomplete Data
+    Sets, arXiv:1812.02633. Nazábal et al. (2020), Handling Incomplete Heterogeneous Data using
+    VAEs, arXiv:1807.03653.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from skvae import VAEImputer
+    >>> rng = np.random.default_rng(0)
+    >>> size = rng.normal(size=400)
+    >>> table = pd.DataFrame({"length": 10 + size, "sort": np.where(size > 0, "big", "small")})
+    >>> table.loc[:40, "sort"] = None
+    >>> filled = VAEImputer(random_state=0).fit_transform(table)
+    >>> int(filled["sort"].isna().sum())
+    0
+    >>> bool((filled["sort"][:40] == np.where(size[:40] > 0, "big", "small")).mean() > 0.8)
+    True
+    """
+
+    _constraints: ClassVar[dict[str, Constraint]] = {
+        "estimator": (
+            "None or a VAETransformer",
+            lambda v: v is None or isinstance(v, VAETransformer),
+        ),
+        "strategy": one_of(*STRATEGIES),
+        "missing_values": (
+            "a number, a str, nan, None or NA",
+            lambda v: v is None or v is pd.NA or isinstance(v, (str, numbers.Real, np.bool_)),
+        ),
+        "sample_posterior": a_bool(),
+        "add_indicator": a_bool(),
+        "keep_empty_features": a_bool(),
+    }
+
+    def __init__(
+        self,
+        estimator=None,
+        *,
+        strategy="mean",
+        missing_values=np.nan,
+        sample_posterior=False,
+        add_indicator=False,
+        keep_empty_features=False,
+        random_state=None,
+    ):
+        self.estimator = estimator
+        self.strategy = strategy
+        self.missing_values = missing_values
+        self.sample_posterior = sample_posterior
+        self.add_indicator = add_indicator
+        self.keep_empty_features = keep_empty_features
+        self.random_state = random_state
+
+    def fit(self, X, y=None, sample_weight=None):
+        """Fit the model to a table with holes.
+
+        Parameters
+        ----------
+        X : array, DataFrame or sparse matrix of shape (n_samples, n_features)
+        y : None
+            Ignored.
+        sample_weight : array-like of shape (n_samples,), default=None
+            As in :meth:`VAETransformer.fit`.
+
+        Returns
+        -------
+        self : object
+        """
+        check_parameters(self)
+        table = self._marked(read_table(X))
+        estimator = self._default() if self.estimator is None else clone(self.estimator)
+        if estimator.random_state is None:
+            estimator.set_params(random_state=random_seed(self.random_state))
+        self.estimator_ = estimator.fit(table, sample_weight=sample_weight)
+        self.indicator_features_ = np.flatnonzero(table.missing.any(0))
+        self.n_features_in_ = estimator.n_features_in_
+        self.__dict__.pop("feature_names_in_", None)
+        if hasattr(estimator, "feature_names_in_"):
+            self.feature_names_in_ = estimator.feature_names_in_
+        return self
+
+    def transform(self, X):
+        """Fill the missing cells.
+
+        Parameters
+        ----------
+        X : table of shape (n_samples, n_features)
+
+        Returns
+        -------
+        X : table like the given one
+            Less the columns without a single value in ``fit``, plus the indicators, as asked for.
+        """
+        check_is_fitted(self)
+        check_parameters(self)
+        model = self.estimator_
+        table = self._marked(model._read(X))
+        n_draws = 1 if self.sample_posterior else None
+        filled, _ = model._impute(X, table, n_draws, self.strategy, self.random_state)
+        filled = filled[0] if self.sample_posterior else filled
+        empty, missing = self._empty(), table.missing
+        if len(empty) and not self.keep_empty_features:
+            filled = without(filled, empty)
+        elif len(empty):
+            dtype = getattr(table.layout, "dtype", None)
+            holes = missing & np.isin(np.arange(missing.shape[1]), empty)
+            filled = fill(filled, with_zeros(filled, empty, dtype), holes, dtype)
+        if not self.add_indicator:
+            return filled
+        return beside(filled, missing[:, self.indicator_features_], self._indicator_names())
+
+    def get_feature_names_out(self, input_features=None):
+        """Names of the columns of ``transform``.
+
+        Parameters
+        ----------
+        input_features : array-like of str or None, default=None
+            Only checked against the fitted names.
+
+        Returns
+        -------
+        names : ndarray of str
+        """
+        self.estimator_.get_feature_names_out(input_features)
+        names = [str(n) for n in self._names()]
+        dropped = set() if self.keep_empty_features else set(self._empty().tolist())
+        kept = [n for j, n in enumerate(names) if j not in dropped]
+        return np.asarray(kept + (self._indicator_names() if self.add_indicator else []), object)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        estimator = self._default() if self.estimator is None else self.estimator
+        tags.input_tags = get_tags(estimator).input_tags
+        return tags
+
+    @staticmethod
+    def _default() -> VAETransformer:
+        return VAETransformer(
+            hidden_layer_sizes=(256, 256),
+            activation="relu",
+            early_stopping=False,
+            n_importance_samples=256,
+        )
+
+    def _names(self) -> list:
+        return [column.name for column in self.estimator_.schema_.columns]
+
+    def _indicator_names(self) -> list[str]:
+        names = self._names()
+        return [f"missingindicator_{names[j]}" for j in self.indicator_features_]
+
+    def _empty(self) -> np.ndarray:
+        """Columns that never had a value."""
+        columns = self.estimator_.schema_.columns
+        return np.flatnonzero([column.weight == 0 for column in columns])
+
+    def _marked(self, table: Table) -> Table:
+        """The table with cells that hold `missing_values` missing."""
+        value = self.missing_values
+        is_marker = not (value is None or value is pd.NA or value != value)
+        return table.with_missing(value) if is_marker else table

@@ -1,0 +1,396 @@
+"""VAEOutlierDetector: which rows are odd, why, and where the line is."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+from sklearn.base import OutlierMixin
+from sklearn.utils.validation import check_is_fitted
+
+from skvae._fitted.explaining import ExplanationMixin
+from skvae._inference.conformal import conformal_pvalues, rejected
+from skvae._inference.scoring import SCORES, score_rows
+from skvae._table.reading import Table, read_table
+from skvae._training.weights import check_sample_weight, random_seed, set_aside, weighted_quantiles
+from skvae._validation import Constraint, an_int, check_parameters, is_real, one_of
+from skvae.likelihoods import StudentT
+from skvae.objectives import ELBO
+
+from .base import BaseVAE
+
+N_FENCE = 2000  # training rows that the line of contamination="auto" is drawn by, at most
+
+
+class VAEOutlierDetector(OutlierMixin, ExplanationMixin, BaseVAE):
+    r"""Odd rows of a table by the log-density of a variational autoencoder.
+
+    A row is as normal as it is likely, by an equal mixture of `n_estimators` models,
+
+    .. math:: \log \bar p(x) = \log \tfrac1M \sum_{m=1}^M p_m(x).
+
+    The model is that of :class:`VAETransformer`, and takes the same tables: mixed columns and
+    missing cells. The defaults are those that ranked best over many tables: noise that is not fine
+    (``StudentT("column", min_scale=0.5)``), which looks at numbers coarsely, and a low weight of
+    the KL term, so that codes tell rows apart. So scores compare rows, not models; for densities
+    take the transformer.
+
+    Parameters
+    ----------
+    n_components : int, "auto" or None, default=None
+        Latent dimensions. This and all parameters down to `random_state` and
+        `n_refinement_steps` are those of :class:`VAETransformer`, some with other defaults.
+    n_estimators : int, default=1
+        Models that are trained together on the same rows, from other random starts and in
+        another order. Where the family of the posterior allows it (Gaussian, ladder; not with
+        ``IWAE``), they are stacked and cost far less than one after the other.
+    score_method : str, default="density"
+        What a row is scored by; higher is more normal for all. "density"; "density_per_cell",
+        divided by the number of seen cells, for rows with very different numbers of holes;
+        "joint" :math:`E_q[\log p(x, z)]`, which also asks for codes that are surely known;
+        "reconstruction" :math:`E_q[\log p(x|z)]`; "pseudo_likelihood"
+        :math:`\sum_j \log p(x_j | x_{-j})`; "mean_log_density", the mean over the models of their
+        log-densities.
+    contamination : "auto" or float, default="auto"
+        Where the line is. A number in (0, 0.5]: that share of the training rows is beyond it.
+        "auto": Tukey's lower fence, Q1 − 1.5 (Q3 − Q1), of the scores of the calibration rows, or
+        if there are none of at most 2 000 training rows.
+    calibration_fraction : float or None, default=None
+        Share of the rows, in (0, 1), to keep out of all training, for :meth:`pvalues` and
+        :meth:`predict_fdr`; each counts once, whatever its weight. After ``partial_fit`` they are
+        those of the last call. None: no rows, and none of these.
+    latent : str or Latent, default="gaussian"
+    prior : str or Prior, default="auto"
+    likelihood : "auto", str, Likelihood or dict, default="auto"
+        "auto" is ``StudentT("column", min_scale=0.5)`` for numbers and dates; other columns have
+        what they have in the transformer.
+    objective : "auto", str or Objective, default="auto"
+        "auto" is ``ELBO(beta=0.2)``. Where many of the rows trained on may be odd themselves,
+        ``Trimmed(0.1)`` leaves the worst tenth of each batch out, and
+        ``prior="standard_normal"`` lets no row vouch for itself.
+    hidden_layer_sizes : int or tuple of int, default=(128, 128)
+    activation : str, default="silu"
+    init : {"pca", "random"}, default="pca"
+    numeric_transform : str or dict, default="auto"
+    categorical_features : array-like of names, indices or bool, default=None
+    handle_unknown : {"infrequent_if_exist", "error"}, default="infrequent_if_exist"
+    max_categories : int or None, default=100
+    min_frequency : int, float or None, default=2
+    mask_ratio : "auto" or float, default="auto"
+    informative_missing : None, "all" or list of columns, default=None
+    batch_size : int, default=256
+    learning_rate_init : float, default=8e-3
+    max_iter : int or None, default=None
+    early_stopping : bool, default=True
+    validation_fraction : float, default=0.1
+    n_iter_no_change : int, default=20
+    tol : float, default=1e-4
+    warm_start : bool, default=False
+    verbose : bool or int, default=False
+    random_state : int, RandomState instance, Generator or None, default=None
+    device : str, default="cpu"
+    precision : {"double", "single"}, default="double"
+    n_importance_samples : int, default=16
+    n_refinement_steps : int, default=0
+
+    Attributes
+    ----------
+    offset_ : float
+        The line: rows with a lower score are outliers.
+    calibration_scores_ : ndarray of shape (n_calibration,)
+        Scores of the rows that were kept out, sorted; empty without `calibration_fraction`.
+    models_ : list of torch.nn.Module
+        The fitted models.
+    n_features_in_ : int
+    feature_names_in_ : ndarray of str
+        Where all column names are strings.
+
+    See Also
+    --------
+    VAETransformer : The model, with all its parameters explained.
+    sklearn.ensemble.IsolationForest : For complete numeric tables.
+
+    Notes
+    -----
+    Rows with holes are scored by the cells that they have, in the units of the table: where all
+    rows to compare have about the same holes, that is right; where some have far more than those
+    fitted, take ``score_method="density_per_cell"``, or fill the holes first.
+
+    ``model_``, ``schema_``, ``history_``, ``likelihood_`` and the other attributes of the
+    transformer are there too, those of the model as of the first one.
+
+    References
+    ----------
+    An & Cho (2015), Variational Autoencoder based Anomaly Detection using Reconstruction
+    Probability. Lakshminarayanan, Pritzel & Blundell (2017), Deep Ensembles, arXiv:1612.01474.
+    Bates et al. (2023), Testing for Outliers with Conformal p-values, arXiv:2104.08279.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skvae import VAEOutlierDetector
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(400, 1)) + 0.2 * rng.normal(size=(400, 3))
+    >>> detector = VAEOutlierDetector(calibration_fraction=0.25, random_state=0).fit(X)
+    >>> detector.predict([[1.0, 1.1, 0.9], [1.0, -1.0, 1.0]])
+    array([ 1, -1])
+    >>> bool(detector.pvalues([[1.0, -1.0, 1.0]])[0] < 0.05)
+    True
+    """
+
+    _split_seed: int
+    _automatic: ClassVar[dict[str, Any]] = {
+        "likelihood": StudentT("column", min_scale=0.5),
+        "objective": ELBO(beta=0.2),
+    }
+    _constraints: ClassVar[dict[str, Constraint]] = {
+        **BaseVAE._constraints,
+        "n_estimators": an_int(1),
+        "score_method": one_of(*SCORES),
+        "contamination": (
+            "'auto' or a number in the range (0, 0.5]",
+            lambda v: (isinstance(v, str) and v == "auto") or is_real(v, above=0, most=0.5),
+        ),
+        "calibration_fraction": (
+            "None or a number in the range (0, 1)",
+            lambda v: v is None or is_real(v, above=0, below=1),
+        ),
+    }
+
+    def __init__(
+        self,
+        n_components=None,
+        *,
+        n_estimators=1,
+        score_method="density",
+        contamination="auto",
+        calibration_fraction=None,
+        latent="gaussian",
+        prior="auto",
+        likelihood="auto",
+        objective="auto",
+        hidden_layer_sizes=(128, 128),
+        activation="silu",
+        init="pca",
+        numeric_transform="auto",
+        categorical_features=None,
+        handle_unknown="infrequent_if_exist",
+        max_categories=100,
+        min_frequency=2,
+        mask_ratio="auto",
+        informative_missing=None,
+        batch_size=256,
+        learning_rate_init=8e-3,
+        max_iter=None,
+        early_stopping=True,
+        validation_fraction=0.1,
+        n_iter_no_change=20,
+        tol=1e-4,
+        warm_start=False,
+        verbose=False,
+        random_state=None,
+        device="cpu",
+        precision="double",
+        n_importance_samples=16,
+        n_refinement_steps=0,
+    ):
+        super().__init__(
+            n_components=n_components,
+            latent=latent,
+            prior=prior,
+            likelihood=likelihood,
+            objective=objective,
+            hidden_layer_sizes=hidden_layer_sizes,
+            activation=activation,
+            init=init,
+            numeric_transform=numeric_transform,
+            categorical_features=categorical_features,
+            handle_unknown=handle_unknown,
+            max_categories=max_categories,
+            min_frequency=min_frequency,
+            mask_ratio=mask_ratio,
+            informative_missing=informative_missing,
+            batch_size=batch_size,
+            learning_rate_init=learning_rate_init,
+            max_iter=max_iter,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            n_iter_no_change=n_iter_no_change,
+            tol=tol,
+            warm_start=warm_start,
+            verbose=verbose,
+            random_state=random_state,
+            device=device,
+            precision=precision,
+            n_importance_samples=n_importance_samples,
+            n_refinement_steps=n_refinement_steps,
+        )
+        self.n_estimators = n_estimators
+        self.score_method = score_method
+        self.contamination = contamination
+        self.calibration_fraction = calibration_fraction
+
+    def score_samples(self, X):  # type: ignore[override]
+        """How normal each row is, in nats, by `score_method`; higher is more normal.
+
+        Parameters
+        ----------
+        X : table of shape (n_samples, n_features)
+            Rows may have missing cells.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_samples,)
+            A row's score does not depend on the others. A row without any cell has 0.
+        """
+        check_is_fitted(self)
+        check_parameters(self)
+        return self._scores(self._read(X))
+
+    def decision_function(self, X):
+        """Scores less the line: negative for outliers.
+
+        Parameters
+        ----------
+        X : table of shape (n_samples, n_features)
+
+        Returns
+        -------
+        distances : ndarray of shape (n_samples,)
+        """
+        return self.score_samples(X) - self.offset_
+
+    def predict(self, X):
+        """Which rows are beyond the line of `contamination`.
+
+        Parameters
+        ----------
+        X : table of shape (n_samples, n_features)
+
+        Returns
+        -------
+        labels : ndarray of int of shape (n_samples,)
+            −1 for outliers, 1 for the others.
+        """
+        return np.where(self.decision_function(X) >= 0, 1, -1)
+
+    def pvalues(self, X):
+        r"""Conformal p-value of each row: how odd it is among the calibration rows.
+
+        .. math:: p(x) = \frac{1 + \#\{\text{calibration rows that score no higher}\}}{1 + n}
+
+        If a row comes from where the calibration rows come from, then whatever the model is worth
+        P(p ≤ α) ≤ α: calling rows with p ≤ 0.01 odd cries wolf for one normal row in a hundred.
+
+        Parameters
+        ----------
+        X : table of shape (n_samples, n_features)
+
+        Returns
+        -------
+        pvalues : ndarray of shape (n_samples,)
+            Between 1 / (n + 1) and 1.
+
+        References
+        ----------
+        Vovk, Gammerman & Shafer (2005), Algorithmic Learning in a Random World. Bates et al.
+        (2023), Testing for Outliers with Conformal p-values, arXiv:2104.08279.
+        """
+        scores = self.score_samples(X)
+        if not len(self.calibration_scores_):
+            raise ValueError(
+                f"p-values need rows that the model has not seen, but the last fit of this "
+                f"{type(self).__name__} kept none out. Fit it with calibration_fraction=0.2."
+            )
+        return conformal_pvalues(scores, self.calibration_scores_)
+
+    def predict_fdr(self, X, alpha=0.1):
+        """Which rows to call outliers, so that at most a share `alpha` of them is normal.
+
+        The rule of Benjamini & Hochberg on the p-values of all rows together: on average over
+        tables, at most `alpha` of the rows that are called outliers are normal. The answer for a
+        row depends on the others.
+
+        Parameters
+        ----------
+        X : table of shape (n_samples, n_features)
+        alpha : float, default=0.1
+            False discovery rate, in (0, 1).
+
+        Returns
+        -------
+        labels : ndarray of int of shape (n_samples,)
+            −1 for outliers, 1 for the others.
+
+        Raises
+        ------
+        ValueError
+            If the calibration rows are so few that no row could be called an outlier: one beyond
+            all n of them has p = 1 / (n + 1), which must not be more than `alpha`.
+
+        Warns
+        -----
+        UserWarning
+            If rows are beyond all calibration rows, but these too few to call them outliers among
+            so many.
+
+        References
+        ----------
+        Benjamini & Hochberg (1995), Controlling the False Discovery Rate.
+        """
+        if not is_real(alpha, above=0, below=1):
+            raise ValueError(
+                "The 'alpha' parameter of predict_fdr must be a number in the range (0, 1). Got "
+                f"{alpha!r} instead."
+            )
+        odd = rejected(self.pvalues(X), len(self.calibration_scores_), alpha)
+        return np.where(odd, -1, 1)
+
+    @property
+    def models_(self) -> list:
+        return self._models
+
+    @property
+    def _n_models(self) -> int:
+        return int(self.n_estimators)
+
+    def _scores(self, table: Table) -> np.ndarray:
+        how = self.n_importance_samples, self.n_refinement_steps
+        return score_rows(self.score_method, *self._at_precision(self._encode(table)), *how)
+
+    def _fit(self, X: Any, sample_weight: Any, keep: bool, one_pass: bool) -> Any:
+        check_parameters(self)
+        table = self._read(X) if keep and hasattr(self, "model_") else read_table(X)
+        weights = check_sample_weight(sample_weight, table.n_rows)
+        used = np.flatnonzero(weights)
+        goes_on = keep and hasattr(self, "model_")
+        seed = self._split_seed if goes_on else random_seed(self.random_state) % 2**32
+        train, aside = set_aside(used, self.calibration_fraction, seed, goes_on)
+        if len(aside):
+            X, sample_weight = table.take(train), weights[train]
+        before = dict(self.__dict__)
+        try:
+            super()._fit(X, sample_weight, keep, one_pass)
+            self._split_seed = seed
+            self._draw_the_line(table, weights, train, aside)
+        except BaseException:  # as it was before the call
+            self.__dict__.clear()
+            self.__dict__.update(before)
+            raise
+        return self
+
+    def _draw_the_line(
+        self, table: Table, weights: np.ndarray, train: np.ndarray, aside: np.ndarray
+    ) -> None:
+        """Scores of the rows kept out, and the line of `contamination`."""
+        aside_scores = self._scores(table.take(aside)) if len(aside) else np.empty(0)
+        self.calibration_scores_ = np.sort(aside_scores)
+        if self.contamination != "auto":
+            scores = self._scores(table.take(train))
+            self.offset_ = float(weighted_quantiles(scores, weights[train], self.contamination))
+            return
+        if not len(aside):
+            aside = np.random.default_rng(0).permutation(train)[:N_FENCE]
+            aside_scores = self._scores(table.take(aside))
+        lower, upper = weighted_quantiles(aside_scores, weights[aside], [0.25, 0.75])
+        self.offset_ = float(lower - 1.5 * (upper - lower))

@@ -1,0 +1,83 @@
+"""Cells that are given: whether the model can have them, and how they are written."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from skvae._table.columns import CategoricalColumn, Column, ConstantColumn
+from skvae._table.layouts import TICKS_PER_DAY, Cells
+from skvae._table.numeric_column import NumericColumn
+from skvae._validation import did_you_mean
+from skvae.likelihoods import Likelihood
+
+
+def possible(cells: Cells, column: Column, likelihood: Likelihood | None) -> Cells:
+    """The cells, as the type of the column; an error, if the model cannot have one of them."""
+    cells = column.coerce(cells)
+    seen = ~cells.missing
+    if isinstance(column, ConstantColumn):
+        always = "the same" if column.type == "time" else column.value
+        ever = "never had a value" if column.value is None else f"was always {always}"
+        wrong = seen & ~column.is_value(cells) if column.value is not None else seen
+        return _refuse(cells, wrong, column, f"the column {ever} in fit")
+    if isinstance(column, CategoricalColumn):
+        wrong = seen & (column.find(cells) == len(column.levels))
+        value = _first(cells, wrong)
+        known = ", ".join(map(repr, column.levels[:10])) + (" …" if len(column.levels) > 10 else "")
+        hint = did_you_mean(str(value), column.levels)
+        return _refuse(cells, wrong, column, f"its levels are {known}{'.' if hint else ''}{hint}")
+    assert isinstance(column, NumericColumn)
+    if column.kind == "datetime":
+        return cells
+    values = np.where(seen, cells.values, 0.0)
+    if column.kind == "boolean":
+        return _refuse(cells, seen & ~np.isin(values, (0, 1)), column, "it is true or false")
+    if column.kind == "integer":
+        _refuse(cells, seen & (values != np.round(values)), column, "it holds integers")
+    if likelihood is not None:
+        wrong = seen & ~likelihood.supports(values)
+        _refuse(cells, wrong, column, f"its likelihood, {likelihood!r}, gives that no chance")
+    return cells
+
+
+def _first(cells: Cells, which: np.ndarray) -> Any:
+    if not which.any():
+        return None
+    value = cells.exact_values[which][0]
+    if cells.type == "time":
+        return str(np.array(value).astype(f"{'m' if cells.duration else 'M'}8[{cells.unit}]"))
+    return cells.levels[value] if cells.type == "label" else value.item()
+
+
+def _refuse(cells: Cells, wrong: np.ndarray, column: Column, why: str) -> Cells:
+    if wrong.any():
+        raise ValueError(
+            f"'given' sets column {column.name!r} to {_first(cells, wrong)!r}, but {why}"
+            f"{'' if why.endswith('?') else '.'} Leave the cell out, or give it a value that the "
+            "model has."
+        )
+    return cells
+
+
+def merged(column: Column, given: Cells, drawn: Cells) -> Cells:
+    """The drawn cells, with those that are given in their places."""
+    if given.missing.all() or isinstance(column, ConstantColumn):
+        return drawn
+    given = column.coerce(given)
+    values = given.exact_values
+    if isinstance(column, CategoricalColumn):
+        values = column.find(given)
+    elif given.type == "time":
+        here, there = TICKS_PER_DAY[given.unit or drawn.unit], TICKS_PER_DAY[drawn.unit]
+        values = values * (there // here) if there >= here else values // (here // there)
+    elif drawn.values.dtype.kind in "iu":
+        values = np.where(given.missing, np.zeros((), values.dtype), values)
+        values = values.astype(drawn.values.dtype)
+    return replace(
+        drawn,
+        values=np.where(given.missing, drawn.values, values),
+        missing=drawn.missing & given.missing,
+    )

@@ -1,0 +1,1 @@
+"""Inference with a trained model: importance weights, conditionals, scores, latent units."""

@@ -1,0 +1,372 @@
+r"""The variational autoencoder: the equations as one module.
+
+======================  ===========================  ==============================
+symbol                  meaning                      name in the code
+======================  ===========================  ==============================
+:math:`x, x_j`          a row, its j-th column       ``rows``
+:math:`z`               latent code                  ``draw.z``
+:math:`p(z)`            prior                        ``prior``, ``draw.log_pz``
+:math:`q(z|x)`          posterior (encoder)          ``latent``, ``draw.log_qz``
+:math:`p(x_j|z)`        likelihood (decoder)         ``groups``, ``log_px``
+======================  ===========================  ==============================
+
+Shapes: K draws of z, n rows, d columns of a group, k latent dimensions.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from skvae._nn.networks import Inputs, Linear, Trunk
+from skvae._nn.zuko import ComesFirst, contains_zuko
+from skvae.latents import Draw, Latent, LatentModule
+from skvae.priors import Prior, PriorModule
+
+from .missingness import Missingness
+from .schema import Group, Rows, Schema
+
+MAX_LOOKED_AT = 5000  # rows that a latent family may look at before training
+MAX_CHUNK = 2**22  # numbers in the widest tensor of a chunk of rows
+
+
+class ColumnGroup(nn.Module):
+    """Columns that share a likelihood, evaluated as one tensor.
+
+    Attributes
+    ----------
+    resolution : Tensor of shape (d,)
+        Smallest step between two values of a column, in scaled units.
+    level_mask : Tensor of shape (d, n_levels) or None
+        Which outputs are levels of the column; None: all.
+    grid : Tensor of shape (d, n_rows, n_entries)
+        Fixed numbers that the likelihood knows of a column; short ones are padded with +inf.
+    constants : Tensor of shape (d, n_constants)
+        Numbers that are learned for a column and are the same for every z.
+    """
+
+    resolution: Tensor
+    grid: Tensor
+    level_mask: Tensor | None
+
+    def __init__(self, group: Group) -> None:
+        super().__init__()
+        self.likelihood, self.cells, self.extras = group.likelihood, group.cells, group.extras
+        columns = group.columns
+        sizes = [self.likelihood.n_outputs(column) for column in columns]
+        self.n_columns, self.n_outputs = len(columns), max(sizes)
+        steps = [getattr(column, "scaled_resolution", 0.0) for column in columns]
+        self.register_buffer("resolution", torch.tensor(steps, dtype=torch.float32))
+        mask = torch.arange(self.n_outputs) < torch.tensor(sizes).unsqueeze(-1)
+        self.register_buffer("level_mask", None if bool(mask.all()) else mask)
+        self.register_buffer("grid", _padded([self.likelihood.grid(column) for column in columns]))
+        n_constants = self.likelihood.n_constants(columns[0])
+        self.constants = nn.Parameter(torch.zeros(len(columns), n_constants))
+        self.missingness = self._missingness(columns)
+
+    def _missingness(self, columns: list[Any]) -> Missingness | None:
+        rates = np.array([column.missing_rate for column in columns])
+        if np.isnan(rates).all():
+            return None
+        n_levels = [column.n_levels for column in columns]
+        counts = self.likelihood.target == "count"
+        return Missingness(rates, None if None in n_levels else max(n_levels), counts)
+
+    def split(self, outputs: Tensor) -> Tensor:
+        """The decoder's outputs as (..., d, n_outputs)."""
+        return outputs.unflatten(-1, (self.n_columns, self.n_outputs))
+
+    def target(self, rows: Rows) -> Tensor:
+        """The cells of the group as the likelihood wants them."""
+        if self.likelihood.target == "code":
+            return rows.codes[..., self.cells].clamp(min=0)
+        if self.likelihood.target == "value":
+            return rows.values[..., self.cells]
+        assert rows.extras is not None
+        extras = rows.extras[..., self.extras]
+        return (
+            extras
+            if self.likelihood.target == "count"
+            else extras.unflatten(-1, (self.n_columns, -1))
+        )
+
+    def log_prob(self, outputs: Tensor, rows: Rows, n_values: int) -> Tensor:
+        """log p(x_j | z) of every cell, 0 where it is missing: (K, n, d).
+
+        Informative columns add what their being missing or not says.
+        """
+        cells = self._log_seen(outputs, rows, n_values)
+        log_missing = self.log_missing(outputs, rows, n_values)
+        return cells if log_missing is None else cells + log_missing
+
+    def _log_seen(self, outputs: Tensor, rows: Rows, n_values: int) -> Tensor:
+        cells = self.likelihood.log_prob(self.target(rows), self.split(outputs), self)
+        if rows.missing is None:
+            return cells
+        columns = self.columns(n_values)
+        return cells.masked_fill(rows.missing[:, columns], 0.0)
+
+    def columns(self, n_values: int) -> slice:
+        """The columns of the group in the order of the model."""
+        first = self.cells.start + (n_values if self.likelihood.target == "code" else 0)
+        return slice(first, first + self.n_columns)
+
+    def log_missing(self, outputs: Tensor, rows: Rows, n_values: int) -> Tensor | None:
+        """log P(m_j | z) of the informative columns, (K, n, d); None: the group has none."""
+        if self.missingness is None:
+            return None
+        columns = self.columns(n_values)
+        mean = self.likelihood.mean(self.split(outputs), self)
+        hidden = None if rows.hidden is None else rows.hidden[:, columns]
+        if rows.missing is None:
+            missing = torch.zeros(len(rows), self.n_columns, dtype=torch.bool, device=mean.device)
+        else:
+            missing = rows.missing[:, columns]
+        return self.missingness.log_prob(mean, missing, hidden)
+
+
+def _padded(grids: list[np.ndarray]) -> Tensor:
+    n_entries = max(grid.shape[1] for grid in grids)
+    padded = [
+        np.pad(grid, ((0, 0), (0, n_entries - grid.shape[1])), constant_values=np.inf)
+        for grid in grids
+    ]
+    return torch.tensor(np.array(padded), dtype=torch.float32)
+
+
+class VAE(nn.Module):
+    r"""p(x, z) = p(z) ∏_j p(x_j | z) with the posterior q(z | x).
+
+    .. math::
+
+        h = \text{encoder}(x), \quad z \sim q(z|h), \quad
+        \log p(x|z) = \sum_{j \text{ seen}} \log p(x_j | \text{decoder}(z)_j).
+    """
+
+    def __init__(
+        self,
+        schema: Schema,
+        inputs: Inputs,
+        encoder: Trunk,
+        latent: LatentModule,
+        prior: PriorModule,
+        decoder: Trunk,
+        generator: torch.Generator,
+    ) -> None:
+        super().__init__()
+        self.inputs, self.encoder, self.latent = inputs, encoder, latent
+        self.prior, self.decoder = prior, decoder
+        self.names = [column.name for column in schema.modelled]
+        groups = [ColumnGroup(group) for group in schema.groups]
+        self._groups = nn.ModuleList(groups)
+        self.sizes = [group.n_columns * group.n_outputs for group in groups]
+        self.head = Linear(decoder.n_outputs, sum(self.sizes), generator)
+
+    def __getstate__(self) -> dict:
+        """A pickle imports zuko as skvae does, without a trace on torch.distributions."""
+        return {**({"_zuko": ComesFirst()} if contains_zuko(self) else {}), **self.__dict__}
+
+    def __setstate__(self, state: dict) -> None:
+        super().__setstate__({name: value for name, value in state.items() if name != "_zuko"})
+
+    @property
+    def groups(self) -> list[ColumnGroup]:
+        return [group for group in self._groups if isinstance(group, ColumnGroup)]
+
+    def generative_parameters(self) -> list[nn.Parameter]:
+        """Those of p(z) and p(x | z)."""
+        parts = (self.prior, self.decoder, self.head, self._groups)
+        own = [p for part in parts for p in part.parameters()]
+        return own + self.latent.generative_parameters()
+
+    def chunk_size(self, n_draws: int, most: int) -> int:
+        """Rows that go through the decoder at once, so that no tensor is much over 32 MB."""
+        widest = max(
+            self.head.weight.shape[0], self.decoder.n_outputs, self.prior.width, self.latent.width
+        )
+        return max(1, min(most, MAX_CHUNK // (n_draws * widest)))
+
+    def encode(self, rows: Rows) -> Tensor:
+        """h, what the encoder says of each row: (n, n_hidden)."""
+        return self.encoder(self.inputs(rows.values, rows.codes, rows.missing))
+
+    @torch.no_grad()
+    def posteriors(self, rows: Rows) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance of q(z | x) of each row, (n, k)."""
+        chunks = rows.chunks(self.chunk_size(self.latent.n_moment_draws, most=8192))
+        moments = [self.latent.moments(self.encode(chunk), self.prior) for chunk in chunks]
+        mean, log_var = zip(*moments, strict=True)
+        return torch.cat(mean), torch.cat(log_var)
+
+    @torch.no_grad()
+    def embeddings(self, rows: Rows) -> Tensor:
+        """The deterministic code of each row, (n, k)."""
+        chunks = rows.chunks(self.chunk_size(self.latent.n_moment_draws, most=8192))
+        return torch.cat([self.latent.embed(self.encode(c), self.prior) for c in chunks])
+
+    @torch.no_grad()
+    def completed(self, shown: Tensor) -> Tensor:
+        """z from the columns that ``transform`` gives: (n, k) of (n, n_shown)."""
+        z = shown.new_zeros(len(shown), self.latent.n_components)
+        z[:, self.latent.shown] = shown
+        given = set(self.latent.shown)
+        layers = enumerate(self.latent.slices())
+        absent = [i for i, part in layers if part.start not in given]
+        return self.latent.snap(self.latent.fill(z, absent))
+
+    @torch.no_grad()
+    def initialize_from_data(self, rows: Rows, generator: torch.Generator) -> None:
+        """Show the untrained encoder's words of some rows to the latent family."""
+        some = rows.take(torch.arange(min(len(rows), MAX_LOOKED_AT)))
+        self.latent.initialize_from_data(self.encode(some), self.prior, generator)
+
+    @torch.no_grad()
+    def finalize_latent(self, rows: Rows, goes_on: bool) -> None:
+        """Show the trained encoder's words of the rows to the latent family."""
+        chunks = rows.chunks(self.chunk_size(1, most=8192))
+        self.latent.finalize((self.encode(chunk) for chunk in chunks), goes_on)
+
+    @property
+    def supports_vmap(self) -> bool:
+        """Whether several of these can be trained as one."""
+        of_columns = all(group.likelihood.supports_vmap for group in self.groups)
+        return self.latent.supports_vmap and self.prior.supports_vmap and of_columns
+
+    @property
+    def supports_reordering(self) -> bool:
+        """Whether ``reorder_units`` is there for the latent family and the prior."""
+        return self.latent.supports_reordering and self.prior.supports_reordering
+
+    def reorder_units(self, order: Tensor, sign: Tensor) -> None:
+        """Put the latent units in an order, with signs, and leave all densities as they are."""
+        self.latent.reorder(order, sign)
+        self.prior.reorder(order, sign)
+        self.decoder.reorder_inputs(order, sign)
+        self.head.reorder_inputs(order, sign)  # the skip path
+
+    def outputs(self, z: Tensor) -> Iterator[tuple[ColumnGroup, Tensor]]:
+        """The decoder's outputs for each group of columns."""
+        return self.by_group(self.head(self.decoder(self.latent.decoded(z))))
+
+    def by_group(self, outputs: Tensor) -> Iterator[tuple[ColumnGroup, Tensor]]:
+        """What the head gives, cut for the groups of columns."""
+        yield from zip(self.groups, outputs.split(self.sizes, dim=-1), strict=True)
+
+    def cells(self, z: Tensor, rows: Rows) -> Tensor:
+        """log p(x_j | z) of every cell, in the order of the model: (K, n, n_columns)."""
+        return self.cells_of(self.outputs(z), rows, z.new_zeros(*z.shape[:-1], 0))
+
+    def cells_of(
+        self, outputs: Iterable[tuple[ColumnGroup, Tensor]], rows: Rows, start: Tensor
+    ) -> Tensor:
+        """log p(x_j | z) of every cell from the decoder's outputs; numbers before levels."""
+        n_values = self.inputs.n_values
+        return _ordered([start], ((g, g.log_prob(o, rows, n_values)) for g, o in outputs))
+
+    def log_px(self, z: Tensor, rows: Rows) -> Tensor:
+        """log p(x | z), summed over the seen cells: (K, n)."""
+        return self.log_px_of(self.outputs(z), rows, z.new_zeros(()).expand(z.shape[:-1]))
+
+    def log_px_of(
+        self, outputs: Iterable[tuple[ColumnGroup, Tensor]], rows: Rows, start: Tensor
+    ) -> Tensor:
+        """log p(x | z) from the decoder's outputs, added to `start`."""
+        n_values = self.inputs.n_values
+        return sum((g.log_prob(o, rows, n_values).sum(-1) for g, o in outputs), start=start)
+
+    def forward(self, rows: Rows, noise: Tensor, detach_z: bool = False) -> tuple[Tensor, Draw]:
+        """log p(x | z) for z drawn from q(z | x) with the given base noise.
+
+        With `detach_z` no gradient flows through z: for the score function.
+        """
+        h = self.encode(rows)
+        draw = self.latent.draw(h, noise, self.prior)
+        if detach_z:
+            draw = self.latent.held(draw, h, self.prior)
+        return self.log_px(draw.z, rows), draw
+
+    def log_weights(self, rows: Rows, noise: Tensor) -> Tensor:
+        """log p(x, z) − log q(z | x): importance weights of the draws, (K, n)."""
+        log_px, draw = self(rows, noise)
+        return log_px + draw.log_pz - draw.log_qz
+
+    def unobserved(self, rows: Rows) -> Tensor:
+        """Rows without a single cell, and without one whose being missing says something: (n,)."""
+        if rows.missing is None:
+            return torch.zeros(len(rows), dtype=torch.bool)
+        silent = rows.missing
+        first = self.inputs.n_values
+        for group in self.groups:
+            if group.missingness is not None:
+                columns, informative = group.columns(first), group.missingness.informative
+                silent = silent.clone()
+                silent[:, columns] &= (
+                    ~informative if rows.hidden is None else rows.hidden[:, columns] | ~informative
+                )
+        return silent.all(1)
+
+    def missing_probabilities(self, z: Tensor) -> Tensor:
+        """P(m_j = 1 | z) of informative columns, NaN for the others: (n, n_columns)."""
+        chances = []
+        for group, outputs in self.outputs(z):
+            chance = z.new_full((len(z), group.n_columns), torch.nan)
+            if group.missingness is not None:
+                mean = group.likelihood.mean(group.split(outputs), group)
+                each = torch.sigmoid(group.missingness.logit(mean))
+                chance = torch.where(group.missingness.informative, each, chance)
+            chances.append((group, chance))
+        return _ordered([z.new_zeros(len(z), 0)], chances)
+
+    def summed(self, rows: Rows) -> Tensor | None:
+        """log p(x) = log Σ_z p(x | z) p(z) where every z can be listed, else None."""
+        draw = self.latent.enumerate(self.encode(rows), self.prior)
+        return None if draw is None else torch.logsumexp(self.log_px(draw.z, rows) + draw.log_pz, 0)
+
+    def decode(self, z: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+        """Scaled numbers and codes for z of shape (n, k): points, or draws with a generator."""
+        values, codes = [z.new_zeros(len(z), 0)], [torch.zeros(len(z), 0, dtype=torch.long)]
+        for group, outputs in self.outputs(z):
+            o, likelihood = group.split(outputs), group.likelihood
+            x = (likelihood.point(o, group) if generator is None
+                 else likelihood.sample(o, group, generator))  # fmt: skip
+            (codes if likelihood.target == "code" else values).append(x)
+        return torch.cat(values, dim=-1), torch.cat(codes, dim=-1)
+
+
+def _ordered(start: list[Tensor], parts: Iterable[tuple[ColumnGroup, Tensor]]) -> Tensor:
+    """What groups say of their columns, in the order of the model: numbers before levels."""
+    values, codes = start, list[Tensor]()
+    for group, part in parts:
+        (codes if group.likelihood.target == "code" else values).append(part)
+    return torch.cat(values + codes, dim=-1)
+
+
+def build(
+    schema: Schema,
+    k: int,
+    latent: Latent,
+    prior: Prior,
+    hidden_layer_sizes: Sequence[int],
+    activation: str,
+    generator: torch.Generator,
+) -> VAE:
+    """The untrained model of a table."""
+    categorical = [schema.columns[j] for j in schema.categorical]
+    inputs = Inputs(len(schema.numeric), categorical, generator)  # type: ignore[arg-type]
+    encoder = Trunk(inputs.n_outputs, hidden_layer_sizes, activation, generator)
+    posterior = latent.build(k, encoder.n_outputs, generator)
+    decoder = Trunk(posterior.layers[0], hidden_layer_sizes[::-1], activation, generator)
+    p_z = posterior.build_prior(prior, generator)
+    return VAE(schema, inputs, encoder, posterior, p_z, decoder, generator)
+
+
+def finished(model: VAE) -> VAE:
+    """The model as it answers: on the CPU, in float64, without gradients."""
+    model = copy.deepcopy(model).cpu().double().requires_grad_(False).eval()
+    model.zero_grad(set_to_none=True)
+    return model

@@ -1,0 +1,1 @@
+"""Building blocks of networks: trunks, normalizing flows, the optimizer, quasi-random noise."""

@@ -1,0 +1,1 @@
+"""A table of any container → cells → fitted columns → numbers, and back."""

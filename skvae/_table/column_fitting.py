@@ -1,0 +1,186 @@
+"""What fit learns about a column: cells and their weights → the fitted column.
+
+Everything is computed from the distinct values and their summed weights, so that the order of the
+rows does not matter and an integer weight is a repetition.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .columns import MAX_REPEATED, CategoricalColumn, Column, ConstantColumn
+from .layouts import TICKS_PER_DAY, Cells
+from .numeric_column import NumericColumn
+from .scaling import TRANSFORMS, Map
+
+MAX_DECIMALS = 12
+N_QUANTILES = 129
+NEIGHBOURS = 4  # distinct values on either side
+
+
+def fit_column(
+    name: Any,
+    cells: Cells,
+    weights: np.ndarray,
+    categorical: bool,
+    transform: str = "auto",
+    **pooling: Any,
+) -> Column:
+    """The fitted column of some cells.
+
+    Parameters
+    ----------
+    weights : ndarray of shape (n_rows,)
+        Positive.
+    transform : str
+        Name of the map of a numeric column, in :data:`skvae._table.scaling.TRANSFORMS`.
+    """
+    base = {
+        "name": name,
+        "type": cells.type,
+        "unit": cells.unit,
+        "duration": cells.duration,
+        "prototype": cells.prototype,
+    }
+    seen = ~cells.missing
+    values, index = np.unique(cells.exact_values[seen], return_inverse=True)
+    counts = np.bincount(index, weights=weights[seen], minlength=len(values))
+    base["weight"] = float(counts.sum())
+    if len(values) <= 1:
+        value = None if len(values) == 0 else values[0]
+        if value is not None and cells.type == "label":
+            value = cells.levels[value]
+        return ConstantColumn(**base, value=value)
+    if cells.type == "label" or (categorical and cells.type != "time"):
+        if cells.type == "label":
+            levels = [cells.levels[v] for v in values]
+        else:
+            python_type = {"integer": int, "boolean": bool}.get(cells.type, float)
+            levels = [python_type(v) for v in values.tolist()]
+        return _fit_categorical({**base, "type": "label"}, levels, counts, cells, **pooling)
+    return _fit_numeric(base, values, counts, cells.single, transform)
+
+
+def _fit_numeric(
+    base: dict, values: np.ndarray, counts: np.ndarray, single: bool, transform: str
+) -> NumericColumn:
+    origin, kind = 0, {"float": "continuous", "time": "datetime"}.get(base["type"], base["type"])
+    if kind == "datetime":
+        origin, decimals = int(values[0]), None
+        step = int(np.gcd.reduce(np.diff(values).view(np.uint64)))  # spans may exceed int64
+        values = (values - origin).view(np.uint64) / TICKS_PER_DAY[base["unit"]]
+        resolution = step / TICKS_PER_DAY[base["unit"]]
+    else:
+        if kind == "integer" and values.dtype.kind in "iu":
+            origin = int(values[0])
+            values = (values - values[0]).astype(np.uint64)
+        exact, values = values[-1], values.astype(np.float64)
+        if int(values[-1]) > int(exact):  # rounded up: no draw may
+            values[-1] = np.nextafter(values[-1], 0)
+        gaps = np.diff(values)
+        resolution = float(gaps[gaps > 0].min())
+        decimals = _decimals(values, single) if kind == "continuous" else 0
+        step = _step(values, decimals)
+    frequent = np.sort(np.argsort(-counts, kind="stable")[:MAX_REPEATED])
+    cumulated = np.cumsum(counts) / counts.sum()
+    at = np.searchsorted(cumulated, np.linspace(0, 1, N_QUANTILES)).clip(max=len(values) - 1)
+    column = NumericColumn(
+        **base,
+        kind=kind,
+        map=_fit_map(values, counts, transform, base["name"], kind),
+        origin=origin,
+        minimum=float(values[0]),
+        maximum=float(values[-1]),
+        resolution=resolution,
+        decimals=decimals,
+        step=step,
+        n_distinct=len(values),
+        repeated=values[frequent],
+        shares=counts[frequent] / counts.sum(),
+        prominence=_prominence(counts, frequent),
+        quantiles=values[at],
+    )
+    if kind == "boolean":
+        column.probability = float(counts[-1] / counts.sum())
+    return column
+
+
+def _prominence(counts: np.ndarray, which: np.ndarray) -> np.ndarray:
+    """How many times more frequent a value is than the eight around it, by their median."""
+    around = []
+    for i in which:
+        first = max(0, min(i - NEIGHBOURS, len(counts) - 2 * NEIGHBOURS - 1))
+        window = counts[first : first + 2 * NEIGHBOURS + 1]
+        around.append(np.median(np.delete(window, i - first)))
+    return counts[which] / np.array(around)
+
+
+def _fit_map(values: np.ndarray, counts: np.ndarray, transform: str, name: Any, kind: str) -> Map:
+    if transform == "log" and kind != "continuous":
+        raise ValueError(
+            f"Column {name!r} is {kind}, but numeric_transform='log' is for continuous columns. "
+            "Choose 'power', or make the column one of floats."
+        )
+    try:
+        return TRANSFORMS[transform](values, counts)
+    except ValueError as error:
+        raise ValueError(f"Column {name!r}: {error}") from error
+
+
+def _step(values: np.ndarray, decimals: int | None) -> int:
+    """The largest step, in units of the last decimal, of which all values are multiples apart."""
+    if decimals is None or (values[-1] - values[0]) * 10.0**decimals >= 2**53:
+        return 1
+    return int(np.gcd.reduce(np.round((values - values[0]) * 10.0**decimals).astype(np.int64)))
+
+
+def _decimals(values: np.ndarray, single: bool) -> int | None:
+    """The fewest decimals that write all values, None if more than a user would type."""
+    precision = np.float32 if single else np.float64
+    values = values.astype(precision)
+    if np.abs(values).max() >= 1e15:
+        return None
+    for decimals in range((MAX_DECIMALS if not single else 5) + 1):
+        if np.array_equal(np.round(values.astype(np.float64), decimals).astype(precision), values):
+            return decimals
+    return None
+
+
+def _fit_categorical(
+    base: dict,
+    levels: list,
+    counts: np.ndarray,
+    cells: Cells,
+    max_categories: int | None,
+    min_frequency: int | float | None,
+    handle_unknown: str,
+) -> CategoricalColumn:
+    if not cells.ordered:
+        try:
+            order = sorted(range(len(levels)), key=lambda i: levels[i])
+        except TypeError:  # mixed types: any order that does not depend on the rows
+            order = sorted(
+                range(len(levels)), key=lambda i: (type(levels[i]).__name__, repr(levels[i]))
+            )
+        levels, counts = [levels[i] for i in order], counts[order]
+    limit = min_frequency or 0
+    if isinstance(limit, float):
+        limit = limit * counts.sum()
+    rare = counts < limit
+    if max_categories is not None and (~rare).sum() + rare.any() > max_categories:
+        by_count = np.argsort(-counts, kind="stable")
+        rare[by_count[max_categories - 1 :]] = True
+    codes = np.cumsum(~rare) - 1
+    codes[rare] = (~rare).sum()
+    return CategoricalColumn(
+        **base,
+        kind="ordered" if cells.ordered else "categorical",
+        levels=tuple(levels),
+        counts=counts,
+        codes=codes,
+        pools=bool(rare.any()),
+        ordered=cells.ordered,
+        handle_unknown=handle_unknown,
+    )

@@ -1,0 +1,226 @@
+"""Table → tensors → table: what is learned about each column, and the way back.
+
+A column has a *kind*: continuous, integer, boolean, datetime, categorical, ordered or constant.
+Numeric kinds enter the model as one number y in units of their spread (`_scaling.NumericMap`),
+categorical kinds as a code, constant columns not at all.
+
+The **measure belongs to the column**: counting for integers, booleans, levels and constants,
+Lebesgue for continuous ones, with datetimes in days. Whatever of log p(x) does not depend on z —
+log-derivatives of the scaling, the shares of pooled levels, the surprise of a level or a constant
+never seen — is collected here, in ``log_measure``:
+
+=====================================  =========================================================
+cell                                   contribution to log p(x), beside the likelihood's
+=====================================  =========================================================
+missing                                0
+continuous, under a density            log dy/dx
+continuous, under a mass               − log resolution
+known level of n seen cells            log n/(n + 1)
+unknown level, no level was pooled     − log(n + 1)
+pooled level seen c of C times         log c/(C + 1), beside p(pooled | z)
+unknown level where some were pooled   − log(C + 1), beside p(pooled | z)
+constant column, the seen value        log n/(n + 1)
+constant column, another value         − log(n + 1)
+=====================================  =========================================================
+
+so that every column sums to one over its seen levels and "anything else" (Laplace's rule).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from .layouts import Cells
+
+MAX_REPEATED = 32  # most frequent values of a numeric column that are remembered
+MIN_WIDTH = 2.5e-3  # scaled units: the cell in which an atom is as dense as Normal at its floor
+MAX_INDICATORS = 32  # categorical columns up to this many levels enter the encoder as indicators
+
+
+@dataclass
+class EncodedColumn:
+    """Scaled numbers or codes, and for some columns what else their likelihood wants."""
+
+    values: np.ndarray
+    missing: np.ndarray
+    log_measure: np.ndarray
+    extra: np.ndarray | None = None  # of shape (n_rows, n_extra)
+
+
+@dataclass
+class Column:
+    """What every fitted column knows: its name, its kind, and how its cells were stored."""
+
+    name: Any
+    type: str
+    unit: str = ""
+    duration: bool = False
+    prototype: Any = None
+    kind: str = "constant"
+    weight: float = 0.0  # n: seen cells, counted with their sample weights
+    is_mass: bool = True  # set when the likelihood is chosen: log_prob is a mass, not a density
+    missing_rate: float = math.nan  # share of missing cells, where that is informative
+
+    def coerce(self, cells: Cells) -> Cells:
+        """Cells read at use time as the type that was fitted."""
+        if cells.type == self.type and (cells.duration == self.duration or cells.missing.all()):
+            return cells
+        if cells.missing.all():  # whatever a column of holes was read as
+            empty = np.nan if self.type in ("float", "integer", "boolean") else -1
+            return Cells(self.type, np.full(len(cells.missing), empty), cells.missing)
+        if self.type == "label":
+            seen = ~cells.missing
+            levels, codes = np.unique(cells.values[seen], return_inverse=True)
+            values = np.full(len(cells.values), -1)
+            values[seen] = codes
+            return Cells("label", values, cells.missing, tuple(levels.tolist()))
+        if cells.type == "label" or "time" in (self.type, cells.type):
+            found = "a duration" if cells.duration else cells.type
+            found = repr(cells.levels[0]) if cells.levels else found
+            raise TypeError(
+                f"Column {self.name!r} was fitted as {self.kind}, but now holds {found}. "
+                "Convert it to the type it had in fit, or replace what cannot be by a missing cell."
+            )
+        return cells
+
+    def cells(self, values: np.ndarray, missing: np.ndarray | None = None, **levels: Any) -> Cells:
+        """Decoded values as cells."""
+        missing = np.zeros(len(values), dtype=bool) if missing is None else missing
+        return Cells(self.type, values, missing, unit=self.unit, prototype=self.prototype, **levels)
+
+
+@dataclass
+class ConstantColumn(Column):
+    """A column with at most one value: carried around the model and restored."""
+
+    value: Any = None  # None: all cells were missing
+
+    def is_value(self, cells: Cells) -> np.ndarray:
+        """Which cells hold the value of the column."""
+        if cells.type == "label":
+            levels = [_key(level) == _key(self.value) for level in cells.levels]
+            return np.array([*levels, False])[cells.values]
+        if cells.type == "time":
+            return np.asarray(cells.days_since(self.value or 0, self.unit) == 0)
+        return np.asarray(cells.exact_values == self.value)
+
+    def encode(self, cells: Cells) -> EncodedColumn:
+        cells = self.coerce(cells)
+        same, n = self.is_value(cells), self.weight
+        if n == 0:
+            surprise = np.zeros(len(same))
+        else:
+            surprise = np.where(same, np.log(n / (n + 1)), -np.log(n + 1))
+        return EncodedColumn(
+            np.zeros(len(same)), cells.missing, np.where(cells.missing, 0.0, surprise)
+        )
+
+    def decode(self, n_rows: int) -> Cells:
+        missing = np.full(n_rows, self.value is None)
+        if self.type == "label":
+            levels = () if self.value is None else (self.value,)
+            return self.cells(np.where(missing, -1, 0), missing, levels=levels)
+        empty = 0 if self.type == "time" else np.nan
+        return self.cells(np.full(n_rows, empty if self.value is None else self.value), missing)
+
+
+@dataclass
+class CategoricalColumn(Column):
+    """Levels; rare ones share the code after the kept ones and are told apart by their counts."""
+
+    levels: tuple = ()  # all seen levels, in order
+    counts: np.ndarray = field(default_factory=lambda: np.empty(0))
+    codes: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=int))  # level → code
+    pools: bool = False  # the last code stands for several rare levels, or for new ones
+    ordered: bool = False
+    handle_unknown: str = "infrequent_if_exist"
+
+    def __post_init__(self) -> None:
+        self.code_of = {_key(level): i for i, level in enumerate(self.levels)}
+
+    @property
+    def n_codes(self) -> int:
+        return int(self.codes.max()) + 1
+
+    @property
+    def n_levels(self) -> int:
+        return self.n_codes
+
+    @property
+    def pooled(self) -> np.ndarray:
+        """Indices of the levels that share the last code (empty: none do)."""
+        last = np.flatnonzero(self.codes == self.n_codes - 1)
+        return last if self.pools else last[:0]
+
+    @property
+    def frequencies(self) -> np.ndarray:
+        """Share of each code among the seen cells, shape (n_codes,)."""
+        return np.asarray(np.bincount(self.codes, weights=self.counts) / self.counts.sum())
+
+    def _level_measure(self) -> np.ndarray:
+        """log_measure of each level, then of an unknown one."""
+        n, total = self.weight, self.counts[self.pooled].sum()
+        if not self.pools:
+            known, unknown = np.full(len(self.levels), np.log(n / (n + 1))), -np.log(n + 1)
+        else:
+            known, unknown = np.zeros(len(self.levels)), -np.log(total + 1)
+            known[self.pooled] = np.log(self.counts[self.pooled] / (total + 1))
+        return np.append(known, unknown)
+
+    def find(self, cells: Cells) -> np.ndarray:
+        """The level of each cell by its place in `levels`; their number: unknown, or missing."""
+        unknown = len(self.levels)
+        places = [self.code_of.get(_key(level), unknown) for level in cells.levels]
+        return np.array([*places, unknown])[cells.values]
+
+    def encode(self, cells: Cells) -> EncodedColumn:
+        cells = self.coerce(cells)
+        found, unknown = self.find(cells), len(self.levels)
+        new = (found == unknown) & ~cells.missing
+        if new.any() and self.handle_unknown == "error":
+            level = cells.levels[cells.values[new][0]]
+            raise ValueError(
+                f"Found unknown categories [{level!r}] in column {self.name!r} during transform; "
+                f"it was fitted with {len(self.levels)} levels. Pass "
+                "handle_unknown='infrequent_if_exist' to accept new levels."
+            )
+        measure = np.where(cells.missing, 0.0, self._level_measure()[found])
+        # Without a pooled level an unknown one says nothing about z: a missing cell to the model.
+        unknown_code = self.n_codes - 1 if self.pools else -1
+        codes = np.append(self.codes, unknown_code)[found]
+        codes = np.where(cells.missing, -1, codes)
+        return EncodedColumn(codes, codes < 0, measure)
+
+    def decode(self, codes: np.ndarray, rng: np.random.Generator | None = None) -> Cells:
+        """Codes to levels; the pooled code to one of its levels, by count or the most frequent."""
+        first = np.zeros(self.n_codes, dtype=np.int64)
+        first[self.codes[::-1]] = np.arange(len(self.codes))[::-1]
+        index = first[codes]
+        if self.pools:
+            pooled, counts = self.pooled, self.counts[self.pooled]
+            rare = np.flatnonzero(codes == self.n_codes - 1)
+            if rng is None:
+                index[rare] = pooled[counts.argmax()]
+            else:
+                index[rare] = rng.choice(pooled, size=len(rare), p=counts / counts.sum())
+        return self.cells(index, levels=self.levels, ordered=self.ordered)
+
+
+def indicator_spread(frequencies: np.ndarray) -> np.ndarray:
+    """d_l = √p_l, bounded below: the scale of a level's indicator as an encoded feature."""
+    return np.sqrt(np.maximum(frequencies, 0.01))
+
+
+def _key(level: Any) -> Any:
+    """A level as a key: True is not 1, and an object that cannot be a key stands for its text."""
+    if isinstance(level, (bool, np.bool_)):
+        return "bool", bool(level)
+    try:
+        hash(level)
+    except TypeError:
+        return repr(level)
+    return level

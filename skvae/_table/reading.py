@@ -1,0 +1,347 @@
+"""Tables in: any container → the :class:`Cells` of each column.
+
+What a data-frame library does in its own way is here and in ``_layouts.py``, so that the rest of
+the package sees plain arrays: floats with NaN, ticks of time, or codes into a list of levels.
+"""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import numbers
+import warnings
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
+from typing import Any
+
+import narwhals.stable.v2 as nw
+import numpy as np
+import pandas as pd
+from scipy import sparse
+from sklearn.utils.validation import check_array
+
+from .layouts import TICKS_PER_DAY, ArrayLayout, Cells, FrameLayout, PandasLayout, SparseLayout
+
+MAX_DECIMALS = 12  # of decimal.Decimal: what a float can tell apart
+_NESTED = (list, dict, set, tuple, frozenset, np.ndarray, pd.Series, pd.DataFrame)
+
+
+def _numbers(cell_type: str, values: np.ndarray, name: Any) -> Cells:
+    single = values.dtype.kind == "f" and values.dtype.itemsize <= 4
+    exact = values if values.dtype.kind in "iu" and values.dtype.itemsize == 8 else None
+    values = np.asarray(values, dtype=np.float64)
+    if exact is not None and not (np.abs(values) >= 2**53).any():
+        exact = None
+    if np.isinf(values).any():
+        raise ValueError(
+            f"Input X contains infinity or a value too large for dtype('float64') in column "
+            f"{name!r}. Replace it by a finite number, or by NaN if it is not known."
+        )
+    return Cells(cell_type, values, np.isnan(values), exact=exact, single=single)
+
+
+def _time(values: np.ndarray) -> Cells:
+    """`values` is a datetime64 or timedelta64 array with a unit."""
+    if np.datetime_data(values.dtype)[0] not in TICKS_PER_DAY:  # years, months, weeks, generic
+        values = values.astype(values.dtype.kind + "8[s]")
+    unit = np.datetime_data(values.dtype)[0]
+    duration = values.dtype.kind == "m"
+    return Cells("time", values.astype(np.int64), np.isnat(values), unit=unit, duration=duration)
+
+
+def _labels(values: Any, levels: Any = None, ordered: bool = False) -> Cells:
+    """Codes into levels; without ``levels``, `values` are the labels themselves."""
+    if levels is None:
+        values, levels = pd.factorize(values, use_na_sentinel=True)
+    codes = np.asarray(values, dtype=np.int64)
+    return Cells("label", codes, codes < 0, tuple(levels), ordered=ordered)
+
+
+def _object_cells(values: np.ndarray, name: Any, allow_nested: bool, as_label: bool) -> Cells:
+    """Cells of a column without a type of its own: look at the values, unless they are levels."""
+    kind = pd.api.types.infer_dtype(values, skipna=True)
+    missing = np.array([bool(np.all(pd.isna(v))) if np.ndim(v) == 0 else False for v in values])
+    if as_label and kind != "mixed":
+        return _object_labels(values)
+    if kind in ("integer", "floating", "mixed-integer-float", "decimal", "boolean", "empty"):
+        cell_type = kind if kind in ("integer", "boolean") else "float"
+        cells = _numbers(cell_type, np.where(missing, np.nan, values).astype(np.float64), name)
+        return replace(cells, prototype=_prototype(kind, values[~missing]))
+    if kind in ("date", "datetime", "datetime64"):
+        times = [None if m else _naive(v) for v, m in zip(values, missing, strict=True)]
+        cells = _time(np.array(times, dtype="M8[D]" if kind == "date" else "M8[us]"))
+        return replace(cells, prototype=_prototype(kind, values[~missing]))
+    if kind in ("timedelta", "timedelta64"):
+        cells = _time(pd.to_timedelta(pd.Series(values)).to_numpy())
+        return replace(cells, prototype=datetime.timedelta())
+    if kind == "complex":
+        raise ValueError(f"Complex data not supported: column {name!r} holds complex numbers.")
+    if any(issubclass(t, _NESTED) for t in {type(v) for v in values}):
+        cell = next(v for v in values if isinstance(v, _NESTED))
+        if not allow_nested:
+            raise TypeError(
+                f"Column {name!r} holds nested objects, such as {cell!r} of type "
+                f"{type(cell).__name__}; a cell must be a string, a number, a boolean, a "
+                "date or missing. Unpack it into columns of its own, or drop it."
+            )
+        # An untyped array makes no promise about its cells: keep such an object as a level.
+        warnings.warn(
+            f"Column {name!r} holds nested objects, such as {cell!r}; its cells are treated as "
+            "levels of a category.",
+            UserWarning,
+            stacklevel=2,
+        )
+        keys = np.array([None if m else repr(v) for v, m in zip(values, missing, strict=True)])
+        cells = _labels(keys)
+        first = {repr(v): v for v in values[::-1]}
+        return Cells("label", cells.values, cells.missing, tuple(first[k] for k in cells.levels))
+    return _object_labels(values)
+
+
+def _object_labels(values: np.ndarray) -> Cells:
+    """Labels of any type; where both occur, True and 1 are two levels."""
+    types = {type(v) for v in values}
+    if types & {bool, np.bool_} and types & {int, float}:
+        missing = pd.isna(values)
+        keys = [None if m else (type(v), v) for v, m in zip(values, missing, strict=True)]
+        boxed = np.empty(len(keys), dtype=object)
+        boxed[:] = keys
+        cells = _labels(boxed)
+        return replace(cells, levels=tuple(level for _, level in cells.levels))
+    return _labels(values)
+
+
+def _naive(value: Any) -> Any:
+    """A date or datetime without its zone, in UTC."""
+    if getattr(value, "tzinfo", None) is not None:
+        return value.astimezone(datetime.UTC).replace(tzinfo=None)
+    return value
+
+
+def _prototype(kind: str, values: np.ndarray) -> Any:
+    if kind == "decimal":
+        places = min(v.as_tuple().exponent for v in values)
+        return decimal.Decimal(0).scaleb(max(places, -MAX_DECIMALS))
+    if kind == "date":
+        return datetime.date.min
+    if kind.startswith("datetime"):
+        stamp = (
+            pd.Timestamp(0)
+            if isinstance(values[0], pd.Timestamp)
+            else datetime.datetime(1970, 1, 1)
+        )
+        return stamp.replace(tzinfo=getattr(values[0], "tzinfo", None))
+    return {"integer": 0, "boolean": False}.get(kind, 0.0)
+
+
+@dataclass
+class Table:
+    """A read table: names and layout of the columns, and the cells of each on demand."""
+
+    names: list
+    n_rows: int
+    layout: Any
+    read: Callable[[int, bool], Cells]
+
+    def cells(self, j: int, as_label: bool = False) -> Cells:
+        """Column j; `as_label` keeps the cells of an untyped column from being read as numbers."""
+        return self.read(j, as_label)
+
+    @property
+    def missing(self) -> np.ndarray:
+        """Which cells are missing, (n_rows, n_columns)."""
+        return np.stack([self.cells(j).missing for j in range(len(self.names))], axis=1)
+
+    def header(self) -> Any:
+        """The columns without rows, in a container whose names every scikit-learn can read."""
+        if self.layout.container in ("array", "sparse"):
+            return np.empty((0, len(self.names)))
+        return pd.DataFrame(columns=self.names)
+
+    def only(self, columns: Collection[int]) -> Table:
+        """The table with all other columns missing."""
+
+        def read(j: int, as_label: bool) -> Cells:
+            if j in columns:
+                return self.read(j, as_label)
+            missing = np.ones(self.n_rows, dtype=bool)
+            return Cells("float", np.full(self.n_rows, np.nan), missing)
+
+        return Table(self.names, self.n_rows, self.layout, read)
+
+    def with_missing(self, value: Any) -> Table:
+        """The table with the cells that hold a value missing."""
+
+        def read(j: int, as_label: bool) -> Cells:
+            cells = self.read(j, as_label)
+            if cells.type == "label":
+                is_value = np.array([*(level == value for level in cells.levels), False])
+                return cells.emptied(is_value[cells.values])
+            if isinstance(value, numbers.Real) and cells.type != "time":
+                return cells.emptied(cells.exact_values == value)
+            return cells
+
+        return Table(self.names, self.n_rows, self.layout, read)
+
+    def take(self, rows: np.ndarray) -> Table:
+        def read(j: int, as_label: bool) -> Cells:
+            return self.read(j, as_label).take(rows)
+
+        return Table(self.names, len(rows), self.layout, read)
+
+
+def read_table(X: Any) -> Table:
+    """Any supported container as a :class:`Table`; errors in scikit-learn's words."""
+    if isinstance(X, Table):
+        return X
+    if isinstance(X, pd.DataFrame):
+        return _read_pandas(X)
+    if sparse.issparse(X):
+        X = check_array(X, accept_sparse=["csr", "csc", "coo", "lil", "dok", "bsr", "dia"],
+                        ensure_all_finite=False, ensure_min_samples=0)  # fmt: skip
+        columns = X.tocsc()
+        cell_type = _array_type(X.dtype)
+        return Table(
+            [f"x{j}" for j in range(X.shape[1])], X.shape[0], SparseLayout(X),
+            lambda j, as_label: _numbers(cell_type, columns[:, [j]].toarray().ravel(), f"x{j}"),
+        )  # fmt: skip
+    if nw.dependencies.is_into_dataframe(X):
+        return _read_narwhals(nw.from_native(X, eager_only=True))
+    return _read_array(X)
+
+
+def _refuse_duplicates(names: list) -> None:
+    duplicates = sorted({str(n) for n in names if names.count(n) > 1})
+    if duplicates:
+        raise ValueError(f"Column names must be unique, but these occur twice: {duplicates}.")
+
+
+def _array_type(dtype: np.dtype) -> str:
+    return {"i": "integer", "u": "integer", "b": "boolean"}.get(dtype.kind, "float")
+
+
+def _read_array(X: Any) -> Table:
+    if hasattr(X, "collect"):
+        raise TypeError(f"X is a lazy {type(X).__name__}; pass X.collect().")
+    if not hasattr(X, "dtype") and not hasattr(X, "__array__") and not hasattr(X, "shape"):
+        as_read = np.asarray(X)  # a list of rows: numpy would turn numbers beside text into text
+        X = np.asarray(X, dtype=object) if as_read.dtype.kind in "US" else as_read
+    if isinstance(X, np.ndarray) and X.dtype.kind in "mM" and X.ndim == 2:
+        array = X
+    else:
+        array = check_array(X, dtype=None, ensure_all_finite=False, ensure_min_samples=0)
+    kind = array.dtype.kind
+
+    def read(j: int, as_label: bool) -> Cells:
+        values = array[:, j]
+        if kind in "OUS":
+            return _object_cells(values.astype(object), f"x{j}", True, as_label)
+        if kind in "mM":
+            return _time(values)
+        return _numbers(_array_type(array.dtype), values, f"x{j}")
+
+    names = [f"x{j}" for j in range(array.shape[1])]
+    return Table(names, array.shape[0], ArrayLayout(array.dtype), read)
+
+
+def _read_pandas(X: pd.DataFrame) -> Table:
+    names = list(X.columns)
+    _refuse_duplicates(names)
+
+    def read(j: int, as_label: bool) -> Cells:
+        series, name = X.iloc[:, j], names[j]
+        dtype = series.dtype
+        if isinstance(dtype, pd.CategoricalDtype):
+            return _labels(series.cat.codes, dtype.categories, bool(dtype.ordered))
+        if isinstance(dtype, pd.DatetimeTZDtype):
+            return _time(series.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy())
+        if dtype.kind in "mM":
+            if isinstance(dtype, np.dtype):
+                return _time(series.to_numpy())
+            values = series.astype(object).to_numpy()  # Arrow-backed, maybe in a zone
+            return replace(_object_cells(values, name, False, False), prototype=None)
+        if dtype.kind == "c":
+            raise ValueError(f"Complex data not supported: column {name!r} has dtype {dtype}.")
+        if dtype.kind in "iufb":
+            cell_type = _array_type(dtype)
+            if series.hasnans or isinstance(dtype, pd.SparseDtype):
+                return _numbers(cell_type, series.to_numpy(dtype=np.float64, na_value=np.nan), name)
+            return _numbers(cell_type, np.asarray(series.to_numpy()), name)
+        if isinstance(dtype, pd.StringDtype):
+            return _labels(series)
+        return _object_cells(series.astype(object).to_numpy(), name, False, as_label)
+
+    return Table(names, len(X), PandasLayout(X), read)
+
+
+def _read_narwhals(X: nw.DataFrame) -> Table:
+    names = X.columns
+    if not (X.implementation.is_polars() or X.implementation.is_pyarrow()):
+        raise TypeError(
+            f"X is a frame of {X.implementation}; pandas, polars and pyarrow are supported. "
+            "Convert it with its own to_pandas() or to_arrow()."
+        )
+
+    def read(j: int, as_label: bool) -> Cells:
+        series, name = X[names[j]], names[j]
+        dtype: Any = series.dtype
+        if dtype.is_numeric():
+            cell_type = "integer" if dtype.is_integer() else "float"
+            return _numbers(cell_type, _plain(series), name)
+        if dtype == nw.Boolean:
+            return _numbers("boolean", _plain(series.cast(nw.Int8)), name)
+        if dtype in (nw.Datetime, nw.Date, nw.Duration, nw.Time):
+            return _narwhals_time(series)
+        if dtype == nw.Enum:
+            levels = list(dtype.categories)
+            labels = pd.Categorical(series.cast(nw.String).to_list(), categories=levels)
+            return _labels(labels.codes, levels, ordered=True)
+        if dtype.is_nested():
+            raise TypeError(
+                f"Column {name!r} holds nested objects of type {dtype}; a cell must be a string, "
+                "a number, a boolean, a date or missing. Unpack it into columns of its own."
+            )
+        values = np.empty(len(series), dtype=object)
+        values[:] = series.to_list()
+        return _object_cells(values, name, False, as_label)
+
+    return Table(names, len(X), FrameLayout(X), read)
+
+
+def _plain(series: nw.Series) -> np.ndarray:
+    """Numbers as they are where none is missing, else floats with NaN."""
+    if series.dtype == nw.Decimal:
+        series = series.cast(nw.Float64)
+    missing = series.is_null().to_numpy()
+    values = np.asarray(series.fill_null(0).to_numpy())
+    return np.where(missing, np.nan, values.astype(np.float64)) if missing.any() else values
+
+
+def _narwhals_time(series: nw.Series) -> Cells:
+    dtype: Any = series.dtype
+    unit: Any = "D"
+    missing = series.is_null().to_numpy()
+    if dtype == nw.Time:
+        unit = "ns"
+        text = pd.to_timedelta(pd.Series(series.to_list(), dtype=object).astype("str"),
+                               errors="coerce")  # fmt: skip
+        ticks = text.to_numpy().astype("m8[ns]").astype(np.int64)
+    elif dtype == nw.Duration:
+        unit = dtype.time_unit
+        totals = {"s": "total_seconds", "ms": "total_milliseconds",
+                  "us": "total_microseconds", "ns": "total_nanoseconds"}  # fmt: skip
+        ticks = getattr(series.dt, totals[unit])().fill_null(0).to_numpy()
+    else:
+        unit = "D" if dtype == nw.Date else dtype.time_unit
+        if unit in ("D", "s"):
+            values = series.dt.timestamp("ms").fill_null(0).to_numpy()
+            ticks = values // (86_400_000 if unit == "D" else 1000)
+        else:
+            ticks = series.dt.timestamp(unit).fill_null(0).to_numpy()
+    return Cells(
+        "time",
+        np.asarray(ticks, dtype=np.int64),
+        np.asarray(missing),
+        unit=unit,
+        duration=dtype == nw.Duration,
+    )

@@ -1,0 +1,1 @@
+"""Training: the one loop, sample weights, masks, stacked models, analytic gradients."""

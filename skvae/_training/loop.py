@@ -1,0 +1,365 @@
+"""The one training loop.
+
+The encoded table is a few tensors on the device; a batch is a slice of a permutation; parameters
+and gradients live in one flat buffer each, so a step of Adam is one call, for one model or for
+several at once. Nothing is read back from the device between two evaluations of the held-out bound.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from sklearn.exceptions import ConvergenceWarning
+from torch import Tensor
+
+from skvae._model.schema import Rows
+from skvae._model.vae import VAE
+from skvae._nn.optimizer import Adam
+from skvae.objectives import ELBO, Objective
+
+from .analytic_gradients import WrittenOut, can_be_written_out
+from .masking import EVERY, masked_cells
+from .stacking import Stack
+
+MAX_GRADIENT_NORM = 100.0
+ROUNDS = 50  # evaluations of the held-out bound in a full run
+MIN_HELD_OUT, MAX_HELD_OUT = 10, 10_000
+EVALUATION_DRAWS, EVALUATED = 4, 2000  # draws of a row, fewer where there are many rows
+MAX_REPAIRS = 5
+WARMUP = 0.05  # share of the steps in which the learning rate rises
+
+
+def default_steps(n_rows: int) -> int:
+    """The default budget: enough steps for a small table, enough epochs for a large one."""
+    return round(12 * n_rows**0.6)
+
+
+def evaluation_draws(n_rows: int) -> int:
+    """Draws for each row held out: their mean over the rows is what counts."""
+    return max(1, min(EVALUATION_DRAWS, EVALUATED // max(1, n_rows)))
+
+
+@dataclass
+class Budget:
+    """How long to train, and when to stop."""
+
+    n_steps: int
+    batch_size: int
+    learning_rate: float
+    schedule: bool = True  # rise and fall of the learning rate; False: constant
+    warms_up: bool = True  # whether the objective may; not if the run goes on from another
+    patience: int | None = None  # evaluations without progress; None: no early stopping
+    tol: float = 1e-4
+    mask_ratio: float = 0.0  # largest share of a row's cells that is hidden from the encoder
+
+    def progress(self, step: int) -> float:
+        """Share of the run that is done, as the objective sees it."""
+        return step / self.n_steps if self.warms_up else 1.0
+
+
+@dataclass
+class Split:
+    """Which rows to train on, with their weights, and which to hold out.
+
+    Attributes
+    ----------
+    train : Tensor of shape (n_train,)
+        Indices of rows; a row of weight 3 stands three times.
+    weights : Tensor of shape (n_train,) or None
+        Real-valued weights: rows are drawn in proportion to them.
+    held_out : Tensor
+        Indices of the rows for early stopping; empty: none.
+    """
+
+    train: Tensor
+    weights: Tensor | None
+    held_out: Tensor
+
+    def to(self, device: torch.device) -> Split:
+        weights = None if self.weights is None else self.weights.to(device)
+        return Split(self.train.to(device), weights, self.held_out.to(device))
+
+
+@dataclass
+class Result:
+    """What a run leaves beside the weights."""
+
+    history: dict[str, list[float]] = field(default_factory=dict)
+    n_steps: int = 0
+    optimizer_state: dict = field(default_factory=dict)  # Adam's moments, to go on from
+
+
+def batches(split: Split, size: int, generator: torch.Generator) -> Iterator[Tensor]:
+    """Index tensors without end: permutations of the rows, or draws in proportion to weights."""
+    rows, n, device = split.train, len(split.train), split.train.device
+    cumulated = None if split.weights is None else torch.cumsum(split.weights, 0)
+    while True:
+        if cumulated is None:
+            order = torch.randperm(n, generator=generator, device=device)
+        else:
+            u = torch.rand(n, generator=generator, device=device, dtype=torch.float64)
+            order = torch.searchsorted(cumulated, u * cumulated[-1]).clamp(max=n - 1)
+        yield from rows[order].split(size)
+
+
+def learning_rate(step: int, budget: Budget) -> float:
+    """Linear rise, then half a cosine down to zero."""
+    if not budget.schedule:
+        return budget.learning_rate
+    rise = max(1, round(WARMUP * budget.n_steps))
+    if step < rise:
+        return budget.learning_rate * (step + 1) / rise
+    progress = (step - rise) / max(1, budget.n_steps - rise)
+    return budget.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def train(
+    models: Sequence[VAE],
+    data: Rows,
+    split: Split,
+    objective: Objective,
+    budget: Budget,
+    generator: torch.Generator,
+    on_round: Callable[[dict[str, list[float]]], bool],
+    optimizer_state: dict,
+) -> Result:
+    """Train in place and leave the best weights, of each model its own.
+
+    Parameters
+    ----------
+    models : sequence of VAE
+        Models of one shape. Each sees the rows in an order of its own.
+    data : Rows
+        The encoded table, on the device of the models.
+    split : Split
+    on_round : callable
+        Is shown the history after every round; True asks to stop.
+    optimizer_state : dict
+        Adam's moments from the run that this one goes on from; empty: a new run.
+    """
+    run = _Run(models, data, objective, budget, generator, optimizer_state)
+    best = _Best(run, split.held_out[:MAX_HELD_OUT], generator)
+    sources = [batches(split, budget.batch_size, generator) for _ in models]
+    # A round is long enough to be worth an evaluation.
+    worth = math.ceil(len(best.rows) * evaluation_draws(len(best.rows)) / (2 * budget.batch_size))
+    round_length = max(1, math.ceil(budget.n_steps / ROUNDS), worth)
+    result = Result({name: [] for name in ("step", "bound", "reconstruction", "kl")})
+    if len(best.rows):
+        result.history["validation_bound"] = []
+    good, repairs = run.flat.copy(), 0
+    try:
+        while result.n_steps < budget.n_steps:
+            n = min(round_length, budget.n_steps - result.n_steps)
+            terms = run.round(sources, result.n_steps, n)
+            if not all(map(math.isfinite, terms)) or not run.is_finite():
+                repairs += 1
+                run.repair(good, repairs)
+                continue
+            good = run.flat.copy()
+            result.n_steps += n
+            record = [result.n_steps, *terms]
+            if len(best.rows):
+                record.append(best.update(budget.progress(result.n_steps)))
+            for series, value in zip(result.history.values(), record, strict=True):
+                series.append(value)
+            if on_round(result.history) or best.is_stale():
+                break
+    except KeyboardInterrupt:
+        _warn_of_interruption(result.n_steps, budget.n_steps)
+        run.flat.restore(good)
+    best.restore()
+    result.optimizer_state = run.optimizer.state
+    return result
+
+
+def train_all(
+    models: Sequence[VAE],
+    data: Rows,
+    split: Split,
+    objective: Objective,
+    budget: Budget,
+    generator: torch.Generator,
+    on_round: Callable[[dict[str, list[float]]], bool],
+    optimizer_states: Sequence[dict] | None = None,
+) -> list[Result]:
+    """Train models of one shape: together, or one after the other where they do not stack."""
+    together = objective.supports_vmap and models[0].supports_vmap
+    runs = [models] if together else [[model] for model in models]
+    states = optimizer_states or [{}] * len(runs)
+    return [
+        train(run, data, split, objective, budget, generator, on_round, state)
+        for run, state in zip(runs, states, strict=True)
+    ]
+
+
+def _warn_of_interruption(n_steps: int, n_planned: int) -> None:
+    warnings.warn(
+        f"Training was interrupted after {n_steps} of {n_planned} steps; the best weights so far "
+        "are kept. Call fit again with warm_start=True to go on.",
+        ConvergenceWarning,
+        stacklevel=5,
+    )
+
+
+class _Best:
+    """The weights with the best held-out bound, once the objective has warmed up."""
+
+    def __init__(self, run: _Run, rows: Tensor, generator: torch.Generator) -> None:
+        self.run, self.rows = run, rows
+        self.noise_state = generator.get_state()  # the same draws at every evaluation
+        self.weights: list[Tensor] | None = None
+        n_models = len(run.stack)
+        self.bound = torch.full((n_models,), -math.inf, dtype=torch.float64)
+        self.n_stale = torch.zeros(n_models, dtype=torch.long)
+        if len(rows) and run.budget.progress(0) >= run.objective.warmup:
+            self.update(1.0)
+
+    def update(self, progress: float) -> float:
+        """Evaluate the weights as they are, and keep those that are the best; the mean bound."""
+        bound = self.run.evaluate(self.rows, self.noise_state)
+        if progress >= self.run.objective.warmup:
+            progressed = bound > self.bound + self.run.budget.tol
+            self.n_stale = torch.where(progressed, 0, self.n_stale + 1)
+            if self.weights is None:
+                self.weights = self.run.flat.copy()
+            self.run.flat.keep(self.weights, bound > self.bound)
+            self.bound = torch.maximum(bound, self.bound)
+        return float(bound.mean())
+
+    def is_stale(self) -> bool:
+        patience = self.run.budget.patience
+        return patience is not None and bool((self.n_stale >= patience).all())
+
+    def restore(self) -> None:
+        if self.weights is not None:
+            self.run.flat.restore(self.weights)
+
+
+def describe(history: dict[str, list[float]], n_steps: int) -> str:
+    step, *terms = ((name.replace("_", " "), series[-1]) for name, series in history.items())
+    return f"step {step[1]} of {n_steps}: " + ", ".join(f"{n} {v:.3f}" for n, v in terms)
+
+
+def continued(before: dict[str, list[float]], after: dict[str, list[float]]) -> dict:
+    """The history of a model that was trained twice."""
+    offset = sum(before["step"][-1:])
+    after = {**after, "step": [offset + step for step in after["step"]]}
+    n_before, n_after = len(before["step"]), len(after["step"])
+    names = dict.fromkeys([*before, *after])
+    return {
+        name: before.get(name, [math.nan] * n_before) + after.get(name, [math.nan] * n_after)
+        for name in names
+    }
+
+
+class _Run:
+    """The steps of one run, with the optimiser's state."""
+
+    def __init__(
+        self,
+        models: Sequence[VAE],
+        data: Rows,
+        objective: Objective,
+        budget: Budget,
+        generator: torch.Generator,
+        optimizer_state: dict | None = None,
+    ) -> None:
+        self.models, self.data, self.objective = models, data, objective
+        self.budget, self.generator = budget, generator
+        self.stack = Stack(models, objective)
+        self.written_out = None
+        if isinstance(objective, ELBO) and can_be_written_out(self.stack, objective):
+            self.written_out = WrittenOut(self.stack, objective)
+        self.flat, self.device = self.stack.flat, self.stack.flat.values.device
+        self.rate = 1.0  # halved at every repair
+        self.optimizer = Adam(self.flat.values, optimizer_state)
+
+    def _noise(self, *shape: int, generator: torch.Generator) -> Tensor:
+        shape = (*shape, self.models[0].latent.n_noise)
+        return torch.randn(shape, generator=generator, device=self.device)
+
+    def round(self, sources: Sequence[Iterator], first: int, n_steps: int) -> list[float]:
+        """`n_steps` steps; mean bound, reconstruction and KL in nats per row, in table units."""
+        totals = torch.zeros(3, device=self.device, dtype=torch.float64)
+        for step in range(first, first + n_steps):
+            rows = [next(source) for source in sources]
+            totals += self.step(self.data.take(torch.cat(rows)), step)
+        return (totals / n_steps).tolist()
+
+    def step(self, batch: Rows, step: int) -> Tensor:
+        """One ascent of the bound."""
+        self.flat.grad.zero_()
+        if self.budget.mask_ratio and step % EVERY == 0:
+            self._read_with_holes(batch, step)
+        metrics = self._ascend(batch, step)
+        norm = self.flat.grad.norm(dim=1, keepdim=True)
+        self.flat.grad.mul_((MAX_GRADIENT_NORM / norm).clamp(max=1.0))
+        self.optimizer.step(self.flat.grad, self.rate * learning_rate(step, self.budget))
+        for model in self.models:
+            model.latent.after_step(self.generator)
+        return metrics.mean(0)
+
+    def _ascend(
+        self, batch: Rows, step: int, by: int = 1, *, freeze_generative: bool = False
+    ) -> Tensor:
+        """Add `by` times the gradient of each model's bound; what is told of them."""
+        n_models = len(self.stack)
+        shape = (n_models, self.objective.n_samples, len(batch) // n_models)
+        noise = self._noise(*shape, generator=self.generator)
+        progress = self.budget.progress(step)
+        if self.written_out is not None:
+            terms = batch, noise, progress, by
+            return self.written_out.ascend(*terms, freeze_generative=freeze_generative)
+        losses, metrics = self.stack.terms(
+            batch, noise, progress, freeze_generative=freeze_generative
+        )
+        (by * losses.sum()).backward()
+        return metrics
+
+    def _read_with_holes(self, batch: Rows, step: int) -> None:
+        """Add the encoder's gradient for rows with cells hidden, the generative model fixed."""
+        cells = masked_cells(batch, self.budget.mask_ratio, self.generator)
+        self._ascend(batch.mask(cells), step, by=EVERY, freeze_generative=True)
+
+    def is_finite(self) -> bool:
+        return bool(torch.isfinite(self.flat.values).all())
+
+    @torch.no_grad()
+    def evaluate(self, rows: Tensor, noise_state: Tensor) -> Tensor:
+        """The mean bounds of held-out rows, in nats per row in table units: (M,)."""
+        generator = torch.Generator(device=self.device)
+        generator.set_state(noise_state)
+        total = torch.zeros(len(self.stack), device=self.device, dtype=torch.float64)
+        n_draws = max(self.objective.n_samples, evaluation_draws(len(rows)))
+        size = self.models[0].chunk_size(n_draws * len(self.stack), most=2048)
+        for index in rows.split(size):
+            noise = self._noise(n_draws, len(index), generator=generator)
+            _losses, metrics = self.stack.terms(self.data.take(index), noise, 1.0)
+            total += metrics[:, 0] * len(index)
+        return (total / len(rows)).cpu()
+
+    def repair(self, good: list[Tensor], repairs: int) -> None:
+        """After a loss that is not finite: the last good weights, half the rate, or give up."""
+        self.flat.restore(good)
+        if repairs >= MAX_REPAIRS:
+            raise FloatingPointError(
+                f"The loss was not finite {repairs} times in a row of halved learning rates; "
+                f"the likelihood of column {self._worst_column()} is where it comes from. Give "
+                "that column another likelihood, or lower learning_rate_init="
+                f"{self.budget.learning_rate}."
+            )
+        self.rate /= 2
+        self.optimizer = Adam(self.flat.values)
+
+    @torch.no_grad()
+    def _worst_column(self) -> str:
+        rows = next(self.data.chunks(2048))
+        noise = self._noise(1, len(rows), generator=self.generator)
+        cells = [model.cells(model(rows, noise)[1].z, rows) for model in self.models]
+        each = torch.cat(cells)
+        worst = torch.where(torch.isfinite(each), each, -torch.inf).amin((0, 1)).argmin()
+        return repr(self.models[0].names[int(worst)])
