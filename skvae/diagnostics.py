@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ._inference.log_density import log_density, log_weights, refined
-from ._model.schema import Rows
+from ._model.rows import Rows
 from ._model.vae import VAE
 from ._nn.noise import quasi_normal
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from skvae import ELBO, IWAE, Normal, Trimmed, VAETransformer
-from skvae._model.schema import Rows
+from skvae._model.rows import Rows
 from skvae.latents import Draw
 from skvae.objectives import left_out_mean, score_function
 

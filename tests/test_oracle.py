@@ -10,7 +10,7 @@ from sklearn.decomposition import PCA, FactorAnalysis
 
 from skvae import ELBO, Normal, StandardNormal, VAETransformer
 from skvae._inference.log_density import quasi_normal
-from skvae._model.schema import Rows
+from skvae._model.rows import Rows
 
 D, K = 8, 3
 

@@ -14,7 +14,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skvae._fitted.density import DensityMixin
-from skvae._model.schema import Rows, canonical_order
+from skvae._model.rows import Rows, canonical_order
 from skvae._model.vae import VAE, finished
 from skvae._nn.networks import ACTIVATIONS
 from skvae._table.reading import Table, read_table

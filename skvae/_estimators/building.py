@@ -13,7 +13,8 @@ from skvae._inference.log_density import log_density
 from skvae._inference.ordering import sort_units
 from skvae._inference.units import MIN_ROWS, N_ROWS, unit_attributes
 from skvae._model.initialization import initialize
-from skvae._model.schema import Rows, Schema, fit_schema, patterns
+from skvae._model.rows import Rows, patterns
+from skvae._model.schema import Schema, fit_schema
 from skvae._model.vae import VAE, build
 from skvae._table.reading import Table
 from skvae._table.scaling import TRANSFORMS

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from skvae._inference.log_density import log_density
-from skvae._model.schema import Rows
+from skvae._model.rows import Rows
 from skvae._model.vae import VAE
 from skvae._training.loop import MIN_HELD_OUT, Budget, Split, train
 from skvae.objectives import Objective

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from skvae._inference.log_density import N_SCRAMBLINGS, LogDensity, averaged, log_density
-from skvae._model.schema import Rows
+from skvae._model.rows import Rows
 from skvae._table.reading import Table
 from skvae._validation import check_parameters, positions
 

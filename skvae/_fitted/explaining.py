@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from skvae._inference.conditional import conditionals
 from skvae._inference.log_density import attributions
 from skvae._inference.scoring import left_out
-from skvae._model.schema import Rows
+from skvae._model.rows import Rows
 from skvae._model.vae import VAE
 from skvae._table.layouts import objects
 from skvae._table.reading import Table, read_table

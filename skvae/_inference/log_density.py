@@ -22,7 +22,7 @@ import torch
 from scipy.special import logsumexp
 from torch import Tensor
 
-from skvae._model.schema import Rows
+from skvae._model.rows import Rows
 from skvae._model.vae import VAE
 from skvae._nn.noise import quasi_normal
 from skvae._nn.optimizer import Adam

@@ -14,7 +14,7 @@ import torch
 from scipy.special import logsumexp
 from torch import Tensor
 
-from skvae._model.schema import Rows
+from skvae._model.rows import Rows
 from skvae._model.vae import VAE
 from skvae._nn.noise import quasi_normal
 from skvae.latents import Draw

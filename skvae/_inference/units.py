@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from skvae._model.schema import Rows
+from skvae._model.rows import Rows
 from skvae._model.vae import VAE
 from skvae.latents.gaussian import log_normal
 

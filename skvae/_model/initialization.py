@@ -23,7 +23,8 @@ from sklearn.utils.extmath import randomized_svd
 from skvae._nn.networks import Linear
 from skvae.latents import LinearPosterior
 
-from .schema import Rows, Schema
+from .rows import Rows
+from .schema import Schema
 from .vae import VAE
 
 MAX_EXACT = 1024  # features up to which the covariance matrix is decomposed whole

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from skvae._table.reading import Table
 from skvae.likelihoods import Choice, Likelihood
 
 from .missingness import Patterns
+from .rows import Rows
 
 N_EXTRAS = {
     "interval": 2,
@@ -28,80 +29,6 @@ N_EXTRAS = {
 FEW_OUTPUTS = 8
 MAX_COMPONENTS = 16  # latent dimensions of n_components=None
 MAX_AUTO = 24  # of n_components="auto", to begin with
-
-
-@dataclass
-class Rows:
-    """Rows of a table as tensors.
-
-    Attributes
-    ----------
-    values : Tensor of shape (n_rows, n_numeric)
-        Scaled numbers, 0 where missing.
-    codes : Tensor of shape (n_rows, n_categorical)
-        Codes of levels, −1 where missing.
-    missing : Tensor of shape (n_rows, n_numeric + n_categorical) or None
-        None: every cell is there.
-    extras : Tensor of shape (n_rows, n_extras) or None
-        What the likelihoods of some columns want beside: lower edge and width of the rounding
-        cell, the count, the number of the atom.
-    log_measure : Tensor of shape (n_rows,)
-        The part of log p(x) that does not depend on z; see :mod:`skvae._table.columns`.
-    hidden : Tensor of shape (n_rows, n_numeric + n_categorical) or None
-        Cells that are missing because nobody asked for them: that says nothing of the row.
-    """
-
-    values: Tensor
-    codes: Tensor
-    missing: Tensor | None
-    extras: Tensor | None
-    log_measure: Tensor
-    hidden: Tensor | None = None
-
-    def __len__(self) -> int:
-        return len(self.values)
-
-    def fields(self) -> list[Tensor | None]:
-        """The tensors, in the order in which ``Rows`` takes them."""
-        return [self.values, self.codes, self.missing, self.extras, self.log_measure, self.hidden]
-
-    def _map(self, function: Any) -> Rows:
-        fields = [None if f is None else function(f) for f in self.fields()]
-        return Rows(*fields)  # type: ignore[arg-type]
-
-    def take(self, index: Tensor) -> Rows:
-        return self._map(lambda tensor: tensor.index_select(0, index))
-
-    def reorder(self, order: Tensor) -> None:
-        """Put the rows in another order, column by column: without a second table."""
-        for tensor in self.fields():
-            for column in () if tensor is None else tensor.reshape(len(tensor), -1).T:
-                column.copy_(column[order])
-
-    def chunks(self, size: int) -> Iterator[Rows]:
-        for start in range(0, len(self), size):
-            yield self._map(lambda tensor, a=start: tensor[a : a + size])
-
-    def to(self, device: torch.device) -> Rows:
-        return self._map(lambda tensor: tensor.to(device))
-
-    def float(self) -> Rows:
-        """The rows in single precision, but for their measure."""
-        single = self._map(lambda tensor: tensor.float() if tensor.is_floating_point() else tensor)
-        return replace(single, log_measure=self.log_measure)
-
-    @property
-    def n_columns(self) -> int:
-        return self.values.shape[1] + self.codes.shape[1]
-
-    def mask(self, cells: Tensor) -> Rows:
-        """The rows with cells hidden; `log_measure` stays what it is."""
-        missing = cells if self.missing is None else cells | self.missing
-        hidden = cells if self.hidden is None else cells | self.hidden
-        n_values = self.values.shape[1]
-        values = self.values.masked_fill(missing[:, :n_values], 0.0)
-        codes = self.codes.masked_fill(missing[:, n_values:], -1)
-        return replace(self, values=values, codes=codes, missing=missing, hidden=hidden)
 
 
 @dataclass
@@ -305,31 +232,3 @@ class _Mask:
             if self.mask is None:
                 self.mask = torch.zeros(self.shape, dtype=torch.bool)
             self.mask[:, position] = torch.from_numpy(cells)
-
-
-def patterns(rows: Rows) -> Tensor:
-    """A number for each row, the same for equal rows, of rows in canonical order."""
-    differs = torch.zeros(len(rows) - 1, dtype=torch.bool)
-    for tensor in (rows.values, rows.codes, rows.missing):
-        for column in () if tensor is None else tensor.T:
-            differs |= column[1:] != column[:-1]
-    return torch.cat([torch.zeros(1, dtype=torch.long), torch.cumsum(differs, 0)])
-
-
-def canonical_order(rows: Rows) -> np.ndarray:
-    """An order of the rows that depends on what they hold, not on how they came.
-
-    Rows are sorted by a hash of their float32 contents, so that a shuffled table trains the same
-    model and equal rows are neighbours.
-    """
-    hashed = np.zeros(len(rows), dtype=np.uint64)
-    numbers = [rows.values, rows.codes]
-    if rows.missing is not None:
-        numbers.append(rows.missing)
-    with np.errstate(over="ignore"):
-        for tensor in numbers:
-            for column in tensor.to(torch.float32).numpy().T:
-                bits = (column + 0.0).view(np.uint32).astype(np.uint64)  # −0.0 is 0.0
-                hashed = (hashed ^ bits) * np.uint64(0x9E3779B97F4A7C15)
-                hashed ^= hashed >> np.uint64(29)
-    return np.argsort(hashed, kind="stable")

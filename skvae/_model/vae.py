@@ -29,7 +29,8 @@ from skvae.latents import Draw, Latent, LatentModule
 from skvae.priors import Prior, PriorModule
 
 from .missingness import Missingness
-from .schema import Group, Rows, Schema
+from .rows import Rows
+from .schema import Group, Schema
 
 MAX_LOOKED_AT = 5000  # rows that a latent family may look at before training
 MAX_CHUNK = 2**22  # numbers in the widest tensor of a chunk of rows

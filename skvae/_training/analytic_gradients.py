@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from skvae._model.schema import Rows
+from skvae._model.rows import Rows
 from skvae._model.vae import VAE, ColumnGroup
 from skvae._nn.networks import Linear, Trunk
 from skvae.latents.gaussian import GaussianModule

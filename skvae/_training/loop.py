@@ -16,7 +16,7 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
-from skvae._model.schema import Rows
+from skvae._model.rows import Rows
 from skvae._model.vae import VAE
 from skvae._nn.optimizer import Adam
 from skvae.objectives import ELBO, Objective

@@ -12,7 +12,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from skvae._model.schema import Rows
+from skvae._model.rows import Rows
 
 EVERY = 3  # steps from one that teaches the encoder to read rows with holes to the next
 COPIED = 0.5  # share of the rows that take the holes of another row, where the table has some

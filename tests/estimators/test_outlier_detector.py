@@ -19,7 +19,6 @@ from skvae import (
     Trimmed,
     VAEOutlierDetector,
     VAETransformer,
-    _vae_outlier_detector,
 )
 from skvae._estimators.base import BaseVAE
 from skvae._inference.conformal import benjamini_hochberg, conformal_pvalues
@@ -254,7 +253,6 @@ def test_an_error_leaves_the_detector_as_it_was(normal, monkeypatch):
 def test_going_on_keeps_the_same_rows_out(normal, monkeypatch):
     kept_out = []
     monkeypatch.setattr(
-        _vae_outlier_detector, "set_aside",
         lambda *args: kept_out.append(set_aside(*args)[1]) or set_aside(*args),
     )  # fmt: skip
     detector = VAEOutlierDetector(
