@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import math
 import numbers
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -283,3 +284,19 @@ def check_size(n_rows: int, n_columns: int, least: int, owner: str) -> None:
             f"Found array with {n_rows} sample(s) {shape} while a minimum of {least} is required "
             f"by {owner}. n_samples={n_rows} does not tell how rows differ."
         )
+
+
+def caller_stacklevel() -> int:
+    """The `stacklevel` with which ``warnings.warn``, called here, names the line of the user.
+
+    Frames of skvae are passed over, and those of scikit-learn and contextlib, which wrap methods
+    of estimators. Python 3.12 has ``skip_file_prefixes`` for it.
+    """
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and _is_internal(frame.f_globals.get("__name__", "")):
+        frame, level = frame.f_back, level + 1
+    return level
+
+
+def _is_internal(module: str) -> bool:
+    return module.partition(".")[0] in ("skvae", "sklearn", "contextlib", "functools", "torch")
