@@ -1,9 +1,11 @@
-"""scikit-learn's callback protocol where the installed version has it (1.9), else nothing."""
+"""scikit-learn's callback protocol where the installed version has it (1.9), and `verbose`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+
+from skvae._training.loop import describe
 
 try:
     from sklearn.callback import CallbackSupportMixin, with_callbacks
@@ -18,34 +20,47 @@ except ImportError:  # scikit-learn < 1.9
 
 
 class RoundCallbacks:
-    """Tells the callbacks of an estimator of each round of training, as of one task."""
+    """Shows each round of training to the callbacks of an estimator, as one task of its fit.
 
-    def __init__(self, estimator: Any, X: Any, reconstruct: Callable[[], dict]) -> None:
-        self.estimator, self.X, self.reconstruct = estimator, X, reconstruct
+    Parameters
+    ----------
+    estimator : estimator
+    X : table
+        As the user passed it.
+    attributes : callable
+        The fitted attributes as they would be if training ended now.
+    """
+
+    def __init__(self, estimator: Any, X: Any, attributes: Callable[[], dict]) -> None:
+        self.estimator, self.X, self.attributes = estimator, X, attributes
         self.fit_context: Any = None
+        self.round_context: Any = None
         if hasattr(estimator, "_init_callback_context"):
             self.fit_context = estimator._init_callback_context(max_subtasks=None)
             self.fit_context.call_on_fit_task_begin(estimator=estimator, X=X)
-            self._begin()
 
-    def _begin(self) -> None:
-        self.context = self.fit_context.subcontext(task_name="round")
-        self.context.call_on_fit_task_begin(estimator=self.estimator, X=self.X)
+    def before_round(self) -> None:
+        """A round begins; one that is repeated is still the same."""
+        if self.fit_context is not None and self.round_context is None:
+            self.round_context = self.fit_context.subcontext(task_name="round")
+            self.round_context.call_on_fit_task_begin(estimator=self.estimator, X=self.X)
 
-    def _end(self, **kwargs: Any) -> bool:
-        return bool(self.context.call_on_fit_task_end(estimator=self.estimator, X=self.X, **kwargs))
+    def after_round(self, history: dict[str, list[float]], n_steps: int) -> bool:
+        """A round has ended; True if a callback asks to stop."""
+        if self.estimator.verbose:
+            print(f"[{type(self.estimator).__name__}] {describe(history, n_steps)}")
+        return self._end_round(reconstruction_attributes=self.attributes)
 
-    def after_round(self) -> bool:
-        """True if a callback asks to stop."""
-        if self.fit_context is None:
+    def _end_round(self, **kwargs: Any) -> bool:
+        context, self.round_context = self.round_context, None
+        if context is None:
             return False
-        stop = self._end(reconstruction_attributes=self.reconstruct)
-        self._begin()
-        return stop
+        return bool(context.call_on_fit_task_end(estimator=self.estimator, X=self.X, **kwargs))
 
     def close(self, fitted: dict) -> None:
+        """Training has ended; a round that was interrupted ends too."""
+        self._end_round()
         if self.fit_context is not None:
-            self._end()
             self.fit_context.call_on_fit_task_end(
                 estimator=self.estimator, X=self.X, reconstruction_attributes=fitted
             )

@@ -12,56 +12,71 @@ import torch
 from skvae._inference.log_density import log_density
 from skvae._model.rows import Rows
 from skvae._model.vae import VAE
-from skvae._training.loop import MIN_HELD_OUT, Budget, Split, train
-from skvae.objectives import Objective
+from skvae._training.loop import MIN_HELD_OUT, Budget, Silent, Split, train
+from skvae.latents import Latent
+
+from .mode import Training
 
 SIZES = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24)
-SHARE = 0.25  # of the steps of the full training that each size is given
+PROPORTION = 0.25  # of the steps of the full training that each size is given
 FRACTION = 0.2  # of the rows to hold out, where training holds out none
 N_DRAWS = 16
-WORTH = 0.02  # nats per column that a larger size must add
+MIN_GAIN = 0.02  # nats per column that a larger size must add
 PATIENCE = 2  # sizes without progress after which larger ones are not tried
 
 
 def choose_n_components(
-    start: Callable[..., VAE],
+    start: Callable[[int], VAE],
     most: int,
-    data: Rows,
+    latent: Latent,
+    rows: Rows,
     split: Split,
-    objective: Objective,
+    training: Training,
     budget: Budget,
-    seed: int,
 ) -> int:
     """The smallest size that is within one standard error, or 0.02 nats per column, of the best.
 
-    Models of growing size are trained shortly on the same rows; what counts is the importance-
-    weighted bound on the log-density of the rows held out, pair by pair (the one-standard-error
-    rule of Breiman et al. 1984).
+    Models of growing size are trained shortly on the same rows, on the device of the estimator.
+    They are compared by the importance-weighted bound on the log-density of the rows held out,
+    row by row (the one-standard-error rule of Breiman et al. 1984).
 
     Parameters
     ----------
     start : callable
-        The untrained model of `n_components` dimensions.
+        The untrained model with a number of components.
     most : int
         The largest size to try.
+    latent : Latent
+        The family, which may not have every size.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If the search is interrupted: then there is no model to keep.
     """
-    split = split if len(split.held_out) else _with_held_out(split, seed)
+    sizes = latent.sizes([size for size in SIZES if size < most] + [most])
+    if len(sizes) == 1:
+        return sizes[0]
+    split = split if len(split.held_out) else _with_held_out(split, training.seed)
     if len(split.held_out) < MIN_HELD_OUT:
-        return min(most, max(1, most // 2))
-    short = replace(budget, n_steps=max(50, round(SHARE * budget.n_steps)), patience=None)
+        return min(sizes, key=lambda size: abs(size - max(1, most // 2)))
+    short = replace(budget, n_steps=max(50, round(PROPORTION * budget.n_steps)), patience=None)
+    device, held_out = training.device, rows.take(split.held_out)
+    there = rows.to(device), split.to(device), training.components.objective, short
     tried: dict[int, np.ndarray] = {}
-    for k in [size for size in SIZES if size < most] + [most]:
-        generator = torch.Generator().manual_seed(seed)
-        model = start(n_components=k)
-        train([model], data, split, objective, short, generator, lambda _: False, {})
-        tried[k] = log_density(model, data.take(split.held_out), N_DRAWS).score
+    for k in sizes:
+        generator = torch.Generator(device).manual_seed(training.seed)
+        model = start(k).to(device)
+        if train([model], *there, generator, Silent(), {}).is_interrupted:
+            raise KeyboardInterrupt
+        tried[k] = log_density(model.cpu(), held_out, N_DRAWS).score
         best = max(tried, key=lambda size: float(tried[size].mean()))
         if list(tried).index(best) < len(tried) - PATIENCE:
             break
     for k, bound in tried.items():
         gap = tried[best] - bound
         error = float(gap.std(ddof=1)) / math.sqrt(len(gap))
-        if float(gap.mean()) <= max(error, WORTH * data.n_columns):
+        if float(gap.mean()) <= max(error, MIN_GAIN * rows.n_columns):
             return k
     return best
 

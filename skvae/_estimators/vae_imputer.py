@@ -1,4 +1,4 @@
-"""VAEImputer: a table with its holes filled, for pipelines."""
+"""VAEImputer: missing values imputed, for pipelines."""
 
 from __future__ import annotations
 
@@ -21,43 +21,43 @@ from .vae_transformer import VAETransformer
 
 
 class VAEImputer(TransformerMixin, BaseEstimator):
-    r"""Fill missing cells with what a variational autoencoder expects given the seen ones.
+    r"""Impute missing values with what a variational autoencoder expects given the observed ones.
 
-    .. math:: \hat x_h = E[x_h | x_s] \approx \sum_k \tilde w_k\, E[x_h | z_k], \quad
-        \tilde w_k \propto p(x_s | z_k)\, p(z_k) / r(z_k)
+    .. math:: \hat x_m = E[x_m | x_o] \approx \sum_k \tilde w_k\, E[x_m | z_k], \quad
+        \tilde w_k \propto p(x_o | z_k)\, p(z_k) / r(z_k)
 
     with codes z_k that the encoder and the prior propose. It takes the tables that
     :class:`VAETransformer` takes, mixed columns included, and gives the same kind of table back:
-    seen cells as they were, dtypes kept.
+    observed cells unchanged, dtypes kept.
 
     Parameters
     ----------
     estimator : VAETransformer, default=None
         The model. None: ``VAETransformer(hidden_layer_sizes=(256, 256), activation="relu",
-        early_stopping=False, n_importance_samples=256)``: it fills better than the transformer's
-        own defaults, and takes longer.
+        early_stopping=False, n_importance_samples=256, precision="single")``: its imputations are
+        better than those of the transformer's own defaults, and take longer.
     strategy : {"mean", "median", "most_frequent"}, default="mean"
         What is put in for a number: the conditional mean (of integers and dates rounded), median
         or mode. Levels and booleans are always the most probable.
     missing_values : int, float, str, None or NA, default=np.nan
-        What stands for a missing cell, beside NaN, None and NA, which always do.
+        The value of a missing cell; NaN, None and NA are always missing.
     sample_posterior : bool, default=False
-        Put in draws from p(hidden cells | seen cells) instead: with several values of
+        Impute draws from p(missing cells | observed cells) instead: with several values of
         `random_state`, multiple imputation.
     add_indicator : bool, default=False
-        Append a boolean column for each column that had missing cells in ``fit``: where they are.
+        Append a boolean column for each column that had missing values in ``fit``: where they are.
     keep_empty_features : bool, default=False
-        Keep columns without a single value in ``fit``. Nothing is known of them: numbers become
-        0, other cells stay missing.
+        Keep columns without a single value in ``fit``: numbers become 0, other cells stay
+        missing.
     random_state : int, RandomState instance, Generator or None, default=None
-        Of the fit, where the estimator has none of its own, and of the draws.
+        Seed of the fit, where the estimator has none of its own, and of the draws.
 
     Attributes
     ----------
     estimator_ : VAETransformer
         The fitted model: scores, embeddings and new rows come with it.
     indicator_features_ : ndarray of int
-        Columns that had missing cells in ``fit``.
+        Columns that had missing values in ``fit``.
     n_features_in_ : int
     feature_names_in_ : ndarray of str
         Where all column names are strings.
@@ -65,7 +65,7 @@ class VAEImputer(TransformerMixin, BaseEstimator):
     See Also
     --------
     VAETransformer.impute : The same without a class of its own, and many tables at once.
-    sklearn.impute.IterativeImputer : One regression a column, in turns, for numbers.
+    sklearn.impute.IterativeImputer : One regression for each column, in turns, for numbers.
 
     References
     ----------
@@ -124,7 +124,7 @@ class VAEImputer(TransformerMixin, BaseEstimator):
         self.random_state = random_state
 
     def fit(self, X, y=None, sample_weight=None):
-        """Fit the model to a table with holes.
+        """Fit the model to a table with missing values.
 
         Parameters
         ----------
@@ -152,7 +152,7 @@ class VAEImputer(TransformerMixin, BaseEstimator):
         return self
 
     def transform(self, X):
-        """Fill the missing cells.
+        """Impute the missing values.
 
         Parameters
         ----------
@@ -161,7 +161,8 @@ class VAEImputer(TransformerMixin, BaseEstimator):
         Returns
         -------
         X : table like the given one
-            Less the columns without a single value in ``fit``, plus the indicators, as asked for.
+            Without the columns that had no value in ``fit``, unless `keep_empty_features`, and with
+            the indicators of `add_indicator`.
         """
         check_is_fitted(self)
         check_parameters(self)
@@ -212,6 +213,7 @@ class VAEImputer(TransformerMixin, BaseEstimator):
             activation="relu",
             early_stopping=False,
             n_importance_samples=256,
+            precision="single",
         )
 
     def _names(self) -> list:

@@ -1,4 +1,4 @@
-"""VAEOutlierDetector: which rows are odd, why, and where the line is."""
+"""VAEOutlierDetector: which rows are outliers, why, and where the threshold is."""
 
 from __future__ import annotations
 
@@ -8,32 +8,40 @@ import numpy as np
 from sklearn.base import OutlierMixin
 from sklearn.utils.validation import check_is_fitted
 
-from skvae._fitted.explaining import ExplanationMixin
+from skvae._fitted.fitted_model import FittedModel
 from skvae._inference.conformal import conformal_pvalues, rejected
-from skvae._inference.scoring import SCORES, score_rows
-from skvae._table.reading import Table, read_table
-from skvae._training.weights import check_sample_weight, random_seed, set_aside, weighted_quantiles
-from skvae._validation import Constraint, an_int, check_parameters, is_real, one_of
+from skvae._inference.importance import InferenceSettings
+from skvae._inference.scoring import SCORES
+from skvae._table.reading import Table
+from skvae._training.weights import (
+    check_sample_weight,
+    random_seed,
+    split_calibration,
+    weighted_quantiles,
+)
+from skvae._validation import Constraint, an_int, is_real, one_of
 from skvae.likelihoods import StudentT
 from skvae.objectives import ELBO
 
-from .base import BaseVAE
+from .explaining import ExplanationMixin
+from .mode import Mode
+from .parameters import VAEParameters
 
-N_FENCE = 2000  # training rows that the line of contamination="auto" is drawn by, at most
+N_FENCE = 2000  # training rows, at most, that determine the threshold of contamination="auto"
 
 
-class VAEOutlierDetector(OutlierMixin, ExplanationMixin, BaseVAE):
-    r"""Odd rows of a table by the log-density of a variational autoencoder.
+class VAEOutlierDetector(OutlierMixin, ExplanationMixin):
+    r"""Outliers of a table by the log-density of a variational autoencoder.
 
     A row is as normal as it is likely, by an equal mixture of `n_estimators` models,
 
     .. math:: \log \bar p(x) = \log \tfrac1M \sum_{m=1}^M p_m(x).
 
     The model is that of :class:`VAETransformer`, and takes the same tables: mixed columns and
-    missing cells. The defaults are those that ranked best over many tables: noise that is not fine
-    (``StudentT("column", min_scale=0.5)``), which looks at numbers coarsely, and a low weight of
-    the KL term, so that codes tell rows apart. So scores compare rows, not models; for densities
-    take the transformer.
+    missing cells. The defaults are those that ranked best over many tables: a high noise floor
+    (``StudentT("column", min_scale=0.5)``), so that small differences of numbers count little, and
+    a low weight of the KL term, so that codes of rows differ. Scores therefore compare rows, not
+    models; for densities use the transformer.
 
     Parameters
     ----------
@@ -46,28 +54,30 @@ class VAEOutlierDetector(OutlierMixin, ExplanationMixin, BaseVAE):
         ``IWAE``), they are stacked and cost far less than one after the other.
     score_method : str, default="density"
         What a row is scored by; higher is more normal for all. "density"; "density_per_cell",
-        divided by the number of seen cells, for rows with very different numbers of holes;
-        "joint" :math:`E_q[\log p(x, z)]`, which also asks for codes that are surely known;
+        divided by the number of observed cells, for rows with very different numbers of missing
+        values;
+        "joint" :math:`E_q[\log p(x, z)]`, which is higher for codes with little posterior uncertainty;
         "reconstruction" :math:`E_q[\log p(x|z)]`; "pseudo_likelihood"
         :math:`\sum_j \log p(x_j | x_{-j})`; "mean_log_density", the mean over the models of their
         log-densities.
     contamination : "auto" or float, default="auto"
-        Where the line is. A number in (0, 0.5]: that share of the training rows is beyond it.
+        What determines the threshold. A number in (0, 0.5]: that proportion of the training rows
+        is below it.
         "auto": Tukey's lower fence, Q1 − 1.5 (Q3 − Q1), of the scores of the calibration rows, or
         if there are none of at most 2 000 training rows.
     calibration_fraction : float or None, default=None
-        Share of the rows, in (0, 1), to keep out of all training, for :meth:`pvalues` and
+        Proportion of the rows, in (0, 1), to hold out of all training, for :meth:`pvalues` and
         :meth:`predict_fdr`; each counts once, whatever its weight. After ``partial_fit`` they are
-        those of the last call. None: no rows, and none of these.
+        those of the last call. None: no rows, and neither method.
     latent : str or Latent, default="gaussian"
     prior : str or Prior, default="auto"
     likelihood : "auto", str, Likelihood or dict, default="auto"
         "auto" is ``StudentT("column", min_scale=0.5)`` for numbers and dates; other columns have
         what they have in the transformer.
     objective : "auto", str or Objective, default="auto"
-        "auto" is ``ELBO(beta=0.2)``. Where many of the rows trained on may be odd themselves,
-        ``Trimmed(0.1)`` leaves the worst tenth of each batch out, and
-        ``prior="standard_normal"`` lets no row vouch for itself.
+        "auto" is ``ELBO(beta=0.2)``. Where many of the training rows may be outliers
+        themselves, ``Trimmed(0.1)`` leaves the worst tenth of each batch out, and with
+        ``prior="standard_normal"`` no row raises the density around itself.
     hidden_layer_sizes : int or tuple of int, default=(128, 128)
     activation : str, default="silu"
     init : {"pca", "random"}, default="pca"
@@ -96,9 +106,9 @@ class VAEOutlierDetector(OutlierMixin, ExplanationMixin, BaseVAE):
     Attributes
     ----------
     offset_ : float
-        The line: rows with a lower score are outliers.
+        The threshold: rows with a lower score are outliers.
     calibration_scores_ : ndarray of shape (n_calibration,)
-        Scores of the rows that were kept out, sorted; empty without `calibration_fraction`.
+        Scores of the rows that were held out, sorted; empty without `calibration_fraction`.
     models_ : list of torch.nn.Module
         The fitted models.
     n_features_in_ : int
@@ -112,12 +122,12 @@ class VAEOutlierDetector(OutlierMixin, ExplanationMixin, BaseVAE):
 
     Notes
     -----
-    Rows with holes are scored by the cells that they have, in the units of the table: where all
-    rows to compare have about the same holes, that is right; where some have far more than those
-    fitted, take ``score_method="density_per_cell"``, or fill the holes first.
+    Rows with missing values are scored by their observed cells, in the units of the table. This is
+    appropriate where all rows have about the same missing cells; where some have far more than the
+    fitted rows, use ``score_method="density_per_cell"``, or impute the missing values first.
 
     ``model_``, ``schema_``, ``history_``, ``likelihood_`` and the other attributes of the
-    transformer are there too, those of the model as of the first one.
+    transformer are there too, those of the first model.
 
     References
     ----------
@@ -144,7 +154,7 @@ class VAEOutlierDetector(OutlierMixin, ExplanationMixin, BaseVAE):
         "objective": ELBO(beta=0.2),
     }
     _constraints: ClassVar[dict[str, Constraint]] = {
-        **BaseVAE._constraints,
+        **VAEParameters._constraints,
         "n_estimators": an_int(1),
         "score_method": one_of(*SCORES),
         "contamination": (
@@ -194,61 +204,58 @@ class VAEOutlierDetector(OutlierMixin, ExplanationMixin, BaseVAE):
         n_importance_samples=16,
         n_refinement_steps=0,
     ):
-        super().__init__(
-            n_components=n_components,
-            latent=latent,
-            prior=prior,
-            likelihood=likelihood,
-            objective=objective,
-            hidden_layer_sizes=hidden_layer_sizes,
-            activation=activation,
-            init=init,
-            numeric_transform=numeric_transform,
-            categorical_features=categorical_features,
-            handle_unknown=handle_unknown,
-            max_categories=max_categories,
-            min_frequency=min_frequency,
-            mask_ratio=mask_ratio,
-            informative_missing=informative_missing,
-            batch_size=batch_size,
-            learning_rate_init=learning_rate_init,
-            max_iter=max_iter,
-            early_stopping=early_stopping,
-            validation_fraction=validation_fraction,
-            n_iter_no_change=n_iter_no_change,
-            tol=tol,
-            warm_start=warm_start,
-            verbose=verbose,
-            random_state=random_state,
-            device=device,
-            precision=precision,
-            n_importance_samples=n_importance_samples,
-            n_refinement_steps=n_refinement_steps,
-        )
+        self.n_components = n_components
+        self.latent = latent
+        self.prior = prior
+        self.likelihood = likelihood
+        self.objective = objective
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.init = init
+        self.numeric_transform = numeric_transform
+        self.categorical_features = categorical_features
+        self.handle_unknown = handle_unknown
+        self.max_categories = max_categories
+        self.min_frequency = min_frequency
+        self.mask_ratio = mask_ratio
+        self.informative_missing = informative_missing
+        self.batch_size = batch_size
+        self.learning_rate_init = learning_rate_init
+        self.max_iter = max_iter
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.warm_start = warm_start
+        self.verbose = verbose
+        self.random_state = random_state
+        self.device = device
+        self.precision = precision
+        self.n_importance_samples = n_importance_samples
+        self.n_refinement_steps = n_refinement_steps
         self.n_estimators = n_estimators
         self.score_method = score_method
         self.contamination = contamination
         self.calibration_fraction = calibration_fraction
 
-    def score_samples(self, X):  # type: ignore[override]
-        """How normal each row is, in nats, by `score_method`; higher is more normal.
+    def score_samples(self, X):
+        """Scores of rows by `score_method`, in nats; higher is more normal.
 
         Parameters
         ----------
         X : table of shape (n_samples, n_features)
-            Rows may have missing cells.
+            Rows may have missing values.
 
         Returns
         -------
         scores : ndarray of shape (n_samples,)
             A row's score does not depend on the others. A row without any cell has 0.
         """
-        check_is_fitted(self)
-        check_parameters(self)
-        return self._scores(self._read(X))
+        table, settings = self._read(X), self._settings()
+        return self.fitted_model_.score(table, self.score_method, settings)
 
     def decision_function(self, X):
-        """Scores less the line: negative for outliers.
+        """Scores minus the threshold: negative for outliers.
 
         Parameters
         ----------
@@ -261,7 +268,7 @@ class VAEOutlierDetector(OutlierMixin, ExplanationMixin, BaseVAE):
         return self.score_samples(X) - self.offset_
 
     def predict(self, X):
-        """Which rows are beyond the line of `contamination`.
+        """Which rows are below the threshold of `contamination`.
 
         Parameters
         ----------
@@ -275,12 +282,13 @@ class VAEOutlierDetector(OutlierMixin, ExplanationMixin, BaseVAE):
         return np.where(self.decision_function(X) >= 0, 1, -1)
 
     def pvalues(self, X):
-        r"""Conformal p-value of each row: how odd it is among the calibration rows.
+        r"""Conformal p-value of each row: its rank among the calibration rows.
 
         .. math:: p(x) = \frac{1 + \#\{\text{calibration rows that score no higher}\}}{1 + n}
 
-        If a row comes from where the calibration rows come from, then whatever the model is worth
-        P(p ≤ α) ≤ α: calling rows with p ≤ 0.01 odd cries wolf for one normal row in a hundred.
+        If a row comes from the distribution of the calibration rows, then P(p ≤ α) ≤ α, whatever
+        the model: among rows with p ≤ 0.01 that are called outliers, one normal row in a hundred
+        is a false alarm.
 
         Parameters
         ----------
@@ -300,14 +308,14 @@ class VAEOutlierDetector(OutlierMixin, ExplanationMixin, BaseVAE):
         if not len(self.calibration_scores_):
             raise ValueError(
                 f"p-values need rows that the model has not seen, but the last fit of this "
-                f"{type(self).__name__} kept none out. Fit it with calibration_fraction=0.2."
+                f"{type(self).__name__} held none out. Fit it with calibration_fraction=0.2."
             )
         return conformal_pvalues(scores, self.calibration_scores_)
 
     def predict_fdr(self, X, alpha=0.1):
-        """Which rows to call outliers, so that at most a share `alpha` of them is normal.
+        """Which rows to call outliers, so that at most a proportion `alpha` of them is normal.
 
-        The rule of Benjamini & Hochberg on the p-values of all rows together: on average over
+        The procedure of Benjamini and Hochberg on the p-values of all rows together: on average over
         tables, at most `alpha` of the rows that are called outliers are normal. The answer for a
         row depends on the others.
 
@@ -325,14 +333,14 @@ class VAEOutlierDetector(OutlierMixin, ExplanationMixin, BaseVAE):
         Raises
         ------
         ValueError
-            If the calibration rows are so few that no row could be called an outlier: one beyond
-            all n of them has p = 1 / (n + 1), which must not be more than `alpha`.
+            If the calibration rows are so few that no row could be called an outlier: a row that
+            scores below all n of them has p = 1 / (n + 1), which must not be more than `alpha`.
 
         Warns
         -----
         UserWarning
-            If rows are beyond all calibration rows, but these too few to call them outliers among
-            so many.
+            If rows score below all calibration rows, but these are too few to call them outliers
+            among so many rows.
 
         References
         ----------
@@ -343,54 +351,52 @@ class VAEOutlierDetector(OutlierMixin, ExplanationMixin, BaseVAE):
                 "The 'alpha' parameter of predict_fdr must be a number in the range (0, 1). Got "
                 f"{alpha!r} instead."
             )
-        odd = rejected(self.pvalues(X), len(self.calibration_scores_), alpha)
-        return np.where(odd, -1, 1)
+        outliers = rejected(self.pvalues(X), len(self.calibration_scores_), alpha)
+        return np.where(outliers, -1, 1)
 
     @property
     def models_(self) -> list:
-        return self._models
+        return self.fitted_model_.models
 
-    @property
-    def _n_models(self) -> int:
-        return int(self.n_estimators)
-
-    def _scores(self, table: Table) -> np.ndarray:
-        how = self.n_importance_samples, self.n_refinement_steps
-        return score_rows(self.score_method, *self._at_precision(self._encode(table)), *how)
-
-    def _fit(self, X: Any, sample_weight: Any, keep: bool, one_pass: bool) -> Any:
-        check_parameters(self)
-        table = self._read(X) if keep and hasattr(self, "model_") else read_table(X)
+    def _fit(self, X: Any, sample_weight: Any, mode: Mode) -> Any:
+        table = self._read_for_fit(X, mode)
         weights = check_sample_weight(sample_weight, table.n_rows)
-        used = np.flatnonzero(weights)
-        goes_on = keep and hasattr(self, "model_")
-        seed = self._split_seed if goes_on else random_seed(self.random_state) % 2**32
-        train, aside = set_aside(used, self.calibration_fraction, seed, goes_on)
-        if len(aside):
-            X, sample_weight = table.take(train), weights[train]
-        before = dict(self.__dict__)
-        try:
-            super()._fit(X, sample_weight, keep, one_pass)
-            self._split_seed = seed
-            self._draw_the_line(table, weights, train, aside)
-        except BaseException:  # as it was before the call
-            self.__dict__.clear()
-            self.__dict__.update(before)
-            raise
+        seed = random_seed(self.random_state) % 2**32 if mode.is_new else self._split_seed
+        rows, fraction = np.flatnonzero(weights), self.calibration_fraction
+        train, calibration = split_calibration(rows, fraction, seed, not mode.is_new)
+        attributes = self._fit_attributes(
+            X, table.take(train), weights[train], mode, int(self.n_estimators)
+        )
+        threshold = self._threshold(
+            attributes["fitted_model_"], table, weights, train, calibration
+        )
+        self._set_attributes({**attributes, **threshold, "_split_seed": seed}, mode)
         return self
 
-    def _draw_the_line(
-        self, table: Table, weights: np.ndarray, train: np.ndarray, aside: np.ndarray
-    ) -> None:
-        """Scores of the rows kept out, and the line of `contamination`."""
-        aside_scores = self._scores(table.take(aside)) if len(aside) else np.empty(0)
-        self.calibration_scores_ = np.sort(aside_scores)
+    def _threshold(
+        self,
+        model: FittedModel,
+        table: Table,
+        weights: np.ndarray,
+        train: np.ndarray,
+        calibration: np.ndarray,
+    ) -> dict[str, Any]:
+        """Scores of the calibration rows, and the threshold of `contamination`."""
+        settings = self._settings()
+
+        def scores(rows: np.ndarray) -> np.ndarray:
+            if not len(rows):
+                return np.empty(0)
+            return model.score(table.take(rows), self.score_method, settings)
+
+        found = scores(calibration)
+        calibrated = {"calibration_scores_": np.sort(found)}
         if self.contamination != "auto":
-            scores = self._scores(table.take(train))
-            self.offset_ = float(weighted_quantiles(scores, weights[train], self.contamination))
-            return
-        if not len(aside):
-            aside = np.random.default_rng(0).permutation(train)[:N_FENCE]
-            aside_scores = self._scores(table.take(aside))
-        lower, upper = weighted_quantiles(aside_scores, weights[aside], [0.25, 0.75])
-        self.offset_ = float(lower - 1.5 * (upper - lower))
+            proportion = self.contamination
+            offset = weighted_quantiles(scores(train), weights[train], proportion)
+            return {**calibrated, "offset_": float(offset)}
+        if not len(calibration):
+            calibration = np.random.default_rng(0).permutation(train)[:N_FENCE]
+            found = scores(calibration)
+        lower, upper = weighted_quantiles(found, weights[calibration], [0.25, 0.75])
+        return {**calibrated, "offset_": float(lower - 1.5 * (upper - lower))}

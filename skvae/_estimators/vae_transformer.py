@@ -1,42 +1,30 @@
-"""VAETransformer: a table as a few numbers a row, and back."""
+"""VAETransformer: the embedding, its inverse, the log-density and new rows of a table."""
 
 from __future__ import annotations
 
-import numpy as np
-import torch
-from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_array, check_is_fitted
+from typing import Any, ClassVar
 
-from skvae._fitted.explaining import ExplanationMixin
-from skvae._fitted.imputing import ImputationMixin
-from skvae._fitted.sampling import SamplingMixin
-from skvae._fitted.traversal import TraversalMixin
-from skvae.latents import LATENTS
+from skvae._validation import Constraint, a_bool
 
-from .base import BaseVAE
-
-
-def _has_codes(estimator):
-    latent = getattr(estimator, "latent_", None) or LATENTS.get(estimator.latent, estimator.latent)
-    if not getattr(latent, "has_codes", False):
-        raise AttributeError(
-            f"codes are those of latent='quantized' or 'finite_scalar', but this "
-            f"{type(estimator).__name__} has latent={estimator.latent!r}."
-        )
-    return True
+from .density import DensityMixin
+from .embedding import EmbeddingMixin
+from .explaining import ExplanationMixin
+from .imputing import ImputationMixin
+from .mode import Mode
+from .parameters import VAEParameters
+from .sampling import SamplingMixin
+from .traversal import TraversalMixin
 
 
 class VAETransformer(
-    ClassNamePrefixFeaturesOutMixin,
-    TransformerMixin,
-    TraversalMixin,
+    EmbeddingMixin,
+    DensityMixin,
     SamplingMixin,
     ImputationMixin,
     ExplanationMixin,
-    BaseVAE,
+    TraversalMixin,
 ):
-    r"""Variational autoencoder of a table: embedding, way back, log-density and new rows.
+    r"""Variational autoencoder of a table: embedding, inverse, log-density and new rows.
 
     The model of a row x is
 
@@ -48,15 +36,15 @@ class VAETransformer(
 
     .. math:: E_{q(z|x)}[\log p(x|z)] - \beta\, KL(q(z|x) \| p(z)) \le \log p(x).
 
-    Mixed columns, missing cells, scaling and the coding of levels are handled inside, which is
-    what makes the way back exact: put ``VAETransformer`` first in a pipeline, on the raw table,
+    Mixed columns, missing values, scaling and the encoding of levels are handled inside, which
+    makes the inverse exact: put ``VAETransformer`` first in a pipeline, on the raw table,
     not after a ``ColumnTransformer``, which has no inverse.
 
     Parameters
     ----------
     n_components : int, "auto" or None, default=None
         Latent dimensions, over all layers. None: half the encoded features, between 1 and 16, or
-        what the sizes of `latent` add up to. "auto": the smallest size whose held-out density,
+        the sum of the sizes of `latent`. "auto": the smallest size whose held-out density,
         after a quarter of the training, is within one standard error, or 0.02 nats per column, of
         the best; sizes up to three quarters of the encoded features, and 24, are tried.
     latent : str or Latent, default="gaussian"
@@ -76,7 +64,7 @@ class VAETransformer(
         these. A name or object goes to the columns that it can describe; the others, and all with
         "auto", get Student's t (continuous, datetime), the discretised logistic (integer),
         Bernoulli (boolean) and Categorical (levels); numbers with few values, or with values that
-        stand out by their frequency, get Atoms. ``likelihood_reasons_`` says why.
+        are far more frequent than the others, get Atoms. ``likelihood_reasons_`` says why.
     objective : {"elbo", "embedding", "iwae", "trimmed"} or Objective, default="elbo"
         What training maximises. "elbo" is for densities and new rows; "embedding" for
         dimensionality reduction, a nonlinear PCA: numbers have one noise in common, and the KL a
@@ -91,10 +79,10 @@ class VAETransformer(
         Activation of the hidden layers.
     init : {"pca", "random"}, default="pca"
         "pca" starts the model at probabilistic PCA of the encoded table, in closed form, and
-        where the noise is not shared some steps of EM nearer to factor analysis.
+        where the noise is not shared, some steps of EM toward factor analysis.
     numeric_transform : str or dict, default="auto"
-        Monotone map by which a number enters the model, its log-derivative counted, so that
-        scores compare: "standard" (mean and deviation), "robust" (median and quartiles), "power"
+        Monotone map of each number on its way into the model. Its log-derivative is part of
+        the score, so that scores are comparable: "standard" (mean and deviation), "robust" (median and quartiles), "power"
         (Yeo & Johnson 2000), "quantile" (to a normal distribution, by ranks), "log" (positive
         numbers), "auto" (standard, with logarithmic tails for columns with extreme values), or a
         dict from columns to these.
@@ -105,21 +93,22 @@ class VAETransformer(
         What to do with a level that was not there in ``fit``: count it among the rare levels, or
         raise.
     max_categories : int or None, default=100
-        Levels of a column that are told apart, the pool of the rarest included.
+        Number of distinguished levels of a column, the pool of the rarest included.
     min_frequency : int, float or None, default=2
         Count, or share of the seen cells, under which a level goes to the pool. With the default
         a column in which every value is different is one pool, and tells the model nothing.
     mask_ratio : "auto" or float, default="auto"
-        Every third step teaches the encoder, and it alone, to read rows with holes: from each row
-        a share of the cells is hidden, up to this one, or the cells that another row lacks. So
-        scores, embeddings and imputations of partial rows are good. 0: never, which saves a
-        quarter of the time. "auto": 0.6 where the table has holes; 0 where it is complete, as
-        whole rows would lose a little density, and for the linear model, whose encoder has no
-        room for it. Ask for 0.6 if a model of a complete table is to answer for partial rows.
+        Every third step trains the encoder alone on rows with missing values: a proportion of the
+        cells of each row is masked, up to this one, or the cells that are missing in another row.
+        This makes scores, embeddings and imputations of incomplete rows accurate. 0: never, which
+        saves a quarter of the time. "auto": 0.6 where the table has missing values; 0 where it is
+        complete, as complete rows would lose a little density, and for the linear model, whose
+        encoder cannot represent both. Set 0.6 if a model of a complete table has to answer for
+        incomplete rows.
     informative_missing : None, "all" or list of columns, default=None
-        Columns whose missing cells say something about the values that they hide: the chance to
-        be missing is learned, as a logistic function of the value that the decoder expects.
-        Scores then count these chances too. "all": all columns with missing cells.
+        Columns whose cells are missing not at random: the probability of a missing value is
+        learned, as a logistic function of the value that the decoder expects, and is part of the
+        score. "all": all columns with missing values.
     batch_size : int, default=256
         Rows in a training step.
     learning_rate_init : float, default=8e-3
@@ -129,19 +118,19 @@ class VAETransformer(
         Passes over the table. None: a budget of 12 n^0.6 steps (batches) for n rows.
     early_stopping : bool, default=True
         Hold out rows, watch their bound, keep the best weights and stop when it does not rise.
-        Tables of which fewer than 10 rows would be held out are trained whole.
+        If fewer than 10 rows would be held out, all rows are trained on.
     validation_fraction : float, default=0.1
-        Share of the rows to hold out.
+        Proportion of the rows to hold out, at most 10 000 rows.
     n_iter_no_change : int, default=20
         Evaluations of the held-out bound without progress after which training stops; there are
         50 in a full run.
     tol : float, default=1e-4
-        Rise of the held-out bound, in nats per row, that counts as progress.
+        Increase of the held-out bound, in nats per row, that counts as progress.
     whiten : bool, default=False
         Whether ``transform`` gives components of mean 0 and variance 1 over the fitted rows, as
         of ``PCA``; ``inverse_transform`` takes the same.
     warm_start : bool, default=False
-        Whether ``fit`` goes on from the weights and columns of the last call. Parameters that
+        Whether ``fit`` continues from the weights and columns of the last call. Parameters that
         shape the model must not have changed since.
     verbose : bool or int, default=False
         Print the terms of the bound after each evaluation. scikit-learn's callbacks (1.9 and
@@ -152,23 +141,24 @@ class VAETransformer(
         Device of torch to train on; "auto": a CUDA device where there is one. Fitted models
         answer on the CPU.
     precision : {"double", "single"}, default="double"
-        Of ``score_samples`` and ``transform``. In double a row's answer does not depend on the
-        rows beside it (to 1e-9); single takes half the time and is right to about 1e-4 nats.
+        Of the computation of all answers. In double the answer for a row does not depend on the
+        other rows of the call (to 1e-9); single takes half the time, and scores have errors of
+        about 1e-4 nats.
     n_importance_samples : int, default=64
         Draws of z for each row in ``score_samples``: the work grows with it, and the bound
-        tightens. 8 may do for model selection on a large table. ``impute`` and ``sample(given=…)``
+        tightens. 8 suffice for model selection on a large table. ``impute`` and ``sample(given=…)``
         take half of them from the encoder, and many more from the prior.
     n_refinement_steps : int, default=10
-        Gradient steps by which ``score_samples`` refines the posterior of a row whose draws are
-        worth less than four from the true one (see `return_ess`), ``impute`` and
-        ``sample(given=…)`` less than two. 0: trust the encoder.
+        Gradient steps that refine the posterior of a row whose draws are worth fewer than four
+        draws from the true one (see `return_ess`), in ``score_samples``, ``explain_samples``,
+        ``impute`` and ``sample(given=…)``. 0: none.
 
     Attributes
     ----------
     n_components_ : int
         Latent dimensions.
     explained_variance_ : ndarray of shape (n_components_,)
-        The ratio below times the number of columns, not below 0: the variance of the components
+        `explained_variance_ratio_` times the number of columns, not below 0: the variance of the components
         that ``transform`` gives, in scaled units of the table.
     explained_variance_ratio_ : ndarray of shape (n_components_,)
         Of the Gaussian family, whose components come in this order: how much the R² of the
@@ -183,27 +173,29 @@ class VAETransformer(
         "step", and after each round the mean "bound", "reconstruction" and "kl" of its steps and
         the "validation_bound", in nats per row and in the units of the table.
     n_iter_ : int
-        Passes over the table that were begun.
+        Number of passes over the table, a partial last one included.
     likelihood_ : dict
         The likelihood of each column, but for constant ones.
     likelihood_reasons_ : dict
-        Why each column has its likelihood: "asked for", or what the column looks like.
+        Why each column has its likelihood: "user-specified", or the properties of the column.
     latent_, prior_, objective_ : objects
         The components behind the names.
     active_units_ : ndarray of bool of shape (n_components_,)
-        Units that say something: the posterior means vary over the rows by more than 0.01 (Burda
-        et al. 2016), and the KL is over 0.01 nats.
+        Units whose posterior means have a variance of more than 0.01 over the rows (Burda et al.
+        2016) and whose KL is over 0.01 nats.
     kl_per_unit_ : ndarray of shape (n_components_,)
         Mean KL(q(z_i | x) ‖ p(z_i)) of each unit, in nats, with the prior of the training. Where
         that has no closed form, the aggregated posterior's marginal stands for p(z_i), and the
         numbers need not add up to the KL (see ``skvae.diagnostics.rate_distortion``).
     codebook_usage_, perplexity_ : ndarray of shape (n_positions,)
-        Only of quantised codes: the share of the codebook that the rows trained on use, and how
-        many entries used evenly would be as rich.
+        Only of quantised codes: the proportion of the codebook that the training rows use, and
+        the exponential of the entropy of its use.
+    fitted_model_ : object
+        Everything that fitting leaves, see ``skvae._fitted``: networks, schema and axes.
     model_ : torch.nn.Module
-        The nets, on the CPU, in float64; see ``skvae._model.vae``.
+        The networks of `fitted_model_`, on the CPU, in float64; see ``skvae._model``.
     schema_ : object
-        What was learned about the columns.
+        What `fitted_model_` holds about the columns.
     n_features_in_ : int
         Number of columns.
     feature_names_in_ : ndarray of str
@@ -250,121 +242,77 @@ class VAETransformer(
     True
     """
 
-    def transform(self, X):
-        r"""Embed rows: the mean of the posterior q(z | x), or the quantised vector.
+    _constraints: ClassVar[dict[str, Constraint]] = {
+        **VAEParameters._constraints,
+        "whiten": a_bool(),
+    }
 
-        Components of the Gaussian family are given as ``PCA`` gives its own, centred and in the
-        units of what they say: the variance of a component over the fitted rows is the variance
-        of the (scaled) table that it explains,
+    def __init__(
+        self,
+        n_components=None,
+        *,
+        latent="gaussian",
+        prior="auto",
+        likelihood="auto",
+        objective="elbo",
+        hidden_layer_sizes=(128, 128),
+        activation="silu",
+        init="pca",
+        numeric_transform="auto",
+        categorical_features=None,
+        handle_unknown="infrequent_if_exist",
+        max_categories=100,
+        min_frequency=2,
+        mask_ratio="auto",
+        informative_missing=None,
+        batch_size=256,
+        learning_rate_init=8e-3,
+        max_iter=None,
+        early_stopping=True,
+        validation_fraction=0.1,
+        n_iter_no_change=20,
+        tol=1e-4,
+        whiten=False,
+        warm_start=False,
+        verbose=False,
+        random_state=None,
+        device="cpu",
+        precision="double",
+        n_importance_samples=64,
+        n_refinement_steps=10,
+    ):
+        self.n_components = n_components
+        self.latent = latent
+        self.prior = prior
+        self.likelihood = likelihood
+        self.objective = objective
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.init = init
+        self.numeric_transform = numeric_transform
+        self.categorical_features = categorical_features
+        self.handle_unknown = handle_unknown
+        self.max_categories = max_categories
+        self.min_frequency = min_frequency
+        self.mask_ratio = mask_ratio
+        self.informative_missing = informative_missing
+        self.batch_size = batch_size
+        self.learning_rate_init = learning_rate_init
+        self.max_iter = max_iter
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.whiten = whiten
+        self.warm_start = warm_start
+        self.verbose = verbose
+        self.random_state = random_state
+        self.device = device
+        self.precision = precision
+        self.n_importance_samples = n_importance_samples
+        self.n_refinement_steps = n_refinement_steps
 
-        .. math:: c_j = \sqrt{v_j}\, \frac{E_q[z_j] - \bar z_j}{s_j},
-
-        with v_j of `explained_variance_` and the mean and deviation of the posterior means. So
-        distances between rows of Z are near those between rows of the table, and a component
-        that says little weighs little. ``posterior`` gives the codes themselves; those of other
-        families are given as they are.
-
-        Parameters
-        ----------
-        X : table of shape (n_samples, n_features)
-            Rows may have missing cells.
-
-        Returns
-        -------
-        Z : ndarray of shape (n_samples, n_components_)
-            Of float64, or float32 in single `precision`. Of a ladder the layers in a row, the
-            lowest first, or those of its `output_layers`.
-        """
-        (model, *_), rows = self._at_precision(self._rows(X))
-        Z = model.embeddings(rows)[:, model.latent.shown].numpy()
-        center, unit = self._code_axes()
-        return ((Z - center) / unit).astype(Z.dtype, copy=False)
-
-    def _code_axes(self):
-        """Where the codes have the zero of the components, and how long their unit is there."""
-        center, spread, length = self._code_scale
-        shown = self.model_.latent.shown
-        if self.whiten:
-            return center[shown], spread[shown]
-        return (0.0, 1.0) if length is None else (center[shown], (spread / length)[shown])
-
-    def get_feature_names_out(self, input_features=None):
-        """Names of the columns of ``transform``: "vaetransformer0", "vaetransformer1", …
-
-        Of a ladder "vaetransformer_layer1_0", …
-
-        Parameters
-        ----------
-        input_features : None
-            Ignored.
-
-        Returns
-        -------
-        names : ndarray of str
-        """
-        super().get_feature_names_out(input_features)
-        latent, prefix = self.model_.latent, type(self).__name__.lower()
-        names = latent.names()
-        return np.asarray([f"{prefix}{names[i]}" for i in latent.shown], dtype=object)
-
-    @available_if(_has_codes)
-    def codes(self, X):
-        """The integer codes of rows, with ``latent="quantized"`` or ``"finite_scalar"``.
-
-        Parameters
-        ----------
-        X : table of shape (n_samples, n_features)
-
-        Returns
-        -------
-        codes : ndarray of int of shape (n_samples, n_positions)
-            For each position the entry of its codebook, ``model_.latent.codebook[position]``.
-        """
-        rows = self._rows(X)
-        latent = self.model_.latent
-        return latent.codes(latent.split(self.model_.embeddings(rows))).numpy()
-
-    def inverse_transform(self, Z):
-        """The rows that the decoder expects at the given codes.
-
-        Parameters
-        ----------
-        Z : array-like of shape (n_samples, n_components_)
-            As ``transform`` gives them. Quantised codes are moved to the nearest entries of the
-            codebooks; layers of a ladder that ``transform`` leaves out are filled with their
-            means given the layer above. Integers, where the latent family has codes, are what
-            ``codes`` returns.
-
-        Returns
-        -------
-        X : table like the fitted one
-            The same container, columns and dtypes; numbers are locations (means, in the scaled
-            units of the model), levels are modes, inside the bounds and with the decimals of the
-            fitted columns. A pandas frame of codes hands its index on.
-        """
-        check_is_fitted(self)
-        index = getattr(Z, "index", None)
-        if self.latent_.has_codes and np.asarray(Z).dtype.kind in "iu":
-            Z = self._vectors(check_array(Z, dtype=np.int64, input_name="Z"))
-        Z = check_array(Z, dtype=np.float64, input_name="Z", copy=True)
-        if Z.shape[1] != self._n_features_out:
-            raise ValueError(
-                f"Z has {Z.shape[1]} columns, but transform of this {type(self).__name__} gives "
-                f"{self._n_features_out}; pass what transform returns."
-            )
-        center, unit = self._code_axes()
-        Z = Z * unit + center
-        X = self._decode(self.model_.completed(torch.from_numpy(Z)), None)
-        both_pandas = index is not None and self.schema_.layout.container == "pandas"
-        return X.set_axis(index, axis=0) if both_pandas else X
-
-    def _vectors(self, codes):
-        """What ``transform`` gives for integer codes."""
-        latent = self.model_.latent
-        if codes.shape[1] != latent.n_noise or codes.min() < 0 or codes.max() >= latent.n_codes:
-            raise ValueError(
-                f"Integer Z of shape {codes.shape} with values from {codes.min()} to {codes.max()} "
-                f"are not codes of this {type(self).__name__}: it has {latent.n_noise} positions "
-                f"with codes from 0 to {latent.n_codes - 1}. Pass what codes or transform returns."
-            )
-        return latent.vectors(torch.from_numpy(codes)).numpy()
+    def _fit(self, X: Any, sample_weight: Any, mode: Mode) -> Any:
+        table = self._read_for_fit(X, mode)
+        self._set_attributes(self._fit_attributes(X, table, sample_weight, mode), mode)
+        return self

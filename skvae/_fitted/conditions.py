@@ -1,4 +1,4 @@
-"""Cells that are given: whether the model can have them, and how they are written."""
+"""Given cells: whether the model gives them a probability, and how they are written."""
 
 from __future__ import annotations
 
@@ -14,8 +14,14 @@ from skvae._validation import did_you_mean
 from skvae.likelihoods import Likelihood
 
 
-def possible(cells: Cells, column: Column, likelihood: Likelihood | None) -> Cells:
-    """The cells, as the type of the column; an error, if the model cannot have one of them."""
+def check_possible(cells: Cells, column: Column, likelihood: Likelihood | None) -> Cells:
+    """The cells as the type of the column.
+
+    Raises
+    ------
+    ValueError
+        If the model gives one of the cells no probability.
+    """
     cells = column.coerce(cells)
     seen = ~cells.missing
     if isinstance(column, ConstantColumn):
@@ -39,7 +45,7 @@ def possible(cells: Cells, column: Column, likelihood: Likelihood | None) -> Cel
         _refuse(cells, seen & (values != np.round(values)), column, "it holds integers")
     if likelihood is not None:
         wrong = seen & ~likelihood.supports(values)
-        _refuse(cells, wrong, column, f"its likelihood, {likelihood!r}, gives that no chance")
+        _refuse(cells, wrong, column, f"its likelihood, {likelihood!r}, gives it probability zero")
     return cells
 
 
@@ -56,14 +62,14 @@ def _refuse(cells: Cells, wrong: np.ndarray, column: Column, why: str) -> Cells:
     if wrong.any():
         raise ValueError(
             f"'given' sets column {column.name!r} to {_first(cells, wrong)!r}, but {why}"
-            f"{'' if why.endswith('?') else '.'} Leave the cell out, or give it a value that the "
-            "model has."
+            f"{'' if why.endswith('?') else '.'} Leave the cell out, or pass a value that occurs in "
+            "the model."
         )
     return cells
 
 
-def merged(column: Column, given: Cells, drawn: Cells) -> Cells:
-    """The drawn cells, with those that are given in their places."""
+def merge(column: Column, given: Cells, drawn: Cells) -> Cells:
+    """The drawn cells, with the given ones in their places."""
     if given.missing.all() or isinstance(column, ConstantColumn):
         return drawn
     given = column.coerce(given)

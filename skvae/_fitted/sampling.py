@@ -1,4 +1,4 @@
-"""New rows: from the model as it is, or given some of their cells."""
+"""New rows: codes from the prior, or given some cells, and the tables that they decode to."""
 
 from __future__ import annotations
 
@@ -8,195 +8,157 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from skvae._inference.conditional import conditionals
+from skvae._inference.importance import InferenceSettings
+from skvae._model.schema import Schema
+from skvae._model.vae import VAE
 from skvae._table.layouts import Cells
 from skvae._table.reading import Table, read_table
-from skvae._training.weights import random_seed
-from skvae._validation import check_columns, is_int
+from skvae._validation import check_columns
 
-from .conditions import merged, possible
+from .conditions import check_possible, merge
 
-REDRAWS = 10
+N_REDRAWS = 10
+CHUNK = 8192
 
 
-class SamplingMixin:
-    """``sample`` for an estimator with `model_` and `schema_`."""
+def read_conditions(schema: Schema, given: Any) -> Table:
+    """The given cells as a table of all fitted columns, with the others missing.
 
-    model_: Any
-    schema_: Any
-    n_importance_samples: int
-    n_refinement_steps: int
-    _warn_of: Any
+    Raises
+    ------
+    ValueError
+        If a column was not fitted, or the model gives a cell no probability.
+    """
+    columns = schema.columns
+    names = [column.name for column in columns]
+    if isinstance(given, Mapping):
+        check_columns(list(given), names, "given")
+        given = {name: [value] for name, value in given.items()}
+        given = pd.DataFrame({n: pd.Series(v, dtype=_dtype(v[0])) for n, v in given.items()})
+    table = read_table(given)
+    if table.n_rows < 1:
+        raise ValueError("'given' has no rows; pass at least one condition.")
+    check_columns(table.names, names, "given")
+    position = {name: j for j, name in enumerate(table.names)}
+    missing = np.ones(table.n_rows, dtype=bool)
 
-    def sample(
-        self, n_samples=1, random_state=None, *, given=None, missing="none", mean=False,
-        return_ess=False,
-    ):  # fmt: skip
-        """Draw new rows: z from the prior p(z), then x from p(x | z).
+    def read(j: int, as_label: bool) -> Cells:
+        name = columns[j].name
+        if name not in position:
+            return Cells("float", np.full(table.n_rows, np.nan), missing)
+        likelihood = schema.choices.get(name, (None,))[0]
+        return check_possible(table.cells(position[name], as_label), columns[j], likelihood)
 
-        Given some cells, z is drawn from p(z | these cells) by importance resampling of codes that
-        the encoder and the prior propose: a rare condition costs no more than a common one.
-
-        Parameters
-        ----------
-        n_samples : int, default=1
-            Rows to draw; with `given` for each condition.
-        random_state : int, RandomState instance, Generator or None, default=None
-            None: other rows at every call.
-        given : dict or table, default=None
-            What is known of the rows to draw: a dict from columns (of arrays: "x0", "x1", …) to
-            values for one condition; a table with some of the fitted columns for one condition a
-            row, in which missing cells are left open.
-        missing : {"none", "as_seen"}, default="none"
-            Complete rows, or rows with holes as the fitted table had them: those of random rows,
-            and for the columns of `informative_missing` as likely as the drawn value makes it.
-        mean : bool, default=False
-            Return what the decoder expects at z, as ``inverse_transform`` does, instead of draws.
-        return_ess : bool, default=False
-            With `given`: also return how many draws from the true p(z | given) the weighted codes
-            are worth.
-
-        Returns
-        -------
-        X : table like the fitted one, with `n_samples` rows, or that many for each condition
-            The draws of the first condition, then those of the second, and so on. Numbers stay
-            inside the bounds that were seen, given cells are as they were given. Columns that
-            never had a value have none.
-        ess : ndarray of shape (n_conditions,)
-            Only with `return_ess`.
-
-        Warns
-        -----
-        ImportanceWarning
-            If for more than a tenth of the conditions one or two codes carry all the weight.
-        """
-        check_is_fitted(self)
-        _check_sample(n_samples, missing, given, return_ess)
-        generator = torch.Generator().manual_seed(random_seed(random_state))
-        if given is None:
-            with torch.no_grad():
-                z = self.model_.latent.sample(int(n_samples), self.model_.prior, generator)
-            return self._decode(z, generator, mean=mean, missing=missing)
-        table = self._conditions(given)
-        rows, ess = self._given_rows(table), []
-        codes = []
-        for conditional in self._conditionals(rows):
-            codes.append(
-                conditional.sample(int(n_samples), generator).double().transpose(0, 1).flatten(0, 1)
-            )
-            ess.append(conditional.ess)
-        sizes = torch.cat(ess).double().numpy()
-        self._warn_of(sizes, "draws given the cells of")
-        repeated = table.take(np.repeat(np.arange(table.n_rows), int(n_samples)))
-        X = self._decode(torch.cat(codes), generator, mean=mean, missing=missing, given=repeated)
-        return (X, sizes) if return_ess else X
-
-    def _conditionals(self, rows):
-        return conditionals(self.model_, rows, self.n_importance_samples, self.n_refinement_steps)
-
-    def _conditions(self, given: Any) -> Table:
-        """What is given, as a table of all fitted columns with the others missing."""
-        columns = self.schema_.columns
-        names = [column.name for column in columns]
-        if isinstance(given, Mapping):
-            check_columns(list(given), names, "given")
-            given = {name: [value] for name, value in given.items()}
-            given = pd.DataFrame({n: pd.Series(v, dtype=_dtype(v[0])) for n, v in given.items()})
-        table = read_table(given)
-        if table.n_rows < 1:
-            raise ValueError("'given' has no rows; pass at least one condition.")
-        check_columns(table.names, names, "given")
-        found = {name: j for j, name in enumerate(table.names)}
-        empty = np.ones(table.n_rows, dtype=bool)
-
-        def read(j: int, as_label: bool) -> Cells:
-            name = columns[j].name
-            if name not in found:
-                return Cells("float", np.full(table.n_rows, np.nan), empty)
-            likelihood = self.schema_.choices.get(name, (None,))[0]
-            return possible(table.cells(found[name], as_label), columns[j], likelihood)
-
-        return Table(names, table.n_rows, self.schema_.layout, read)
-
-    def _given_rows(self, table: Table):
-        """The rows of conditions: what is not given is hidden, not missing."""
-        rows = self.schema_.encode(table)
-        missing = torch.zeros(len(rows), rows.n_columns, dtype=torch.bool)
-        return rows.mask(missing if rows.missing is None else rows.missing)
-
-    def _decode(self, z, generator, *, mean=False, missing="none", given=None):
-        """A table from codes: points, or draws with a generator."""
-        size = self.model_.chunk_size(1, most=8192)
-        draws_from = None if mean else generator
-        with torch.no_grad():
-            parts = [self._drawn(chunk, draws_from) for chunk in z.split(size)]
-        values, codes = (torch.cat(part).numpy() for part in zip(*parts, strict=True))
-        rng = np.random.default_rng(None if generator is None else generator.initial_seed())
-        cells = self.schema_.cells(values, codes, None if draws_from is None else rng)
-        if missing == "as_seen":
-            holes = self.schema_.patterns.sample(len(z), rng)
-            holes = self._informed(holes, z, rng)
-            cells = [c.emptied(hole) for c, hole in zip(cells, holes.T, strict=True)]
-        if given is not None:
-            cells = [
-                merged(column, given.cells(j, column.type == "label"), drawn)
-                for j, (column, drawn) in enumerate(zip(self.schema_.columns, cells, strict=True))
-            ]
-        return self.schema_.layout.write(cells)
-
-    def _informed(self, holes: np.ndarray, z: Tensor, rng: np.random.Generator) -> np.ndarray:
-        """Holes of the informative columns, drawn anew by the codes of the rows."""
-        if all(group.missingness is None for group in self.model_.groups):
-            return holes
-        size = self.model_.chunk_size(1, most=8192)
-        with torch.no_grad():
-            chance = torch.cat(
-                [self.model_.missing_probabilities(c) for c in z.split(size)]
-            ).numpy()
-        order = [*self.schema_.numeric, *self.schema_.categorical]
-        drawn = rng.random(chance.shape) < chance
-        holes = holes.copy()
-        for i, j in enumerate(order):
-            if np.isfinite(chance[:, i]).all():
-                holes[:, j] = drawn[:, i]
-        return holes
-
-    def _drawn(self, z, generator):
-        """Numbers and codes for z; draws beyond the seen bounds are drawn again.
-
-        What is still beyond after a few times is set to the bound when it is decoded.
-        """
-        values, codes = self.model_.decode(z, generator)
-        if generator is not None:
-            low, high = self.schema_.bounds
-            for _ in range(REDRAWS):
-                beyond = (values < low) | (values > high)
-                rows = beyond.any(1).nonzero().squeeze(1)
-                if not len(rows):
-                    break
-                again, _ = self.model_.decode(z[rows], generator)
-                values[rows] = torch.where(beyond[rows], again, values[rows])
-        return values, codes
+    return Table(names, table.n_rows, schema.layout, read)
 
 
 def _dtype(value: Any) -> Any:
-    """Text and odd objects stay what they are; numbers, booleans and dates find their dtype."""
+    """Text and other objects keep their type; numbers, booleans and dates find their dtype."""
     return object if isinstance(value, (str, bytes)) or value is None else None
 
 
-def _check_sample(n_samples: Any, missing: Any, given: Any, return_ess: Any) -> None:
-    if not is_int(n_samples, least=1):
-        raise ValueError(
-            f"The 'n_samples' parameter of sample must be an int in the range [1, inf). "
-            f"Got {n_samples!r} instead."
-        )
-    if missing not in ("none", "as_seen"):
-        raise ValueError(
-            f"The 'missing' parameter of sample must be one of ['as_seen', 'none']. Got "
-            f"{missing!r} instead."
-        )
-    if return_ess and given is None:
-        raise ValueError("return_ess=True is for draws with 'given': others have no weights.")
+def conditional_codes(
+    model: VAE,
+    schema: Schema,
+    conditions: Table,
+    n_samples: int,
+    generator: torch.Generator,
+    settings: InferenceSettings,
+) -> tuple[Tensor, np.ndarray]:
+    """Codes drawn from p(z | given cells), `n_samples` for each condition in turn.
+
+    Returns
+    -------
+    z : Tensor of shape (n_conditions * n_samples, n_components)
+    ess : ndarray of shape (n_conditions,)
+    """
+    rows = schema.encode(conditions)
+    missing = torch.zeros(len(rows), rows.n_columns, dtype=torch.bool)
+    # Cells that are not given are marginalized: that they are missing is not informative.
+    rows = settings.rows(rows.mask(missing if rows.missing is None else rows.missing))
+    codes, ess = [], []
+    for conditional in conditionals(model, rows, settings.n_samples, settings.n_refinement_steps):
+        z = conditional.sample(n_samples, generator)
+        codes.append(z.double().transpose(0, 1).flatten(0, 1))
+        ess.append(conditional.ess)
+    return torch.cat(codes), torch.cat(ess).double().numpy()
+
+
+def decode(
+    model: VAE,
+    schema: Schema,
+    z: Tensor,
+    *,
+    generator: torch.Generator | None = None,
+    mean: bool = False,
+    missing: str = "none",
+    given: Table | None = None,
+) -> Any:
+    """A table from codes: what the decoder expects, or draws with a generator.
+
+    Parameters
+    ----------
+    z : Tensor of shape (n_rows, n_components)
+    missing : {"none", "as_seen"}
+        Complete rows, or rows with missing cells as the fitted table had them.
+    given : Table or None
+        Cells that are written over the decoded ones.
+    """
+    draws_from = None if mean else generator
+    with torch.no_grad():
+        parts = [draw_in_bounds(model, schema, part, draws_from) for part in z.split(_size(model))]
+    values, codes = (torch.cat(part).numpy() for part in zip(*parts, strict=True))
+    rng = np.random.default_rng(None if generator is None else generator.initial_seed())
+    cells = schema.cells(values, codes, None if draws_from is None else rng)
+    if missing == "as_seen":
+        masks = _missing_masks(model, schema, z, rng)
+        cells = [each.emptied(mask) for each, mask in zip(cells, masks.T, strict=True)]
+    if given is not None:
+        cells = [
+            merge(column, given.cells(j, column.type == "label"), drawn)
+            for j, (column, drawn) in enumerate(zip(schema.columns, cells, strict=True))
+        ]
+    return schema.layout.write(cells)
+
+
+def draw_in_bounds(
+    model: VAE, schema: Schema, z: Tensor, generator: torch.Generator | None
+) -> tuple[Tensor, Tensor]:
+    """Scaled numbers and codes for z; numbers outside the fitted bounds are drawn again.
+
+    Those that are outside after a few draws are clipped when they are decoded.
+    """
+    values, codes = model.decode(z, generator)
+    if generator is not None:
+        low, high = schema.bounds
+        for _ in range(N_REDRAWS):
+            outside = (values < low) | (values > high)
+            rows = outside.any(1).nonzero().squeeze(1)
+            if not len(rows):
+                break
+            again, _ = model.decode(z[rows], generator)
+            values[rows] = torch.where(outside[rows], again, values[rows])
+    return values, codes
+
+
+def _missing_masks(model: VAE, schema: Schema, z: Tensor, rng: np.random.Generator) -> np.ndarray:
+    """Masks of random fitted rows; those of informative columns are drawn from P(m | z)."""
+    masks = schema.patterns.sample(len(z), rng)
+    if all(group.missingness is None for group in model.groups):
+        return masks
+    with torch.no_grad():
+        parts = [model.missing_probabilities(part) for part in z.split(_size(model))]
+    probability = torch.cat(parts).numpy()
+    drawn = rng.random(probability.shape) < probability
+    masks = masks.copy()
+    for i, j in enumerate(schema.order):
+        if np.isfinite(probability[:, i]).all():
+            masks[:, j] = drawn[:, i]
+    return masks
+
+
+def _size(model: VAE) -> int:
+    return model.chunk_size(1, most=CHUNK)

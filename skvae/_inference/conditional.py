@@ -1,19 +1,18 @@
-r"""What is not seen, given what is: weighted draws from p(z | seen cells).
+r"""Missing cells given observed ones: weighted draws from p(z | observed cells).
 
-.. math:: p(x_h | x_s) = \int p(x_h | z)\, p(z | x_s)\, dz \approx
-    \sum_k \tilde w_k\, p(x_h | z_k), \qquad
-    \tilde w_k \propto \frac{p(x_s | z_k)\, p(z_k)}{r(z_k)}
+.. math:: p(x_m | x_o) = \int p(x_m | z)\, p(z | x_o)\, dz \approx
+    \sum_k \tilde w_k\, p(x_m | z_k), \qquad
+    \tilde w_k \propto \frac{p(x_o | z_k)\, p(z_k)}{r(z_k)}
 
-Draws come from two places, and their density r is that of both together (the balance heuristic of
-Veach & Guibas 1995): K from the posterior q(z | x_s) of each row, which the encoder has learned,
-and M from the prior, the same for all rows. The latter find what a posterior of one hump cannot
-reach, and as they are decoded once for all rows they cost little. Where even so one or two draws
-carry the weight, the posterior of the row is refined (:mod:`skvae._inference.log_density`).
+Draws come from two sources, and their density r is that of the mixture of both (the balance
+heuristic of Veach & Guibas 1995): K from the posterior q(z | x_o) of each row, which the encoder
+has learned, and M from the prior, the same for all rows. The latter cover modes that a unimodal
+posterior misses, and are decoded once for all rows. Where the draws are still worth little, the
+posterior of the row is refined (:mod:`skvae._inference.importance`).
 """
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,16 +24,15 @@ from skvae._model.rows import Rows
 from skvae._model.vae import MAX_CHUNK, VAE
 from skvae._nn.noise import quasi_normal
 
-from .log_density import log_weights, refined
+from .importance import EncodedRows, encoded_chunks, enumerate_codes, log_weights, propose, refine_weak_rows
 
 SHARED_EACH, MAX_SHARED = 16, 2000  # M for each of the K, and at most
 MAX_SHARED_CELLS = 60_000  # M times the columns of the table
-REFINE_BELOW = 2.0  # effective draws under which other codes are sought for a row
-MAX_LOSS = 0.5  # nats of log p(x) that those may miss
+MAX_LOSS = 0.5  # nats of log p(observed cells) that refined draws may lose
 SHARED_SEED = 20_210_704  # the draws from the prior are always the same
 
 
-class Shared:
+class SharedCodes:
     """Codes from the prior, decoded once for all rows.
 
     Attributes
@@ -59,23 +57,23 @@ class Conditional:
     Attributes
     ----------
     own : Tensor of shape (K, n_rows, k)
-        Codes that each row proposed.
-    shared : Shared or None
-        Codes that are weighed for every row.
+        Codes from the posterior of each row.
+    shared : SharedCodes or None
+        Codes that are weighted for every row.
     weights : Tensor of shape (K + M, n_rows)
         Of own and shared codes; they add up to one.
     log_px : Tensor of shape (n_rows,)
-        What they estimate log p(seen cells) at.
+        The estimate of log p(observed cells).
     """
 
     model: VAE
     own: Tensor
-    shared: Shared | None
+    shared: SharedCodes | None
     weights: Tensor
     log_px: Tensor
 
     @classmethod
-    def of(cls, model: VAE, own: Tensor, shared: Shared | None, log_w: Tensor) -> Conditional:
+    def of(cls, model: VAE, own: Tensor, shared: SharedCodes | None, log_w: Tensor) -> Conditional:
         """From the logarithms of the weights, p(x, z) / r(z)."""
         log_px = torch.logsumexp(log_w, 0)
         return cls(model, own, shared, torch.exp(log_w - log_px), log_px - math.log(len(log_w)))
@@ -86,7 +84,7 @@ class Conditional:
         return 1 / self.weights.square().sum(0)
 
     def mean(self) -> list[Tensor]:
-        """E[x_j | seen cells] of each group: numbers (n, d), or probabilities (n, d, n_levels)."""
+        """E[x_j | observed cells] of each group: numbers (n, d), or probabilities (n, d, n_levels)."""
         own, rest = self.weights.split([len(self.own), len(self.weights) - len(self.own)])
         means = []
         for i, (group, outputs) in enumerate(self.model.outputs(self.own)):
@@ -102,7 +100,7 @@ class Conditional:
     def left_out(self, rows: Rows) -> Tensor:
         r"""log p(x_j | all other cells of the row) of each cell, (n, d).
 
-        0 where it is missing, unless its being missing is informative.
+        0 where the cell is missing, unless its missing value is informative.
 
         .. math:: p(x_j | x_{-j}) = \frac{p(x)}{p(x_{-j})}
             = \Big(\sum_k \tilde w_k / p(x_j | z_k)\Big)^{-1}
@@ -112,10 +110,21 @@ class Conditional:
         total = torch.logsumexp(own - self.model.cells(self.own, rows), 0)
         if self.shared is not None:
             none = rest.new_zeros(len(rest), len(rows), 0)
-            theirs = rest - self.model.cells_of(self.shared.outputs, rows, none)
-            theirs = torch.logsumexp(theirs, 0)
-            total = torch.logaddexp(total, theirs)
+            of_shared = rest - self.model.cells_of(self.shared.outputs, rows, none)
+            of_shared = torch.logsumexp(of_shared, 0)
+            total = torch.logaddexp(total, of_shared)
         return -total
+
+    def replace(self, index: Tensor, other: Conditional) -> None:
+        """Take other codes for some rows, where they are worth more and lose little of log p."""
+        better = other.ess > self.ess[index]
+        better &= other.log_px > self.log_px[index] - MAX_LOSS
+        index = index[better]
+        self.own = self.own.clone()
+        self.own[:, index] = other.own[:, better]
+        self.weights[:, index] = 0.0
+        self.weights[: len(other.own), index] = other.weights[:, better]
+        self.log_px[index] = other.log_px[better]
 
     def sample(self, n_draws: int, generator: torch.Generator) -> Tensor:
         """Codes drawn in proportion to their weights, (n_draws, n_rows, k)."""
@@ -133,70 +142,57 @@ class Conditional:
 def conditionals(
     model: VAE, rows: Rows, n_samples: int, n_refinement_steps: int
 ) -> Iterator[Conditional]:
-    """Weighted codes, chunk by chunk of the rows; half of `n_samples` are a row's own.
+    """Weighted codes, chunk by chunk of the rows, in the precision of the rows.
 
-    In single precision, which is far finer than the draws are many, and twice as fast.
+    Half of the `n_samples` draws of a row come from its own posterior.
     """
-    model, rows = copy.deepcopy(model).float(), rows.float()
-    supports_shared_codes = model.latent.supports_shared_codes
-    n_own = max(1, n_samples // 2) if supports_shared_codes else n_samples
+    has_shared = model.latent.supports_shared_codes
+    n_own = max(1, n_samples // 2) if has_shared else n_samples
     most = min(MAX_SHARED, MAX_SHARED_CELLS // max(1, rows.n_columns))
-    n_shared = min(SHARED_EACH * n_own, most) if supports_shared_codes else 0
-    noise = quasi_normal(n_own, model.latent.n_noise).float()
-    shared = Shared(model, n_shared) if n_shared else None
+    n_shared = min(SHARED_EACH * n_own, most) if has_shared else 0
+    noise = quasi_normal(n_own, model.latent.n_noise).to(rows.values.dtype)
+    shared = SharedCodes(model, n_shared) if n_shared else None
     size = model.chunk_size(max(n_own, model.latent.n_enumerated), most=len(rows))
     size = max(1, min(size, MAX_CHUNK // max(1, n_shared * rows.n_columns)))
-    for chunk in rows.chunks(size):
-        conditional = _listed(model, chunk) or _weighted(model, chunk, noise, shared)
-        weak = torch.nonzero(conditional.ess < min(REFINE_BELOW, n_own)).squeeze(1)
-        if n_refinement_steps and model.latent.is_refinable and len(weak):
-            _refine(conditional, chunk.take(weak), weak, noise, n_refinement_steps)
+    for chunk in encoded_chunks(model, rows, size):
+        listed = _listed(model, chunk)
+        if listed is not None:
+            yield listed
+            continue
+        conditional = _weighted(model, chunk, noise, shared)
+        weak = refine_weak_rows(model, chunk, conditional.ess, n_own, n_refinement_steps)
+        if weak is not None:
+            draw = propose(model, weak.encoded, noise, weak.affine)
+            log_w = log_weights(model, weak.encoded, draw)
+            conditional.replace(weak.index, Conditional.of(model, draw.z, None, log_w))
         yield conditional
 
 
-def _listed(model: VAE, rows: Rows) -> Conditional | None:
+def _listed(model: VAE, encoded: EncodedRows) -> Conditional | None:
     """The posterior itself, where every code can be listed."""
-    draw = model.latent.enumerate(model.encode(rows), model.prior)
+    draw = enumerate_codes(model, encoded)
     if draw is None:
         return None
-    z = draw.z.expand(-1, len(rows), -1)
-    return Conditional.of(model, z, None, model.log_px(draw.z, rows) + draw.log_pz)
+    z = draw.z.expand(-1, len(encoded), -1)
+    return Conditional.of(model, z, None, log_weights(model, encoded, draw))
 
 
-def _weighted(model: VAE, rows: Rows, noise: Tensor, shared: Shared | None) -> Conditional:
-    h = model.encode(rows)
-    draw = model.latent.draw(h, noise, model.prior)
-    log_px = model.log_px(draw.z, rows)
+def _weighted(
+    model: VAE, encoded: EncodedRows, noise: Tensor, shared: SharedCodes | None
+) -> Conditional:
+    draw = propose(model, encoded, noise)
     if shared is None:
-        return Conditional.of(model, draw.z, None, log_px + draw.log_pz - draw.log_qz)
+        return Conditional.of(model, draw.z, None, log_weights(model, encoded, draw))
+    log_px = model.log_px(draw.z, encoded.rows)
     n_own, n_shared = len(noise), len(shared.z)
-    log_proportion = math.log(n_own / (n_own + n_shared))
+    log_own = math.log(n_own / (n_own + n_shared))
     log_rest = math.log(n_shared / (n_own + n_shared))
 
     def log_r(log_qz: Tensor, log_pz: Tensor) -> Tensor:
-        return torch.logaddexp(log_proportion + log_qz, log_rest + log_pz)
+        return torch.logaddexp(log_own + log_qz, log_rest + log_pz)
 
-    log_qz = model.latent.log_prob(shared.z, h, model.prior)
-    theirs = model.log_px_of(shared.outputs, rows, shared.log_pz)  # log p(x, z)
-    theirs = theirs - log_r(log_qz, shared.log_pz)
-    mine = log_px + draw.log_pz - log_r(draw.log_qz, draw.log_pz)
-    return Conditional.of(model, draw.z, shared, torch.cat([mine, theirs]))
-
-
-def _refine(
-    conditional: Conditional, rows: Rows, weak: Tensor, noise: Tensor, n_steps: int
-) -> None:
-    """Other codes for weak rows, where they are worth more and find no less of log p(x)."""
-    model = conditional.model
-    shift, log_scale = affine = refined(model, rows, n_steps)
-    moved = shift + log_scale.exp() * noise
-    z = model.latent.draw(model.encode(rows), moved, model.prior).z
-    other = Conditional.of(model, z, None, log_weights(model, rows, noise, affine))
-    better = other.ess > conditional.ess[weak]
-    better &= other.log_px > conditional.log_px[weak] - MAX_LOSS
-    some = weak[better]
-    conditional.own = conditional.own.clone()
-    conditional.own[:, some] = other.own[:, better]
-    conditional.weights[:, some] = 0.0
-    conditional.weights[: len(noise), some] = other.weights[:, better]
-    conditional.log_px[some] = other.log_px[better]
+    log_qz = model.latent.log_prob(shared.z, encoded.h, model.prior)
+    of_shared = model.log_px_of(shared.outputs, encoded.rows, shared.log_pz)  # log p(x, z)
+    of_shared = of_shared - log_r(log_qz, shared.log_pz)
+    of_own = log_px + draw.log_pz - log_r(draw.log_qz, draw.log_pz)
+    return Conditional.of(model, draw.z, shared, torch.cat([of_own, of_shared]))

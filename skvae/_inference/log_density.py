@@ -1,14 +1,10 @@
-r"""Importance weights: the log-density of each row.
+r"""The log-density of each row, and its parts by column.
 
-.. math:: \log p(x) \approx L_K = \log \tfrac1K \sum_k w_k, \quad
-    w_k = \frac{p(x, z_k)}{q(z_k|x)}, \quad
-    z_k \sim q(z|x) \quad \text{(Burda et al. 2016, arXiv:1509.00519)}
+.. math:: \log p(x) \approx L_K = \log \tfrac1K \sum_k w_k
+    \quad \text{(Burda et al. 2016, arXiv:1509.00519)}
 
-The base noise of the draws is quasi-random (scrambled Sobol points through the normal quantile)
-and the same for every row, so that a row's score does not depend on the other rows in the call.
-The Monte-Carlo error is told by the spread of the scores under independent scramblings, and by
-the effective sample size :math:`(\sum_k w_k)^2 / \sum_k w_k^2` (Kong 1992): how many draws from
-the true posterior the K are worth.
+with the weights of :mod:`skvae._inference.importance`. The Monte-Carlo error is measured by the
+standard deviation of the scores over independent scramblings of the draws.
 """
 
 from __future__ import annotations
@@ -25,129 +21,124 @@ from torch import Tensor
 from skvae._model.rows import Rows
 from skvae._model.vae import VAE
 from skvae._nn.noise import quasi_normal
-from skvae._nn.optimizer import Adam
+
+from .importance import (
+    Affine,
+    EncodedRows,
+    effective_size,
+    encoded_chunks,
+    enumerate_codes,
+    log_weights,
+    propose,
+    refine_weak_rows,
+)
 
 N_SCRAMBLINGS = 8
-REFINE_BELOW = 4.0  # effective draws under which the posterior of a row is refined
-REFINE_DRAWS, REFINE_RATE, REFINE_SCRAMBLING = 8, 0.2, 1_000_000
 
 
-@dataclass
+@dataclass(frozen=True)
 class LogDensity:
-    """log p(seen cells) of rows, and how far to trust it; each of shape (n_rows,).
+    """log p(observed cells) of rows, and its accuracy.
 
     Attributes
     ----------
-    score : ndarray
-        From the first scrambling.
-    std : ndarray
-        Standard deviation over the scramblings: the standard error of `score`.
-    ess : ndarray
-        Effective sample size of the first scrambling, between 1 and the number of draws.
+    scores : ndarray of shape (n_scramblings, n_rows)
+        One estimate for each scrambling of the draws.
+    ess : ndarray of shape (n_rows,)
+        Effective sample size under the first scrambling, between 1 and the number of draws.
     """
 
-    score: np.ndarray
-    std: np.ndarray
+    scores: np.ndarray
     ess: np.ndarray
+
+    @property
+    def score(self) -> np.ndarray:
+        """The estimate of the first scrambling, (n_rows,)."""
+        return np.asarray(self.scores[0])
+
+    @property
+    def std(self) -> np.ndarray:
+        """Standard deviation over the scramblings, (n_rows,): the standard error of `score`."""
+        return np.asarray(self.scores.std(0, ddof=min(1, len(self.scores) - 1)))
+
+    def given(self, condition: LogDensity) -> LogDensity:
+        """log p(a | b) = log p(a, b) − log p(b), scrambling by scrambling.
+
+        Both terms share their draws, so their errors are not independent: the difference is taken
+        before the standard deviation.
+        """
+        return LogDensity(self.scores - condition.scores, np.minimum(self.ess, condition.ess))
 
 
 @torch.no_grad()
 def log_density(
     model: VAE, rows: Rows, n_samples: int, n_scramblings: int = 1, n_refinement_steps: int = 0
 ) -> LogDensity:
-    """log p(seen cells) of each row under several scramblings, in the precision of the rows."""
-    nets = [
+    """log p(observed cells) of each row under several scramblings, in the precision of the rows."""
+    scramblings = [
         quasi_normal(n_samples, model.latent.n_noise, s).to(rows.values.dtype)
         for s in range(n_scramblings)
     ]
     size = model.chunk_size(max(n_samples, model.latent.n_enumerated), most=len(rows))
     scores, sizes = [torch.zeros(n_scramblings, 0, dtype=torch.float64)], [torch.zeros(0)]
-    for chunk in rows.chunks(size):
+    for chunk in encoded_chunks(model, rows, size):
         score, ess = _exact(model, chunk, n_samples, n_scramblings) or _estimate(
-            model, chunk, nets, None
+            model, chunk, scramblings
         )
-        weak = torch.nonzero(ess < min(REFINE_BELOW, n_samples)).squeeze(1)
-        if n_refinement_steps and model.latent.is_refinable and len(weak):
-            some = chunk.take(weak)
-            affine = refined(model, some, n_refinement_steps)
-            score[:, weak], ess[weak] = _estimate(model, some, nets, affine)
-        score = score.masked_fill(model.unobserved(chunk), 0.0)  # log p of no cell at all
-        scores.append(score + chunk.log_measure)
+        weak = refine_weak_rows(model, chunk, ess, n_samples, n_refinement_steps)
+        if weak is not None:
+            refined = _estimate(model, weak.encoded, scramblings, weak.affine)
+            score[:, weak.index], ess[weak.index] = refined
+        score = score.masked_fill(model.unobserved(chunk.rows), 0.0)  # log p of no cell at all
+        scores.append(score + chunk.rows.log_measure)
         sizes.append(ess)
-    each = torch.cat(scores, dim=1).numpy()
-    std = each.std(0, ddof=min(1, n_scramblings - 1))
-    return LogDensity(each[0], std, torch.cat(sizes).numpy())
+    return LogDensity(torch.cat(scores, dim=1).numpy(), torch.cat(sizes).numpy())
 
 
-def averaged(densities: Sequence[LogDensity]) -> LogDensity:
+def mixture_density(densities: Sequence[LogDensity]) -> LogDensity:
     """The log-density of an equal mixture of models, from those of each."""
     if len(densities) == 1:
         return densities[0]
-    each = np.stack([density.score for density in densities])
+    each = np.stack([density.scores for density in densities])
     total = logsumexp(each, axis=0)
-    share = np.exp(each - total)
-    std = np.sqrt(sum((s * d.std) ** 2 for s, d in zip(share, densities, strict=True)))
-    ess = sum(s * d.ess for s, d in zip(share, densities, strict=True))
-    return LogDensity(total - math.log(len(each)), std, ess)
+    weight = np.exp(each[:, 0] - total[0])
+    ess = sum(w * density.ess for w, density in zip(weight, densities, strict=True))
+    return LogDensity(total - math.log(len(each)), np.asarray(ess))
 
 
-Affine = tuple[Tensor, Tensor]  # shift and log-scale of the base noise, each (n_rows, n_noise)
-
-
-def _exact(model: VAE, rows: Rows, n_samples: int, n_nets: int) -> tuple[Tensor, Tensor] | None:
+def _exact(
+    model: VAE, encoded: EncodedRows, n_samples: int, n_scramblings: int
+) -> tuple[Tensor, Tensor] | None:
     """log p(x) by summation, where every code can be listed: as if by perfect draws."""
-    total = model.summed(rows)
-    if total is None:
+    draw = enumerate_codes(model, encoded)
+    if draw is None:
         return None
-    return total.expand(n_nets, -1).clone(), torch.full_like(total, n_samples)
+    total = torch.logsumexp(log_weights(model, encoded, draw), 0)
+    return total.expand(n_scramblings, -1).clone(), torch.full_like(total, n_samples)
 
 
 def _estimate(
-    model: VAE, rows: Rows, nets: list[Tensor], affine: Affine | None
+    model: VAE, encoded: EncodedRows, scramblings: list[Tensor], affine: Affine | None = None
 ) -> tuple[Tensor, Tensor]:
-    """L_K under each net, (n_nets, n), and the effective sample size under the first, (n,)."""
+    """L_K under each scrambling, (n_scramblings, n), and the ESS under the first, (n,)."""
     scores = []
-    for i, noise in enumerate(nets):
-        log_w = log_weights(model, rows, noise, affine)
-        total = torch.logsumexp(log_w, 0)
-        scores.append(total - math.log(len(noise)))
+    for i, noise in enumerate(scramblings):
+        log_w = log_weights(model, encoded, propose(model, encoded, noise, affine))
+        scores.append(torch.logsumexp(log_w, 0) - math.log(len(noise)))
         if i == 0:
             ess = effective_size(log_w)
     return torch.stack(scores), ess
-
-
-def effective_size(log_w: Tensor) -> Tensor:
-    """(Σ w)² / Σ w² of the weights along the first axis."""
-    return torch.exp(2 * torch.logsumexp(log_w, 0) - torch.logsumexp(2 * log_w, 0))
-
-
-def log_weights(model: VAE, rows: Rows, noise: Tensor, affine: Affine | None) -> Tensor:
-    """log w_k of each row, (K, n), where q is moved by an affine map of its base noise.
-
-    With ε = m + e^s u in place of u, q'(z) = q(z) N(u) / (N(ε) e^Σs).
-    """
-    moved, log_ratio = _moved(noise, affine)
-    return model.log_weights(rows, moved) + log_ratio
-
-
-def _moved(noise: Tensor, affine: Affine | None) -> tuple[Tensor, Tensor | float]:
-    """The moved base noise, and the logarithm of what its density lost."""
-    if affine is None:
-        return noise, 0.0
-    shift, log_scale = affine
-    moved = shift + log_scale.exp() * noise
-    return moved, 0.5 * (noise.square() - moved.square()).sum(-1) + log_scale.sum(-1)
 
 
 @torch.no_grad()
 def attributions(
     model: VAE, rows: Rows, n_samples: int, n_refinement_steps: int = 0
 ) -> tuple[Tensor, Tensor]:
-    r"""What each cell adds to log p(x), and log p(x) itself, but for the measure.
+    r"""What each cell adds to log p(x), and log p(x) itself, without the measure.
 
     .. math:: \log p(x) = \sum_j E_{p(z|x)}[\log p(x_j|z)] - KL(p(z|x) \| p(z))
 
-    with the posterior p(z | x) by the weights of the draws that the log-density is made of.
+    with the posterior p(z | x) by the weights of the draws that the log-density consists of.
 
     Returns
     -------
@@ -156,60 +147,31 @@ def attributions(
     log_px : Tensor of shape (n_rows,)
         As :func:`log_density` gives it.
     """
-    noise = quasi_normal(n_samples, model.latent.n_noise)
+    noise = quasi_normal(n_samples, model.latent.n_noise).to(rows.values.dtype)
     size = model.chunk_size(max(n_samples, model.latent.n_enumerated), most=len(rows))
     parts, totals = [], []
-    for chunk in rows.chunks(size):
-        cells, log_w = _weighted_cells(model, chunk, noise, None)
-        total, part = torch.logsumexp(log_w, 0), _expected(cells, log_w)
-        weak = torch.nonzero(effective_size(log_w) < min(REFINE_BELOW, n_samples)).squeeze(1)
-        refinable = model.latent.is_refinable and not model.latent.n_enumerated
-        if n_refinement_steps and refinable and len(weak):
-            some = chunk.take(weak)
-            affine = refined(model, some, n_refinement_steps)
-            cells, log_w = _weighted_cells(model, some, noise, affine)
-            total[weak], part[weak] = torch.logsumexp(log_w, 0), _expected(cells, log_w)
-        silent = model.unobserved(chunk)
-        parts.append(part.masked_fill(silent.unsqueeze(-1), 0.0))
-        totals.append(total.masked_fill(silent, 0.0))
+    for chunk in encoded_chunks(model, rows, size):
+        part, total, ess = _expected_cells(model, chunk, noise)
+        weak = refine_weak_rows(model, chunk, ess, n_samples, n_refinement_steps)
+        if weak is not None:
+            refined = _expected_cells(model, weak.encoded, noise, weak.affine)
+            part[weak.index], total[weak.index], _ = refined
+        unobserved = model.unobserved(chunk.rows)
+        parts.append(part.masked_fill(unobserved.unsqueeze(-1), 0.0))
+        totals.append(total.masked_fill(unobserved, 0.0))
     return torch.cat(parts), torch.cat(totals)
 
 
-def _weighted_cells(
-    model: VAE, rows: Rows, noise: Tensor, affine: Affine | None
-) -> tuple[Tensor, Tensor]:
-    """log p(x_j | z_k), (K, n, d), and the logarithms of weights that add up to p(x), (K, n)."""
-    h = model.encode(rows)
-    draw = model.latent.enumerate(h, model.prior)
-    if draw is not None:
-        cells = model.cells(draw.z, rows)
-        return cells, cells.sum(-1) + draw.log_pz
-    moved, log_ratio = _moved(noise, affine)
-    draw = model.latent.draw(h, moved, model.prior)
-    cells = model.cells(draw.z, rows)
-    log_w = cells.sum(-1) + draw.log_pz - draw.log_qz + log_ratio
-    return cells, log_w - math.log(len(log_w))
-
-
-def _expected(cells: Tensor, log_w: Tensor) -> Tensor:
-    return (torch.softmax(log_w, 0).unsqueeze(-1) * cells).sum(0)
-
-
-@torch.enable_grad()
-def refined(model: VAE, rows: Rows, n_steps: int, n_draws: int = REFINE_DRAWS) -> Affine:
-    """The affine map of the base noise that some steps of ascent on each row's ELBO find.
-
-    The draws are others than those that score: a proposal that knew its draws could flatter them.
-    It works for every family whose draws are a differentiable map of base noise (Cremer, Li &
-    Duvenaud 2018, arXiv:1801.03558, on what the encoder leaves to gain).
-    """
-    few = quasi_normal(n_draws, model.latent.n_noise, REFINE_SCRAMBLING).to(rows.values.dtype)
-    affine = few.new_zeros(2, len(rows), few.shape[-1])  # shift and log-scale
-    # A large eps, so that rounding in a flat direction is not blown up to a step.
-    optimizer = Adam(affine, eps=1e-3)
-    for _ in range(n_steps):
-        leaf = affine.clone().requires_grad_()
-        elbo = log_weights(model, rows, few, (leaf[0], leaf[1])).mean(0)
-        (slope,) = torch.autograd.grad(elbo.sum(), leaf)
-        optimizer.step(-slope, REFINE_RATE)
-    return affine[0], affine[1]
+def _expected_cells(
+    model: VAE, encoded: EncodedRows, noise: Tensor, affine: Affine | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """E[log p(x_j | z)], (n, d), log p(x), (n,), and the effective sample size, (n,)."""
+    listed = enumerate_codes(model, encoded)
+    draw = propose(model, encoded, noise, affine) if listed is None else listed
+    cells = model.cells(draw.z, encoded.rows)
+    log_w = cells.sum(-1) + draw.log_pz - draw.log_qz
+    total = torch.logsumexp(log_w, 0)
+    expected = (torch.softmax(log_w, 0).unsqueeze(-1) * cells).sum(0)
+    if listed is not None:
+        return expected, total, torch.full_like(total, len(noise))
+    return expected, total - math.log(len(log_w)), effective_size(log_w)

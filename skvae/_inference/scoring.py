@@ -1,7 +1,7 @@
-"""How a row is scored for being normal: one function a method, all in nats, higher is more normal.
+"""Scores of the detector: one function for each method, in nats; higher is more normal.
 
-To add one: write a function of a fitted model, rows, the number of draws and of refinement steps,
-and put it into :data:`SCORES`.
+To add one: write a function of a model, rows, the number of draws and of refinement steps, and add
+it to :data:`SCORES`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Score = Callable[[VAE, Rows, int, int], np.ndarray]
 
 
 def density(model: VAE, rows: Rows, n_samples: int, n_steps: int) -> np.ndarray:
-    """log p(x), or of the seen cells."""
+    """log p(x), or of the observed cells."""
     return log_density(model, rows, n_samples, n_refinement_steps=n_steps).score
 
 
@@ -48,14 +48,14 @@ def pseudo_likelihood(model: VAE, rows: Rows, n_samples: int, n_steps: int) -> n
 
 
 def left_out(model: VAE, rows: Rows, n_samples: int, n_steps: int) -> tuple[Tensor, Tensor]:
-    """log p(x_j | all other cells) of each cell, (n, d), and log p(x) by the same codes, (n,).
+    """log p(x_j | all other cells) of each cell, (n, d), and log p(x) from the same codes, (n,).
 
     Columns are in the order of the model; the measure is not counted.
     """
     pieces, log_px, start = [], [], 0
     for conditional in conditionals(model, rows, n_samples, n_steps):
         n = conditional.weights.shape[1]
-        chunk = rows.take(torch.arange(start, start + n)).float()
+        chunk = rows.take(torch.arange(start, start + n))
         with torch.no_grad():
             pieces.append(conditional.left_out(chunk).double())
         log_px.append(conditional.log_px.double())
@@ -79,7 +79,7 @@ def log_mean_exp(scores: np.ndarray) -> np.ndarray:
     return np.asarray(logsumexp(scores, axis=0) - math.log(len(scores)))
 
 
-# The score of one model, how those of several become one, and whether it is by seen cell.
+# The score of one model, how those of several are combined, and whether it is per observed cell.
 SCORES: dict[str, tuple[Score, Callable[[np.ndarray], np.ndarray], bool]] = {
     "density": (density, log_mean_exp, False),
     "density_per_cell": (density, log_mean_exp, True),
@@ -93,12 +93,12 @@ SCORES: dict[str, tuple[Score, Callable[[np.ndarray], np.ndarray], bool]] = {
 def score_rows(
     method: str, models: Sequence[VAE], rows: Rows, n_samples: int, n_steps: int
 ) -> np.ndarray:
-    """The score of each row; 0 for a row that says nothing."""
-    score, over_models, by_cell = SCORES[method]
+    """The score of each row; 0 for a row without an observed cell."""
+    score, over_models, per_cell = SCORES[method]
     total = over_models(np.stack([score(model, rows, n_samples, n_steps) for model in models]))
-    silent = models[0].unobserved(rows).numpy()
-    total = np.where(silent, rows.log_measure.numpy(), total)
-    if not by_cell:
+    unobserved = models[0].unobserved(rows).numpy()
+    total = np.where(unobserved, rows.log_measure.numpy(), total)
+    if not per_cell:
         return total
     n_missing = 0 if rows.missing is None else rows.missing.sum(1).numpy()
     return np.asarray(total / np.maximum(rows.n_columns - n_missing, 1))

@@ -115,3 +115,31 @@ def row_hashes(rows: Rows) -> np.ndarray:
                 hashed = (hashed ^ bits) * np.uint64(0x9E3779B97F4A7C15)
                 hashed ^= hashed >> np.uint64(29)
     return hashed
+
+
+def distinct_rows(
+    rows: Rows, index: Tensor, weights: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The distinct rows among some, of rows in canonical order.
+
+    Parameters
+    ----------
+    index : Tensor of shape (n,)
+        The rows to look at; a row may be there several times.
+    weights : Tensor of shape (n,) or None
+        None: 1 each.
+
+    Returns
+    -------
+    first : Tensor of shape (n_distinct,)
+        The position of the first of each.
+    key : Tensor of int64 of shape (n_distinct,)
+        A hash of its contents.
+    weight : Tensor of shape (n_distinct,)
+        The summed weight of the rows that equal it.
+    """
+    weights = torch.ones(len(index)) if weights is None else weights
+    found, inverse = torch.unique(patterns(rows)[index], return_inverse=True)
+    first = torch.full((len(found),), len(rows)).scatter_reduce(0, inverse, index, reduce="amin")
+    weight = torch.zeros(len(found)).index_add(0, inverse, weights.float())
+    return first, torch.from_numpy(row_hashes(rows.take(first)).view(np.int64)), weight

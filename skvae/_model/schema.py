@@ -85,9 +85,14 @@ class Schema:
             self.groups.append(Group(likelihood, [columns[j] for j in members], cells, extras))
 
     @property
+    def order(self) -> list[int]:
+        """Positions in the table of the columns that enter the model, in the order of the model."""
+        return [*self.numeric, *self.categorical]
+
+    @property
     def modelled(self) -> list[Column]:
         """The columns that enter the model, in its order."""
-        return [self.columns[j] for j in (*self.numeric, *self.categorical)]
+        return [self.columns[j] for j in self.order]
 
     @property
     def n_features(self) -> int:

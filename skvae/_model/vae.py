@@ -32,7 +32,7 @@ from .missingness import Missingness
 from .rows import Rows
 from .schema import Group, Schema
 
-MAX_LOOKED_AT = 5000  # rows that a latent family may look at before training
+MAX_INITIAL_ROWS = 5000  # rows that initialize a latent family
 MAX_CHUNK = 2**22  # numbers in the widest tensor of a chunk of rows
 
 
@@ -46,7 +46,7 @@ class ColumnGroup(nn.Module):
     level_mask : Tensor of shape (d, n_levels) or None
         Which outputs are levels of the column; None: all.
     grid : Tensor of shape (d, n_rows, n_entries)
-        Fixed numbers that the likelihood knows of a column; short ones are padded with +inf.
+        Fixed numbers of the likelihood for each column; short rows are padded with +inf.
     constants : Tensor of shape (d, n_constants)
         Numbers that are learned for a column and are the same for every z.
     """
@@ -83,7 +83,7 @@ class ColumnGroup(nn.Module):
         return outputs.unflatten(-1, (self.n_columns, self.n_outputs))
 
     def target(self, rows: Rows) -> Tensor:
-        """The cells of the group as the likelihood wants them."""
+        """The cells of the group in the form that the likelihood reads."""
         if self.likelihood.target == "code":
             return rows.codes[..., self.cells].clamp(min=0)
         if self.likelihood.target == "value":
@@ -99,13 +99,13 @@ class ColumnGroup(nn.Module):
     def log_prob(self, outputs: Tensor, rows: Rows, n_values: int) -> Tensor:
         """log p(x_j | z) of every cell, 0 where it is missing: (K, n, d).
 
-        Informative columns add what their being missing or not says.
+        Informative columns add log P(m_j | z).
         """
-        cells = self._log_seen(outputs, rows, n_values)
+        cells = self._log_observed(outputs, rows, n_values)
         log_missing = self.log_missing(outputs, rows, n_values)
         return cells if log_missing is None else cells + log_missing
 
-    def _log_seen(self, outputs: Tensor, rows: Rows, n_values: int) -> Tensor:
+    def _log_observed(self, outputs: Tensor, rows: Rows, n_values: int) -> Tensor:
         cells = self.likelihood.log_prob(self.target(rows), self.split(outputs), self)
         if rows.missing is None:
             return cells
@@ -146,7 +146,7 @@ class VAE(nn.Module):
     .. math::
 
         h = \text{encoder}(x), \quad z \sim q(z|h), \quad
-        \log p(x|z) = \sum_{j \text{ seen}} \log p(x_j | \text{decoder}(z)_j).
+        \log p(x|z) = \sum_{j \text{ observed}} \log p(x_j | \text{decoder}(z)_j).
     """
 
     def __init__(
@@ -193,7 +193,7 @@ class VAE(nn.Module):
         return max(1, min(most, MAX_CHUNK // (n_draws * widest)))
 
     def encode(self, rows: Rows) -> Tensor:
-        """h, what the encoder says of each row: (n, n_hidden)."""
+        """h, the encoder output for each row: (n, n_hidden)."""
         return self.encoder(self.inputs(rows.values, rows.codes, rows.missing))
 
     @torch.no_grad()
@@ -222,13 +222,13 @@ class VAE(nn.Module):
 
     @torch.no_grad()
     def initialize_from_data(self, rows: Rows, generator: torch.Generator) -> None:
-        """Show the untrained encoder's words of some rows to the latent family."""
-        some = rows.take(torch.arange(min(len(rows), MAX_LOOKED_AT)))
+        """Initialize the latent family from the output of the untrained encoder for some rows."""
+        some = rows.take(torch.arange(min(len(rows), MAX_INITIAL_ROWS)))
         self.latent.initialize_from_data(self.encode(some), self.prior, generator)
 
     @torch.no_grad()
     def finalize_latent(self, rows: Rows, goes_on: bool) -> None:
-        """Show the trained encoder's words of the rows to the latent family."""
+        """Finalize the latent family with the encoder output for the rows."""
         chunks = rows.chunks(self.chunk_size(1, most=8192))
         self.latent.finalize((self.encode(chunk) for chunk in chunks), goes_on)
 
@@ -255,7 +255,7 @@ class VAE(nn.Module):
         return self.by_group(self.head(self.decoder(self.latent.decoded(z))))
 
     def by_group(self, outputs: Tensor) -> Iterator[tuple[ColumnGroup, Tensor]]:
-        """What the head gives, cut for the groups of columns."""
+        """The outputs of the head, split by group of columns."""
         yield from zip(self.groups, outputs.split(self.sizes, dim=-1), strict=True)
 
     def cells(self, z: Tensor, rows: Rows) -> Tensor:
@@ -270,7 +270,7 @@ class VAE(nn.Module):
         return _ordered([start], ((g, g.log_prob(o, rows, n_values)) for g, o in outputs))
 
     def log_px(self, z: Tensor, rows: Rows) -> Tensor:
-        """log p(x | z), summed over the seen cells: (K, n)."""
+        """log p(x | z), summed over the observed cells: (K, n)."""
         return self.log_px_of(self.outputs(z), rows, z.new_zeros(()).expand(z.shape[:-1]))
 
     def log_px_of(
@@ -283,7 +283,7 @@ class VAE(nn.Module):
     def forward(self, rows: Rows, noise: Tensor, detach_z: bool = False) -> tuple[Tensor, Draw]:
         """log p(x | z) for z drawn from q(z | x) with the given base noise.
 
-        With `detach_z` no gradient flows through z: for the score function.
+        With `detach_z` no gradient flows through z: for the score-function estimator.
         """
         h = self.encode(rows)
         draw = self.latent.draw(h, noise, self.prior)
@@ -291,42 +291,33 @@ class VAE(nn.Module):
             draw = self.latent.held(draw, h, self.prior)
         return self.log_px(draw.z, rows), draw
 
-    def log_weights(self, rows: Rows, noise: Tensor) -> Tensor:
-        """log p(x, z) − log q(z | x): importance weights of the draws, (K, n)."""
-        log_px, draw = self(rows, noise)
-        return log_px + draw.log_pz - draw.log_qz
-
     def unobserved(self, rows: Rows) -> Tensor:
-        """Rows without a single cell, and without one whose being missing says something: (n,)."""
+        """Rows without an observed cell and without an informative missing one: (n,)."""
         if rows.missing is None:
             return torch.zeros(len(rows), dtype=torch.bool)
-        silent = rows.missing
+        unobserved = rows.missing
         first = self.inputs.n_values
         for group in self.groups:
             if group.missingness is not None:
                 columns, informative = group.columns(first), group.missingness.informative
-                silent = silent.clone()
-                silent[:, columns] &= (
-                    ~informative if rows.hidden is None else rows.hidden[:, columns] | ~informative
-                )
-        return silent.all(1)
+                ignored = ~informative
+                if rows.hidden is not None:
+                    ignored = ignored | rows.hidden[:, columns]
+                unobserved = unobserved.clone()
+                unobserved[:, columns] &= ignored
+        return unobserved.all(1)
 
     def missing_probabilities(self, z: Tensor) -> Tensor:
         """P(m_j = 1 | z) of informative columns, NaN for the others: (n, n_columns)."""
-        chances = []
+        parts = []
         for group, outputs in self.outputs(z):
-            chance = z.new_full((len(z), group.n_columns), torch.nan)
+            probability = z.new_full((len(z), group.n_columns), torch.nan)
             if group.missingness is not None:
                 mean = group.likelihood.mean(group.split(outputs), group)
                 each = torch.sigmoid(group.missingness.logit(mean))
-                chance = torch.where(group.missingness.informative, each, chance)
-            chances.append((group, chance))
-        return _ordered([z.new_zeros(len(z), 0)], chances)
-
-    def summed(self, rows: Rows) -> Tensor | None:
-        """log p(x) = log Σ_z p(x | z) p(z) where every z can be listed, else None."""
-        draw = self.latent.enumerate(self.encode(rows), self.prior)
-        return None if draw is None else torch.logsumexp(self.log_px(draw.z, rows) + draw.log_pz, 0)
+                probability = torch.where(group.missingness.informative, each, probability)
+            parts.append((group, probability))
+        return _ordered([z.new_zeros(len(z), 0)], parts)
 
     def decode(self, z: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
         """Scaled numbers and codes for z of shape (n, k): points, or draws with a generator."""
@@ -340,7 +331,7 @@ class VAE(nn.Module):
 
 
 def _ordered(start: list[Tensor], parts: Iterable[tuple[ColumnGroup, Tensor]]) -> Tensor:
-    """What groups say of their columns, in the order of the model: numbers before levels."""
+    """Values of the groups in the order of the model's columns: numbers before levels."""
     values, codes = start, list[Tensor]()
     for group, part in parts:
         (codes if group.likelihood.target == "code" else values).append(part)
@@ -366,8 +357,8 @@ def build(
     return VAE(schema, inputs, encoder, posterior, p_z, decoder, generator)
 
 
-def finished(model: VAE) -> VAE:
-    """The model as it answers: on the CPU, in float64, without gradients."""
+def for_inference(model: VAE) -> VAE:
+    """The model for inference: on the CPU, in float64, without gradients."""
     model = copy.deepcopy(model).cpu().double().requires_grad_(False).eval()
     model.zero_grad(set_to_none=True)
     return model

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import torch
 from sklearn.exceptions import ConvergenceWarning
@@ -18,6 +19,7 @@ from torch import Tensor
 
 from skvae._model.rows import Rows
 from skvae._model.vae import VAE
+from skvae._validation import caller_stacklevel
 from skvae._nn.optimizer import Adam
 from skvae.objectives import ELBO, Objective
 
@@ -86,11 +88,33 @@ class Split:
 
 @dataclass
 class Result:
-    """What a run leaves beside the weights."""
+    """What a run leaves."""
 
+    models: Sequence[VAE]
     history: dict[str, list[float]] = field(default_factory=dict)
     n_steps: int = 0
-    optimizer_state: dict = field(default_factory=dict)  # Adam's moments, to go on from
+    optimizer_state: dict = field(default_factory=dict)  # Adam's moments, to continue from
+    is_interrupted: bool = False
+
+
+class Monitor(Protocol):
+    """What is shown the rounds of training."""
+
+    def before_round(self) -> None: ...
+
+    def after_round(self, history: dict[str, list[float]], n_steps: int) -> bool:
+        """True asks to stop."""
+        ...
+
+
+class Silent:
+    """A monitor that shows nothing."""
+
+    def before_round(self) -> None:
+        """Nothing to show."""
+
+    def after_round(self, history: dict[str, list[float]], n_steps: int) -> bool:
+        return False
 
 
 def batches(split: Split, size: int, generator: torch.Generator) -> Iterator[Tensor]:
@@ -124,7 +148,7 @@ def train(
     objective: Objective,
     budget: Budget,
     generator: torch.Generator,
-    on_round: Callable[[dict[str, list[float]]], bool],
+    monitor: Monitor,
     optimizer_state: dict,
 ) -> Result:
     """Train in place and leave the best weights, of each model its own.
@@ -136,10 +160,9 @@ def train(
     data : Rows
         The encoded table, on the device of the models.
     split : Split
-    on_round : callable
-        Is shown the history after every round; True asks to stop.
+    monitor : Monitor
     optimizer_state : dict
-        Adam's moments from the run that this one goes on from; empty: a new run.
+        Adam's moments from the run that this one continues; empty: a new run.
     """
     run = _Run(models, data, objective, budget, generator, optimizer_state)
     best = _Best(run, split.held_out[:MAX_HELD_OUT], generator)
@@ -147,32 +170,37 @@ def train(
     # A round is long enough to be worth an evaluation.
     worth = math.ceil(len(best.rows) * evaluation_draws(len(best.rows)) / (2 * budget.batch_size))
     round_length = max(1, math.ceil(budget.n_steps / ROUNDS), worth)
-    result = Result({name: [] for name in ("step", "bound", "reconstruction", "kl")})
+    result = Result(models, {name: [] for name in ("step", "bound", "reconstruction", "kl")})
     if len(best.rows):
         result.history["validation_bound"] = []
     good, repairs = run.flat.copy(), 0
     try:
         while result.n_steps < budget.n_steps:
+            monitor.before_round()
             n = min(round_length, budget.n_steps - result.n_steps)
             terms = run.round(sources, result.n_steps, n)
             if not all(map(math.isfinite, terms)) or not run.is_finite():
                 repairs += 1
                 run.repair(good, repairs)
                 continue
-            good = run.flat.copy()
+            good, repairs = run.flat.copy(), 0
             result.n_steps += n
             record = [result.n_steps, *terms]
             if len(best.rows):
                 record.append(best.update(budget.progress(result.n_steps)))
             for series, value in zip(result.history.values(), record, strict=True):
                 series.append(value)
-            if on_round(result.history) or best.is_stale():
+            if monitor.after_round(result.history, budget.n_steps) or best.is_stale():
                 break
     except KeyboardInterrupt:
-        _warn_of_interruption(result.n_steps, budget.n_steps)
+        result.is_interrupted = True
         run.flat.restore(good)
     best.restore()
-    result.optimizer_state = run.optimizer.state
+    # On the CPU, so that a fitted estimator can be loaded where there is no other device.
+    result.optimizer_state = {
+        name: value.cpu() if isinstance(value, Tensor) else value
+        for name, value in run.optimizer.state.items()
+    }
     return result
 
 
@@ -183,17 +211,24 @@ def train_all(
     objective: Objective,
     budget: Budget,
     generator: torch.Generator,
-    on_round: Callable[[dict[str, list[float]]], bool],
+    monitor: Monitor,
     optimizer_states: Sequence[dict] | None = None,
 ) -> list[Result]:
-    """Train models of one shape: together, or one after the other where they do not stack."""
+    """Train models of one shape: together, or one after the other where that is not supported.
+
+    There is a result for each run; after an interruption no further run begins.
+    """
     together = objective.supports_vmap and models[0].supports_vmap
     runs = [models] if together else [[model] for model in models]
     states = optimizer_states or [{}] * len(runs)
-    return [
-        train(run, data, split, objective, budget, generator, on_round, state)
-        for run, state in zip(runs, states, strict=True)
-    ]
+    results = []
+    for run, state in zip(runs, states, strict=True):
+        result = train(run, data, split, objective, budget, generator, monitor, state)
+        results.append(result)
+        if result.is_interrupted:
+            _warn_of_interruption(result.n_steps, budget.n_steps)
+            break
+    return results
 
 
 def _warn_of_interruption(n_steps: int, n_planned: int) -> None:
@@ -201,7 +236,7 @@ def _warn_of_interruption(n_steps: int, n_planned: int) -> None:
         f"Training was interrupted after {n_steps} of {n_planned} steps; the best weights so far "
         "are kept. Call fit again with warm_start=True to go on.",
         ConvergenceWarning,
-        stacklevel=5,
+        stacklevel=caller_stacklevel(),
     )
 
 
@@ -244,7 +279,7 @@ def describe(history: dict[str, list[float]], n_steps: int) -> str:
     return f"step {step[1]} of {n_steps}: " + ", ".join(f"{n} {v:.3f}" for n, v in terms)
 
 
-def continued(before: dict[str, list[float]], after: dict[str, list[float]]) -> dict:
+def join_histories(before: dict[str, list[float]], after: dict[str, list[float]]) -> dict:
     """The history of a model that was trained twice."""
     offset = sum(before["step"][-1:])
     after = {**after, "step": [offset + step for step in after["step"]]}

@@ -8,7 +8,9 @@ import numpy as np
 import torch
 from sklearn.utils import check_random_state
 
-from .loop import MIN_HELD_OUT, Split
+from skvae._model.rows import Rows, patterns
+
+from .loop import MAX_HELD_OUT, MIN_HELD_OUT, Split
 
 MAX_REPETITIONS = 10_000_000  # rows that integer weights may stand for, before they are drawn
 
@@ -31,7 +33,7 @@ def check_sample_weight(sample_weight: Any, n_rows: int) -> np.ndarray:
         )
     if not weights.any():
         raise ValueError("Sample weights must contain at least one non-zero number: all are zero.")
-    if (weights != np.round(weights)).any():  # shares: only their ratios mean something
+    if (weights != np.round(weights)).any():  # only their ratios are meaningful
         weights = weights * ((weights > 0).sum() / weights.sum())
     return weights
 
@@ -46,16 +48,22 @@ def weighted_quantiles(values: np.ndarray, weights: np.ndarray, q: Any) -> np.nd
     return np.asarray(values[order][np.minimum(at, len(values) - 1)])
 
 
-def set_aside(
-    rows: np.ndarray, fraction: float | None, seed: int, goes_on: bool
+def split_calibration(
+    rows: np.ndarray, fraction: float | None, seed: int, continued: bool
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Rows to train on, and rows to calibrate by: of the same rows always the same."""
+    """Rows to train on, and rows to calibrate with: the same for the same rows and seed.
+
+    Raises
+    ------
+    ValueError
+        If one of the two would have too few rows.
+    """
     n = 0 if fraction is None else int(fraction * len(rows))
-    if fraction is None or (n < 1 and goes_on):  # a batch of few rows keeps none out
+    if fraction is None or (n < 1 and continued):  # a batch of few rows holds none out
         return rows, rows[:0]
     if n < 1 or len(rows) - n < 2:
         raise ValueError(
-            f"calibration_fraction={fraction} of n_samples={len(rows)} keeps {n} rows out and "
+            f"calibration_fraction={fraction} of n_samples={len(rows)} holds {n} rows out and "
             f"leaves {len(rows) - n} to train on; at least 1 and 2 are needed. Fit more rows, or "
             "choose another fraction."
         )
@@ -63,28 +71,50 @@ def set_aside(
     return rows[np.sort(order[n:])], rows[order[:n]]
 
 
-def split_rows(weights: np.ndarray, fraction: float, generator: torch.Generator) -> Split:
+def split_rows(
+    rows: Rows, weights: np.ndarray, fraction: float, generator: torch.Generator
+) -> Split:
     """Rows to train on with their weights, and rows to hold out.
 
-    Integer weights become repetitions, which are split as rows of their own; with other weights
-    the held-out rows are drawn in proportion.
+    A row is held out with all its repetitions, so that none of the rows that decide when to stop
+    is trained on. In a table of few distinct rows, or where few rows make up most of the table,
+    repetitions are not copies but what the table consists of: there, repetitions are held out.
+    Integer weights are repetitions; with other weights the rows held out are drawn in proportion
+    to them. No more rows are held out than are evaluated.
+
+    Parameters
+    ----------
+    rows : Rows
+        In canonical order: equal rows are neighbors.
+    weights : ndarray of shape (n_rows,)
     """
     whole = bool((weights == np.round(weights)).all()) and weights.sum() <= MAX_REPETITIONS
-    rows, real = torch.arange(len(weights)), torch.from_numpy(weights)
+    index, real = torch.arange(len(weights)), torch.from_numpy(weights)
     if whole:
-        rows = torch.repeat_interleave(rows, real.long())
-    n_held = int(fraction * len(rows))
+        index = torch.repeat_interleave(index, real.long())
+    n_held = min(int(fraction * len(index)), MAX_HELD_OUT)
     if n_held < MIN_HELD_OUT:
-        return Split(rows, None if whole else real, rows[:0])
-    order = torch.randperm(len(rows), generator=generator)
-    held = torch.zeros(len(rows), dtype=torch.bool)
-    held[order[:n_held]] = True
+        return Split(index, None if whole else real, index[:0])
+    pattern = patterns(rows)
+    by_pattern = _is_split_by_pattern(pattern, real, fraction)
+    unit = pattern[index] if by_pattern else torch.arange(len(index))
+    order = torch.randperm(int(unit[-1]) + 1, generator=generator)
+    size = torch.bincount(unit)[order].cumsum(0)
+    held = torch.isin(unit, order[: int((size <= n_held).sum())])
     if whole:
-        return Split(rows[~held], None, rows[held])
-    return Split(rows[~held], real[~held], drawn(rows[held], real[held], generator))
+        return Split(index[~held], None, index[held])
+    held_out = draw_in_proportion(index[held], real[held], generator)
+    return Split(index[~held], real[~held], held_out)
 
 
-def drawn(
+def _is_split_by_pattern(pattern: torch.Tensor, weights: torch.Tensor, fraction: float) -> bool:
+    """Whether distinct rows are many, and none of them so frequent that few make up the table."""
+    weight = torch.zeros(int(pattern[-1]) + 1, dtype=weights.dtype).index_add(0, pattern, weights)
+    n_effective = weight.sum() ** 2 / weight.square().sum()
+    return fraction * len(weight) >= MIN_HELD_OUT and bool(n_effective >= len(weight) / 2)
+
+
+def draw_in_proportion(
     rows: torch.Tensor, weights: torch.Tensor | None, generator: torch.Generator
 ) -> torch.Tensor:
     """As many rows, drawn in proportion to their weights."""
@@ -93,16 +123,6 @@ def drawn(
     cumulated = torch.cumsum(weights, 0)
     u = torch.rand(len(rows), generator=generator, dtype=torch.float64) * cumulated[-1]
     return rows[torch.searchsorted(cumulated, u).clamp(max=len(rows) - 1)]
-
-
-def distinct(patterns: torch.Tensor, split: Split) -> tuple[torch.Tensor, torch.Tensor]:
-    """One row of each pattern that is trained on, and the summed weight of its rows."""
-    weight = torch.ones(len(split.train)) if split.weights is None else split.weights
-    found, index = torch.unique(patterns[split.train], return_inverse=True)
-    first = torch.full((len(found),), len(patterns)).scatter_reduce(
-        0, index, split.train, reduce="amin"
-    )
-    return first, torch.zeros(len(found)).index_add(0, index, weight.float())
 
 
 def random_seed(random_state: Any) -> int:

@@ -11,7 +11,7 @@ from sklearn.decomposition import PCA
 from sklearn.preprocessing import scale
 
 from skvae import ELBO, Aggregated, Mixture, Normal, StudentT, VAETransformer
-from skvae._inference.ordering import loadings
+from skvae._inference.units import loadings
 from skvae.plots import ComponentDisplay
 
 

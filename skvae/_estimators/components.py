@@ -1,0 +1,56 @@
+"""The components behind the names of an estimator's parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from skvae import latents, objectives, priors
+from skvae._validation import resolve_component
+from skvae.likelihoods import LIKELIHOODS
+
+from .parameters import VAEParameters
+
+REGISTRIES: dict[str, Mapping[str, type]] = {
+    "latent": latents.LATENTS, "prior": priors.PRIORS, "likelihood": LIKELIHOODS,
+    "objective": objectives.OBJECTIVES,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Components:
+    """The components behind the parameters of an estimator."""
+
+    latent: latents.Latent
+    prior: priors.Prior
+    objective: objectives.Objective
+
+    @classmethod
+    def of(cls, estimator: VAEParameters) -> Components:
+        """From names or objects; an objective given by name takes the warm-up of the family."""
+        owner = type(estimator).__name__
+
+        def resolve(value: Any, base: type, name: str) -> Any:
+            return resolve_component(value, REGISTRIES[name], base, name, owner)
+
+        latent = resolve(estimator.latent, latents.Latent, "latent")
+        prior = latent.default_prior() if is_auto(estimator.prior) else estimator.prior
+        prior = resolve(prior, priors.Prior, "prior")
+        objective = resolve(
+            automatic(estimator, "objective"), objectives.Objective, "objective"
+        )
+        if isinstance(estimator.objective, str):
+            objective = objective.with_warmup(latent.warmup)
+        latent.check_partners(prior, objective)
+        return cls(latent, prior, objective)
+
+
+def is_auto(value: Any) -> bool:
+    return isinstance(value, str) and value == "auto"
+
+
+def automatic(estimator: VAEParameters, parameter: str) -> Any:
+    """A parameter, or what its "auto" stands for in the estimator."""
+    value = getattr(estimator, parameter)
+    return estimator._automatic.get(parameter, value) if is_auto(value) else value

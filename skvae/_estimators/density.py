@@ -1,0 +1,167 @@
+"""score_samples and score: the log-density of rows, and its accuracy."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+
+from skvae._inference.importance import InferenceSettings
+from skvae._validation import caller_stacklevel, positions
+
+from .base import BaseVAE
+
+WEAK, MAX_PROPORTION_WEAK = 2.0, 0.1  # effective draws of a row; proportion of rows to warn of
+MIN_DRAWS_TO_WARN = 16
+
+
+class ImportanceWarning(UserWarning):
+    """One or two draws carry the importance weights of scores, which are likely too low.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> from skvae import ImportanceWarning
+    >>> warnings.simplefilter("ignore", ImportanceWarning)
+    """
+
+
+class DensityMixin(BaseVAE):
+    """``score_samples`` and ``score``."""
+
+    def score_samples(self, X, *, columns=None, given=None, return_std=False, return_ess=False):
+        r"""Log-density of each row, in nats and in the units of the table.
+
+        .. math:: \log p(x) \approx \log \tfrac1K \sum_k p(x|z_k)\, p(z_k) / q(z_k|x)
+
+        with K = `n_importance_samples` quasi-random draws, the same for every row. Integers,
+        booleans and levels are counted, continuous columns have densities (datetimes in days); a
+        density that is put on integers explicitly counts as its value at the integer. A row with
+        missing values gets log p(observed cells); a row without an observed cell gets 0. A level or
+        a constant that did not occur among n observed cells scores −log(n + 1), or −log(C + 1)
+        where rare levels are pooled, which stand for C cells. Rows that were fitted score somewhat
+        higher than new ones, as with any density; ``model_.prior.exemplar_bias`` is the part of
+        it that is due to the aggregated prior.
+
+        Parameters
+        ----------
+        X : table of shape (n_samples, n_features)
+        columns : column or list of columns, default=None
+            Score these cells only: the marginal log p(x_a). None: all, or with `given` all others.
+        given : column or list of columns, default=None
+            Score the cells given those of these columns: log p(x_a | x_b), the difference of
+            log p(x_a, x_b) and log p(x_b).
+        return_std : bool, default=False
+            Also return the Monte-Carlo standard error of each score, from the spread of eight
+            independent scramblings of the draws; eight times the work.
+        return_ess : bool, default=False
+            Also return the effective sample size of each row: how many draws from the true
+            posterior the K are worth, (Σ w)² / Σ w².
+
+        Returns
+        -------
+        log_density : ndarray of shape (n_samples,)
+            Higher is more normal. A lower bound on log p(x) that rises with K on average.
+        std : ndarray of shape (n_samples,)
+            Only with `return_std`.
+        ess : ndarray of shape (n_samples,)
+            Only with `return_ess`; between 1 and K.
+
+        Raises
+        ------
+        ValueError
+            If `columns` or `given` names a column that was not fitted, or both name the same.
+
+        Warns
+        -----
+        ImportanceWarning
+            If in more than a tenth of the rows one or two draws carry all the weight
+            (ess < 2 of at least 16 draws).
+
+        References
+        ----------
+        Burda, Grosse & Salakhutdinov (2016), Importance Weighted Autoencoders, arXiv:1509.00519.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skvae import VAETransformer
+        >>> X = np.random.default_rng(0).normal(size=(300, 2))
+        >>> vae = VAETransformer(1, random_state=0, max_iter=20).fit(X)
+        >>> normal, outlier = vae.score_samples([[0.0, 0.0], [6.0, -6.0]])
+        >>> bool(normal > outlier + 5)
+        True
+        """
+        table, settings = self._read(X), self._settings()
+        scored, condition = self._columns(columns, given)
+        density = self.fitted_model_.log_density(
+            table, settings, columns=scored, given=condition, with_std=return_std
+        )
+        warn_of_weak_rows(density.ess, settings, "scores of")
+        answers = [density.score]
+        if return_std:
+            answers.append(density.std)
+        if return_ess:
+            answers.append(density.ess)
+        return answers[0] if len(answers) == 1 else tuple(answers)
+
+    def _columns(self, columns: Any, given: Any) -> tuple[list[int] | None, list[int] | None]:
+        """Positions of the columns that are scored, None for all, and of those that are given."""
+        names = [column.name for column in self.schema_.columns]
+        b = None if given is None else positions(given, names, "given")
+        if columns is None:
+            return (None if b is None else [j for j in range(len(names)) if j not in b]), b
+        a = positions(columns, names, "columns")
+        both = [names[j] for j in a if j in (b or ())]
+        if both:
+            raise ValueError(
+                f"'columns' and 'given' both name {both}; a column is one or the other."
+            )
+        return a, b
+
+    def score(self, X, y=None):
+        """Mean of :meth:`score_samples`, so that model selection needs no scorer.
+
+        Parameters
+        ----------
+        X : table of shape (n_samples, n_features)
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        score : float
+            Mean log-density per row, in nats.
+
+        Raises
+        ------
+        ValueError
+            If X does not have the fitted columns.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skvae import VAETransformer
+        >>> X = np.random.default_rng(0).normal(size=(300, 2))
+        >>> vae = VAETransformer(1, random_state=0, max_iter=20).fit(X)
+        >>> bool(vae.score(X) > vae.score(2 * X))
+        True
+        """
+        return float(self.score_samples(X).mean())
+
+
+def warn_of_weak_rows(ess: np.ndarray, settings: InferenceSettings, what: str) -> None:
+    """Warn if in many rows one or two draws carry all the weight."""
+    n_weak = int((ess < WEAK).sum())
+    if settings.n_samples < MIN_DRAWS_TO_WARN or n_weak <= max(1, MAX_PROPORTION_WEAK * len(ess)):
+        return
+    doubt = "likely too low" if what == "scores of" else "not reliable"
+    more = "" if settings.n_refinement_steps else ", or set n_refinement_steps=10"
+    warnings.warn(
+        f"The {what} {n_weak} of {len(ess)} rows rest on one or two of {settings.n_samples} draws "
+        f"and are {doubt}. Raise n_importance_samples{more}; return_ess=True shows which rows. "
+        "Rows that are unlike all fitted rows have the same effect.",
+        ImportanceWarning,
+        stacklevel=caller_stacklevel(),
+    )

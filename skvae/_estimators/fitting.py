@@ -1,0 +1,255 @@
+"""The four steps of fit: read the table, build or take over the model, train, finalize.
+
+Each step returns a value, and nothing is set on the estimator before the last has succeeded: after
+an error it is what it was before the call.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+
+from skvae._component import identity
+from skvae._fitted.fitted_model import Axes, FittedModel
+from skvae._model.rows import Rows, canonical_order
+from skvae._model.schema import Schema
+from skvae._model.vae import VAE, for_inference
+from skvae._table.reading import Table
+from skvae._training.loop import Budget, Result, Split, default_steps, join_histories, train_all
+from skvae._training.weights import check_sample_weight, random_seed, split_rows
+from skvae._validation import (
+    as_layers,
+    check_device,
+    check_parameters,
+    check_size,
+    check_unchanged,
+    fitted_names,
+)
+
+from .building import finalize_model, fit_table_schema, initial_model
+from .callbacks import RoundCallbacks
+from .choosing import choose_n_components
+from .components import Components
+from .mode import Mode, Training
+from .parameters import VAEParameters
+
+SHAPING = (  # parameters that must not change while a model is trained further
+    "n_components", "latent", "prior", "likelihood", "hidden_layer_sizes", "activation",
+    "numeric_transform", "categorical_features", "handle_unknown", "max_categories",
+    "min_frequency", "informative_missing", "n_estimators",
+)  # fmt: skip
+MASK_RATIO = 0.6
+PARTIAL_FIT_RATE = 0.25  # of the peak: a constant learning rate must be lower to converge
+
+
+@dataclass
+class TrainingData:
+    """The table that was read, as training sees it.
+
+    Attributes
+    ----------
+    names : dict
+        `n_features_in_` and `feature_names_in_`.
+    rows : Rows
+        In single precision and in an order that depends on their contents alone.
+    split : Split
+        Rows to train on with their weights, and rows held out.
+    """
+
+    names: dict[str, Any]
+    schema: Schema
+    rows: Rows
+    split: Split
+
+
+def fit_attributes(
+    estimator: VAEParameters, X: Any, table: Table, sample_weight: Any, mode: Mode, n_models: int = 1
+) -> dict[str, Any]:
+    """The fitted attributes of an estimator, for a table that was read from X."""
+    training = Training.of(estimator, mode)
+    shape = _shape(estimator, mode)
+    data = read_data(estimator, table, sample_weight, training)
+    budget = _budget(estimator, data, mode)
+    if mode.is_new:
+        models, k = build_models(estimator, data, training, budget, n_models)
+    else:
+        models, k = take_over(estimator, data.schema), estimator.n_components_
+    unfinished = partial(_fitted_model, data.schema, training.components)
+    callbacks = RoundCallbacks(estimator, X, lambda: {"fitted_model_": unfinished(models)})
+    results = train_models(estimator, models, data, training, budget, callbacks)
+    models = [model for result in results for model in result.models]
+    units = [finalize_model(m, data.rows, data.split, training, mode) for m in models[::-1]][-1]
+    variance = units.get("explained_variance_")
+    center, spread = units.pop("center"), units.pop("spread")
+    # More passes leave the coordinates of the components as they are.
+    is_next = mode is Mode.NEXT_PASS
+    axes = estimator.fitted_model_.axes if is_next else Axes(center, spread, variance)
+    attributes = {
+        **data.names,
+        **units,
+        **_described(data.schema, training.components, models[0]),
+        **_progress(estimator, results, data, mode),
+        "fitted_model_": unfinished(models, axes),
+        "n_components_": k,
+        "_shape": shape,
+    }
+    callbacks.close(attributes)
+    return attributes
+
+
+# ------------------------------------------------------------------------- 1. read the table
+
+
+def read_data(
+    estimator: VAEParameters, table: Table, sample_weight: Any, training: Training
+) -> TrainingData:
+    """The rows of weight above 0 as tensors, in canonical order, and their split."""
+    mode, owner = training.mode, type(estimator).__name__
+    names = fitted_names(table.header()) if mode.is_new else {}
+    weights = check_sample_weight(sample_weight, table.n_rows)
+    least = 1 if mode is Mode.NEXT_PASS else 2
+    check_size(int((weights > 0).sum()), len(table.names), least, owner)
+    if not weights.all():
+        table, weights = table.take(np.flatnonzero(weights)), weights[weights > 0]
+    if mode.is_new:
+        schema = fit_table_schema(estimator, table, weights, training.components.objective)
+    else:
+        schema = estimator.fitted_model_.schema.updated(table, weights)
+    rows = schema.encode(table, torch.float32)
+    order = canonical_order(rows)
+    rows.reorder(torch.from_numpy(order))
+    holds_out = estimator.early_stopping and not mode.is_one_pass
+    fraction = estimator.validation_fraction if holds_out else 0.0
+    split = split_rows(rows, weights[order], fraction, training.generator)
+    return TrainingData(names, schema, rows, split)
+
+
+# ------------------------------------------------------- 2. build, or take over, the models
+
+
+def build_models(
+    estimator: VAEParameters, data: TrainingData, training: Training, budget: Budget, n_models: int
+) -> tuple[list[VAE], int]:
+    """Untrained models at the closed-form start, and their number of components."""
+    latent, n_components = training.components.latent, estimator.n_components
+    is_auto = isinstance(n_components, str)
+    default = data.schema.n_components(n_components)
+    k = latent.size(None if is_auto else n_components, default)
+    start = partial(initial_model, estimator, data.schema, training, data.rows, data.split)
+    if is_auto:
+        k = choose_n_components(start, k, latent, data.rows, data.split, training, budget)
+    return [start(k) for _ in range(n_models)], k
+
+
+def take_over(estimator: VAEParameters, schema: Schema) -> list[VAE]:
+    """Copies of the fitted models that can be trained further."""
+    models = [copy.deepcopy(m).float().requires_grad_(True).train()
+              for m in estimator.fitted_model_.models]  # fmt: skip
+    for model in models:
+        model.update_schema(schema)
+    return models
+
+
+# -------------------------------------------------------------------------------- 3. train
+
+
+def train_models(
+    estimator: VAEParameters,
+    models: Sequence[VAE],
+    data: TrainingData,
+    training: Training,
+    budget: Budget,
+    callbacks: RoundCallbacks,
+) -> list[Result]:
+    """Train in place, on the device of the estimator; the models end on the CPU."""
+    device, noise = training.device, training.generator
+    if device.type != "cpu":
+        noise = torch.Generator(device).manual_seed(training.generator.initial_seed())
+    there = [model.to(device) for model in models]
+    states = None
+    if training.mode is Mode.NEXT_PASS:
+        states = estimator._optimizer_states
+    results = train_all(
+        there, data.rows.to(device), data.split.to(device), training.components.objective,
+        budget, noise, callbacks, states,
+    )  # fmt: skip
+    for model in models:
+        model.cpu()
+    return results
+
+
+def _budget(estimator: VAEParameters, data: TrainingData, mode: Mode) -> Budget:
+    n_rows = len(data.split.train)
+    per_epoch = math.ceil(n_rows / estimator.batch_size)
+    n_steps = default_steps(n_rows)
+    if estimator.max_iter is not None:
+        n_steps = estimator.max_iter * per_epoch
+    return Budget(
+        n_steps=per_epoch if mode.is_one_pass else n_steps,
+        batch_size=estimator.batch_size,
+        learning_rate=estimator.learning_rate_init * (PARTIAL_FIT_RATE if mode.is_one_pass else 1),
+        schedule=not mode.is_one_pass,
+        warms_up=mode is Mode.NEW,
+        patience=estimator.n_iter_no_change if estimator.early_stopping else None,
+        tol=estimator.tol,
+        mask_ratio=_mask_ratio(estimator, data.rows.missing is not None),
+    )
+
+
+def _mask_ratio(estimator: VAEParameters, has_missing: bool) -> float:
+    """A linear encoder cannot be right both for complete rows and for rows with missing values."""
+    if estimator.mask_ratio == "auto":
+        return MASK_RATIO if has_missing and as_layers(estimator.hidden_layer_sizes) else 0.0
+    return float(estimator.mask_ratio)
+
+
+# ------------------------------------------------------------------------------ 4. finalize
+
+
+def _fitted_model(
+    schema: Schema, components: Components, models: Sequence[VAE], axes: Axes | None = None
+) -> FittedModel:
+    parts = components.latent, components.prior, components.objective
+    return FittedModel([for_inference(model) for model in models], schema, *parts, axes)
+
+
+def _described(schema: Schema, components: Components, model: VAE) -> dict[str, Any]:
+    """The components by their public names, and the likelihood of each column."""
+    return {
+        "latent_": components.latent,
+        "prior_": components.prior,
+        "objective_": components.objective,
+        "likelihood_": {name: likelihood for name, (likelihood, _) in schema.choices.items()},
+        "likelihood_reasons_": {name: why for name, (_, why) in schema.choices.items()},
+        "_n_features_out": len(model.latent.shown),
+    }
+
+
+def _progress(
+    estimator: VAEParameters, results: Sequence[Result], data: TrainingData, mode: Mode
+) -> dict[str, Any]:
+    """History and number of passes, those of earlier calls included."""
+    first, n_rows = results[0], len(data.split.train)
+    n_iter = max(1, math.ceil(first.n_steps / math.ceil(n_rows / estimator.batch_size)))
+    history = first.history
+    if not mode.is_new:
+        n_iter += estimator.n_iter_
+        history = join_histories(estimator.history_, history)
+    states = [result.optimizer_state for result in results] if mode.is_one_pass else None
+    return {"n_iter_": n_iter, "history_": history, "_optimizer_states": states}
+
+
+def _shape(estimator: VAEParameters, mode: Mode) -> dict[str, Any]:
+    """The parameters that shape the model; unchanged, where it is trained further."""
+    values = {name: getattr(estimator, name, None) for name in SHAPING}
+    shape = {name: (identity(value), repr(value)) for name, value in values.items()}
+    if not mode.is_new:
+        check_unchanged(shape, estimator._shape, type(estimator).__name__)
+    return shape

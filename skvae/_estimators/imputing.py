@@ -1,0 +1,141 @@
+"""posterior and impute: rows with missing values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from skvae._fitted.imputing import STRATEGIES
+from skvae._table.reading import Table
+from skvae._training.weights import random_seed
+from skvae._validation import is_int
+
+from .base import BaseVAE
+from .density import warn_of_weak_rows
+
+
+class ImputationMixin(BaseVAE):
+    """``posterior`` and ``impute``."""
+
+    def posterior(self, X):
+        """The posterior q(z | x) of rows: location and uncertainty in the latent space.
+
+        Parameters
+        ----------
+        X : table of shape (n_samples, n_features)
+            Rows may have missing cells: the fewer cells are observed, the wider is the posterior.
+
+        Returns
+        -------
+        mean : ndarray of shape (n_samples, n_components_)
+            In the units of the prior; ``transform`` gives it in units of what it explains.
+        std : ndarray of shape (n_samples, n_components_)
+            Standard deviation of each latent unit. A unit about which no cell is informative has
+            that of the prior of the training, 1 for the standard normal one.
+
+        Raises
+        ------
+        ValueError
+            If X does not have the fitted columns.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skvae import VAETransformer
+        >>> X = np.random.default_rng(0).normal(size=(300, 4))
+        >>> vae = VAETransformer(2, random_state=0, max_iter=5).fit(X)
+        >>> mean, std = vae.posterior(X)
+        >>> mean.shape, bool((std > 0).all())
+        ((300, 2), True)
+        """
+        return self.fitted_model_.posterior(self._read(X), self._settings())
+
+    def impute(self, X, n_draws=None, *, strategy="mean", random_state=None, return_ess=False):
+        r"""X with its missing cells filled, with what the model expects given the observed ones.
+
+        .. math:: p(x_m | x_o) = \int p(x_m | z)\, p(z | x_o)\, dz
+
+        by importance-weighted codes: half of `n_importance_samples` are proposed by the encoder,
+        and up to sixteen times as many by the prior, where the family of the posterior can weight
+        these too (Gaussian and ladder); with other families the encoder proposes all.
+
+        Parameters
+        ----------
+        X : table of shape (n_samples, n_features)
+        n_draws : int or None, default=None
+            None: one table, with the expected value of each cell. A number: that many tables of
+            draws from p(missing cells | observed cells), for multiple imputation; each is a plausible
+            table, with the variance and the dependence between cells that a mean lacks.
+        strategy : {"mean", "median", "most_frequent"}, default="mean"
+            What is put in for a number, without `n_draws`: the conditional mean (of integers and
+            dates rounded), median or mode. Levels and booleans are always the most probable.
+            Medians, modes and the means of columns with a nonlinear map are taken over draws from one
+            seed, and so depend a little on the other rows of the call.
+        random_state : int, RandomState instance, Generator or None, default=None
+            Of the draws. None: others at every call.
+        return_ess : bool, default=False
+            Also return the effective sample size of each row: how many draws from the true
+            p(z | observed cells) its weighted codes are worth.
+
+        Returns
+        -------
+        X : table like the given one, or a list of `n_draws` of them
+            Observed cells are unchanged, bit for bit. A column that never had a value
+            in ``fit`` stays empty.
+        ess : ndarray of shape (n_samples,)
+            Only with `return_ess`.
+
+        Raises
+        ------
+        ValueError
+            If a parameter is not valid, or X does not have the fitted columns.
+
+        Warns
+        -----
+        ImportanceWarning
+            If in more than a tenth of the rows with missing values one or two codes carry all the weight.
+
+        References
+        ----------
+        Mattei & Frellsen (2019), MIWAE: Deep Generative Modelling and Imputation of Incomplete
+        Data Sets, arXiv:1812.02633. Rubin (1987), Multiple Imputation for Nonresponse in Surveys.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skvae import VAETransformer
+        >>> rng = np.random.default_rng(0)
+        >>> X = rng.normal(size=(300, 1)) + 0.1 * rng.normal(size=(300, 3))
+        >>> vae = VAETransformer(1, random_state=0).fit(X)
+        >>> filled = vae.impute([[1.5, np.nan, 1.4]])
+        >>> bool(abs(filled[0, 1] - 1.45) < 0.2)
+        True
+        """
+        _check_impute(n_draws, strategy)
+        tables, ess = self._impute(X, self._read(X), n_draws, strategy, random_state)
+        answer = tables[0] if n_draws is None else tables
+        return (answer, ess) if return_ess else answer
+
+    def _impute(
+        self, X: Any, table: Table, n_draws: int | None, strategy: str, random_state: Any
+    ) -> tuple[list, Any]:
+        """X filled, once or for each draw, where the cells of `table` are missing."""
+        settings = self._settings()
+        seed = 0 if n_draws is None else random_seed(random_state)
+        options = {"n_draws": n_draws, "strategy": strategy, "seed": seed}
+        tables, ess = self.fitted_model_.impute(X, settings, table=table, **options)
+        incomplete = table.missing.any(1)
+        warn_of_weak_rows(ess[incomplete], settings, "imputed cells of")
+        return tables, ess
+
+
+def _check_impute(n_draws: Any, strategy: Any) -> None:
+    if not (n_draws is None or is_int(n_draws, least=1)):
+        raise ValueError(
+            "The 'n_draws' parameter of impute must be None or an int in the range [1, inf). "
+            f"Got {n_draws!r} instead."
+        )
+    if strategy not in STRATEGIES:
+        raise ValueError(
+            f"The 'strategy' parameter of impute must be one of {sorted(STRATEGIES)}. Got "
+            f"{strategy!r} instead."
+        )

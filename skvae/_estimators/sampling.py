@@ -1,0 +1,110 @@
+"""sample: new rows, and rows with some given cells."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from sklearn.utils.validation import check_is_fitted
+
+from skvae._training.weights import random_seed
+from skvae._validation import is_int
+
+from .base import BaseVAE
+from .density import warn_of_weak_rows
+
+
+class SamplingMixin(BaseVAE):
+    """``sample``."""
+
+    def sample(
+        self, n_samples=1, random_state=None, *, given=None, missing="none", mean=False,
+        return_ess=False,
+    ):  # fmt: skip
+        """Draw new rows: z from the prior p(z), then x from p(x | z).
+
+        Given some cells, z is drawn from p(z | these cells) by importance resampling of codes that
+        the encoder and the prior propose: a rare condition costs no more than a frequent one.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+            Rows to draw; with `given` for each condition.
+        random_state : int, RandomState instance, Generator or None, default=None
+            None: other rows at every call.
+        given : dict or table, default=None
+            Cells of the rows to draw: a dict from columns (of arrays: "x0", "x1", …) to
+            values for one condition; a table with some of the fitted columns for one condition a
+            row, in which missing cells are not given.
+        missing : {"none", "as_seen"}, default="none"
+            Complete rows, or rows with missing values as the fitted table had them: those of random rows,
+            and for the columns of `informative_missing` with the probability given the drawn value.
+        mean : bool, default=False
+            Return what the decoder expects at z, as ``inverse_transform`` does, instead of draws.
+        return_ess : bool, default=False
+            With `given`: also return how many draws from the true p(z | given) the weighted codes
+            are worth.
+
+        Returns
+        -------
+        X : table like the fitted one, with `n_samples` rows, or that many for each condition
+            The draws of the first condition, then those of the second, and so on. Numbers stay
+            inside the bounds that were seen, given cells are as they were given. Columns that
+            never had a value have none.
+        ess : ndarray of shape (n_conditions,)
+            Only with `return_ess`.
+
+        Raises
+        ------
+        ValueError
+            If a parameter is not valid, or `given` has a column that was not fitted or a value
+            that the model gives probability zero.
+
+        Warns
+        -----
+        ImportanceWarning
+            If for more than a tenth of the conditions one or two codes carry all the weight.
+
+        References
+        ----------
+        Rubin (1987), A Noniterative Sampling/Importance Resampling Alternative.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import pandas as pd
+        >>> from skvae import VAETransformer
+        >>> size = np.random.default_rng(0).normal(size=300)
+        >>> table = pd.DataFrame({"size": size, "is_large": size > 0})
+        >>> vae = VAETransformer(1, random_state=0).fit(table)
+        >>> vae.sample(3, random_state=0).shape
+        (3, 2)
+        >>> large = vae.sample(50, given={"is_large": True}, random_state=0)
+        >>> bool((large["size"] > -0.5).mean() > 0.9)
+        True
+        """
+        check_is_fitted(self)
+        _check_sample(n_samples, missing, given, return_ess)
+        generator = torch.Generator().manual_seed(random_seed(random_state))
+        n, options = int(n_samples), {"missing": missing, "mean": mean}
+        if given is None:
+            return self.fitted_model_.sample(n, generator, **options)
+        settings = self._settings()
+        X, ess = self.fitted_model_.sample_given(given, n, generator, settings, **options)
+        warn_of_weak_rows(ess, settings, "draws given the cells of")
+        return (X, ess) if return_ess else X
+
+
+def _check_sample(n_samples: Any, missing: Any, given: Any, return_ess: Any) -> None:
+    if not is_int(n_samples, least=1):
+        raise ValueError(
+            f"The 'n_samples' parameter of sample must be an int in the range [1, inf). "
+            f"Got {n_samples!r} instead."
+        )
+    if missing not in ("none", "as_seen"):
+        raise ValueError(
+            f"The 'missing' parameter of sample must be one of ['as_seen', 'none']. Got "
+            f"{missing!r} instead."
+        )
+    if return_ess and given is None:
+        raise ValueError("return_ess=True is for draws with 'given': others have no weights.")

@@ -1,0 +1,265 @@
+"""FittedModel: what fitting leaves, and every answer that it gives.
+
+It holds networks, the schema of the table, the components and the axes of ``transform``: numbers
+and strings beside tensors, no parameters of an estimator and no training rows. It reads any
+container (see :mod:`skvae._table.reading`) and writes tables like the fitted one. The estimators
+validate their input, call it and label its output.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from skvae._inference.importance import InferenceSettings
+from skvae._inference.log_density import (
+    N_SCRAMBLINGS,
+    LogDensity,
+    log_density,
+    mixture_density,
+)
+from skvae._inference.scoring import score_rows
+from skvae._model.rows import Rows
+from skvae._model.schema import Schema
+from skvae._model.vae import VAE
+from skvae._table.reading import Table, read_table
+from skvae.latents import Latent
+from skvae.objectives import Objective
+from skvae.priors import Prior
+
+from . import explaining, imputing, sampling, traversal
+
+MIN_VARIANCE = 1e-8  # of a component, so that the inverse exists
+
+
+@dataclass(frozen=True)
+class Axes:
+    """The components that ``transform`` gives, as an affine map of the latent units.
+
+    Attributes
+    ----------
+    center, spread : ndarray of shape (n_components,)
+        Mean and standard deviation of the posterior means over the fitted rows.
+    variance : ndarray of shape (n_components,) or None
+        Variance of the scaled table that each unit explains; None: the family has no order.
+    """
+
+    center: np.ndarray
+    spread: np.ndarray
+    variance: np.ndarray | None
+
+    def affine(self, units: Sequence[int], whiten: bool) -> tuple[Any, Any]:
+        """Center and scale of some units: components = (z − center) / scale."""
+        if whiten:
+            return self.center[units], self.spread[units]
+        if self.variance is None:
+            return 0.0, 1.0
+        length = np.sqrt(self.variance.clip(MIN_VARIANCE))
+        return self.center[units], (self.spread / length)[units]
+
+
+@dataclass(frozen=True)
+class FittedModel:
+    """A fitted generative model of a table.
+
+    Attributes
+    ----------
+    models : list of VAE
+        On the CPU, in float64; the density is that of their equal mixture. Draws, embeddings and
+        imputations are those of the first.
+    schema : Schema
+        What is known of the columns.
+    latent, prior, objective : components
+        As they were resolved by ``fit``.
+    axes : Axes or None
+        None while the model is still being trained.
+    """
+
+    models: list[VAE]
+    schema: Schema
+    latent: Latent
+    prior: Prior
+    objective: Objective
+    axes: Axes | None = None
+
+    @property
+    def model(self) -> VAE:
+        """The first model."""
+        return self.models[0]
+
+    def encode(self, X: Any) -> Rows:
+        """The rows of a table as tensors."""
+        return self.schema.encode(read_table(X))
+
+    # -------------------------------------------------------------------------- density
+
+    def log_density(
+        self,
+        X: Any,
+        settings: InferenceSettings,
+        *,
+        columns: list[int] | None = None,
+        given: list[int] | None = None,
+        with_std: bool = False,
+    ) -> LogDensity:
+        """log p(x), log p(x_a) of some columns, or log p(x_a | x_b) of some given others."""
+        table, models = read_table(X), settings.models(self.models)
+        n_scramblings = N_SCRAMBLINGS if with_std else 1
+
+        def density(part: list[int] | None) -> LogDensity:
+            rows = self.schema.encode(table) if part is None else self._marginal(table, part)
+            rows = settings.rows(rows)
+            work = settings.n_samples, n_scramblings, settings.n_refinement_steps
+            return mixture_density([log_density(model, rows, *work) for model in models])
+
+        if columns is None or given is None:
+            return density(columns)
+        return density(sorted([*columns, *given])).given(density(given))
+
+    def _marginal(self, table: Table, part: list[int]) -> Rows:
+        """The rows with all other columns marginalized."""
+        rows = self.schema.encode(table.only(part))
+        others = torch.tensor([j not in part for j in self.schema.order], dtype=torch.bool)
+        return rows.mask(others.expand(len(rows), -1))
+
+    def score(self, X: Any, method: str, settings: InferenceSettings) -> np.ndarray:
+        """The scores of a method of :data:`skvae._inference.scoring.SCORES`, (n_rows,)."""
+        rows = settings.rows(self.encode(X))
+        work = settings.n_samples, settings.n_refinement_steps
+        return score_rows(method, settings.models(self.models), rows, *work)
+
+    def explain(self, X: Any, settings: InferenceSettings, *, relative: bool) -> np.ndarray:
+        """What each column adds to log p(x), and the latent part: (n_rows, n_columns + 1)."""
+        table, models = read_table(X), settings.models(self.models)
+        parts = explaining.parts_of_log_density(models, self.schema, table, settings)
+        if relative:
+            typical = explaining.typical_rows(self.models, self.schema)
+            usual = explaining.parts_of_log_density(models, self.schema, typical, settings)
+            parts = parts - usual.mean(0)
+            parts[:, :-1][table.missing] = 0.0
+        return parts
+
+    def surprising_cells(
+        self, X: Any, settings: InferenceSettings, n_cells: int, coverage: float
+    ) -> pd.DataFrame:
+        """The most surprising cells of each row, and what was expected in their place."""
+        models = settings.models(self.models)
+        typical = explaining.typical_rows(self.models, self.schema)
+        table = read_table(X)
+        options = settings, n_cells, coverage
+        return explaining.surprising_cells(models, self.schema, table, typical, *options)
+
+    # ----------------------------------------------------------------------- embeddings
+
+    def embed(self, X: Any, settings: InferenceSettings, *, whiten: bool = False) -> np.ndarray:
+        """The components of each row, (n_rows, n_output_components)."""
+        (model,) = settings.models(self.models[:1])
+        units = model.latent.shown
+        Z = model.embeddings(settings.rows(self.encode(X)))[:, units].numpy()
+        center, scale = self._affine(whiten)
+        return np.asarray((Z - center) / scale).astype(Z.dtype, copy=False)
+
+    def _affine(self, whiten: bool) -> tuple[Any, Any]:
+        if self.axes is None:
+            return 0.0, 1.0
+        return self.axes.affine(self.model.latent.shown, whiten)
+
+    def posterior(self, X: Any, settings: InferenceSettings) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and standard deviation of q(z | x), each (n_rows, n_output_components)."""
+        (model,) = settings.models(self.models[:1])
+        mean, log_var = model.posteriors(settings.rows(self.encode(X)))
+        units = model.latent.shown
+        return mean[:, units].numpy(), torch.exp(0.5 * log_var)[:, units].numpy()
+
+    def codes(self, X: Any, settings: InferenceSettings) -> np.ndarray:
+        """Integer codes, (n_rows, n_positions), of families that have them."""
+        (model,) = settings.models(self.models[:1])
+        latent: Any = model.latent
+        return latent.codes(latent.split(model.embeddings(settings.rows(self.encode(X))))).numpy()
+
+    def vectors(self, codes: np.ndarray) -> np.ndarray:
+        """The embeddings of integer codes."""
+        latent: Any = self.model.latent
+        if codes.shape[1] != latent.n_noise or codes.min() < 0 or codes.max() >= latent.n_codes:
+            raise ValueError(
+                f"Integer Z of shape {codes.shape} with values from {codes.min()} to {codes.max()} "
+                f"are not codes of this model: it has {latent.n_noise} positions with codes from 0 "
+                f"to {latent.n_codes - 1}. Pass what codes or transform returns."
+            )
+        return np.asarray(latent.vectors(torch.from_numpy(codes)).numpy())
+
+    def decode(self, Z: np.ndarray, *, whiten: bool = False) -> Any:
+        """The table that the decoder expects for components as ``embed`` gives them."""
+        center, scale = self._affine(whiten)
+        z = self.model.completed(torch.from_numpy(Z * scale + center))
+        return sampling.decode(self.model, self.schema, z)
+
+    def interpolate(self, A: Any, B: Any, n_steps: int) -> Any:
+        """A table of the rows on the lines between the codes of A and of B."""
+        start, end = (self.model.embeddings(self.encode(X)) for X in (A, B))
+        z = traversal.line(self.model, start, end, n_steps)
+        return sampling.decode(self.model, self.schema, z)
+
+    def traverse(self, X: Any, unit: int, n_steps: int) -> Any:
+        """A table of the rows with one unit moved, by its position among the components."""
+        z = self.model.embeddings(self.encode(X))
+        z = traversal.move_unit(self.model, z, unit, n_steps)
+        return sampling.decode(self.model, self.schema, z)
+
+    def effects(self, unit: int, n_steps: int) -> pd.DataFrame:
+        """How each column changes along a unit: "effect", "low" and "high"."""
+        return traversal.effects(self.model, self.schema, unit, n_steps)
+
+    # ----------------------------------------------------------------------- generation
+
+    def sample(
+        self, n_samples: int, generator: torch.Generator, *, missing: str, mean: bool
+    ) -> Any:
+        """A table of new rows: z from the prior, then x from p(x | z)."""
+        with torch.no_grad():
+            z = self.model.latent.sample(n_samples, self.model.prior, generator)
+        options = {"generator": generator, "mean": mean, "missing": missing}
+        return sampling.decode(self.model, self.schema, z, **options)
+
+    def sample_given(
+        self,
+        given: Any,
+        n_samples: int,
+        generator: torch.Generator,
+        settings: InferenceSettings,
+        *,
+        missing: str,
+        mean: bool,
+    ) -> tuple[Any, np.ndarray]:
+        """A table of new rows for each condition, and their effective sample sizes."""
+        (model,) = settings.models(self.models[:1])
+        conditions = sampling.read_conditions(self.schema, given)
+        work = n_samples, generator, settings
+        z, ess = sampling.conditional_codes(model, self.schema, conditions, *work)
+        repeated = conditions.take(np.repeat(np.arange(conditions.n_rows), n_samples))
+        options = {"generator": generator, "mean": mean, "missing": missing}
+        return sampling.decode(self.model, self.schema, z, **options, given=repeated), ess
+
+    def impute(
+        self,
+        X: Any,
+        settings: InferenceSettings,
+        *,
+        table: Table | None = None,
+        n_draws: int | None = None,
+        strategy: str = "mean",
+        seed: int = 0,
+    ) -> tuple[list, np.ndarray]:
+        """X with its missing cells filled, once or for each draw; effective sample sizes of rows.
+
+        `table` is X as it was read, where more of its cells count as missing.
+        """
+        (model,) = settings.models(self.models[:1])
+        table = read_table(X) if table is None else table
+        options = settings, n_draws, strategy, seed
+        return imputing.impute(model, self.schema, X, table, *options)
