@@ -7,6 +7,10 @@ from typing import Any
 from sklearn.base import BaseEstimator
 
 
+def identity(value):
+    return repr(value)
+
+
 class Component(BaseEstimator):
     """Base of the likelihoods, latent families, priors and objectives."""
 

@@ -32,6 +32,11 @@ class Objective(ABC, Component):
     trim: float = 0.0  # share of the rows, those with the lowest bounds, that do not count
     likelihood: Likelihood | None = None  # what likelihood="auto" stands for, if of its own
 
+    def with_warmup(self, warmup):
+        if hasattr(self,"beta"):
+            self.warmup = warmup
+        return self
+
     @abstractmethod
     def bound(self, log_px: Tensor, draw: Draw, progress: float) -> Tensor:
         """The bound of each row, shape (n_rows,).

@@ -175,6 +175,9 @@ class VAE(nn.Module):
     def __setstate__(self, state: dict) -> None:
         super().__setstate__({name: value for name, value in state.items() if name != "_zuko"})
 
+    def update_schema(self, schema):
+        pass
+
     @property
     def groups(self) -> list[ColumnGroup]:
         return [group for group in self._groups if isinstance(group, ColumnGroup)]
