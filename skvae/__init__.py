@@ -35,10 +35,10 @@ A map of the package, in the order in which a table travels:
 =====================  ===========================================================================
 """
 
+from ._estimators.density import ImportanceWarning
 from ._estimators.vae_imputer import VAEImputer
 from ._estimators.vae_outlier_detector import VAEOutlierDetector
 from ._estimators.vae_transformer import VAETransformer
-from ._estimators.density import ImportanceWarning
 from ._inference.units import CollapseWarning
 from ._version import __version__
 from .latents import FiniteScalar, Flow, Gaussian, Ladder, Quantized

@@ -263,13 +263,18 @@ def check_nested(
             )
 
 
-def check_unchanged(now: Mapping[str, str], before: Mapping[str, str], owner: str) -> None:
-    """Refuse to go on with a model that was built with other parameters."""
-    for name, value in now.items():
-        if value != before[name]:
+def check_unchanged(
+    now: Mapping[str, tuple[Any, str]], before: Mapping[str, tuple[Any, str]], owner: str
+) -> None:
+    """Refuse to continue with a model that was built with other parameters.
+
+    A parameter is given by its identity, which is compared, and its text.
+    """
+    for name, (identity, text) in now.items():
+        if identity != before[name][0]:
             raise ValueError(
-                f"{owner} goes on with the model it has, but {name!r} changed from "
-                f"{before[name]} to {value}. Set it back, or call fit with warm_start=False."
+                f"{owner} continues with the model it has, but {name!r} changed from "
+                f"{before[name][1]} to {text}. Set it back, or call fit with warm_start=False."
             )
 
 

@@ -14,7 +14,15 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from ._inference.log_density import log_density, log_weights, refined
+from ._inference.importance import (
+    Affine,
+    EncodedRows,
+    encoded_chunks,
+    log_weights,
+    propose,
+    refine,
+)
+from ._inference.log_density import log_density
 from ._model.rows import Rows
 from ._model.vae import VAE
 from ._nn.noise import quasi_normal
@@ -60,9 +68,8 @@ def rate_distortion(estimator: Any, X: Any) -> pd.DataFrame:
     >>> rate_distortion(vae, X).shape
     (200, 3)
     """
-    rows = estimator._rows(X)
-    model = estimator.model_
-    noise = quasi_normal(N_DRAWS, model.latent.n_noise)
+    model, rows = _prepared(estimator, X)
+    noise = quasi_normal(N_DRAWS, model.latent.n_noise).to(rows.values)
     rates, distortions = [], []
     for chunk in rows.chunks(model.chunk_size(N_DRAWS, most=len(rows))):
         log_px, draw = model(chunk, noise)
@@ -119,21 +126,21 @@ def inference_gap(
     >>> bool(gap["elbo"] <= gap["best_elbo"] <= gap["log_px"] + 1e-3)
     True
     """
-    rows = estimator._rows(X)
-    model = estimator.model_
-    parts = []
-    for chunk in rows.chunks(model.chunk_size(n_importance_samples, most=len(rows))):
+    model, rows = _prepared(estimator, X)
+    n, parts = n_importance_samples, []
+    for chunk in encoded_chunks(model, rows, model.chunk_size(n, most=len(rows))):
         refinable = model.latent.is_refinable
-        affine = refined(model, chunk, n_steps, n_draws=N_DRAWS) if refinable else None
-        weights = _log_weights(model, chunk, n_importance_samples, affine)
-        elbo = _log_weights(model, chunk, n_importance_samples, None).mean(0)
+        affine = refine(model, chunk, n_steps, n_draws=N_DRAWS) if refinable else None
+        weights = _log_weights(model, chunk, n, affine)
+        elbo = _log_weights(model, chunk, n, None).mean(0)
         better = weights.mean(0) > elbo
-        # The better posterior proposes better.
-        bound = torch.logsumexp(weights, 0) - math.log(n_importance_samples)
-        own = log_density(model, chunk, n_importance_samples).score - chunk.log_measure.numpy()
-        exact = torch.where(better, bound, torch.from_numpy(own))
+        # The better posterior proposes better draws.
+        bound = torch.logsumexp(weights, 0) - math.log(n)
+        measure = chunk.rows.log_measure
+        amortized = torch.from_numpy(log_density(model, chunk.rows, n).score) - measure
+        exact = torch.where(better, bound, amortized)
         best = torch.where(better, weights.mean(0), elbo)
-        parts.append(torch.stack([exact, elbo, best]) + chunk.log_measure)
+        parts.append(torch.stack([exact, elbo, best]) + measure)
     log_px, elbo, best = torch.cat(parts, dim=1).numpy()
     return pd.DataFrame({
         "log_px": log_px, "elbo": elbo, "best_elbo": best,
@@ -141,15 +148,21 @@ def inference_gap(
     }, index=_index(X))  # fmt: skip
 
 
+def _prepared(estimator: Any, X: Any) -> tuple[VAE, Rows]:
+    """The model and the rows of X in the precision of the estimator's answers."""
+    table, settings = estimator._read(X), estimator._settings()
+    (model,) = settings.models([estimator.model_])
+    return model, settings.rows(estimator.fitted_model_.encode(table))
+
+
 def _index(X: Any) -> pd.Index | None:
     return X.index if isinstance(X, pd.DataFrame) else None
 
 
 @torch.no_grad()
-def _log_weights(
-    model: VAE, rows: Rows, n_draws: int, affine: tuple[Tensor, Tensor] | None
-) -> Tensor:
-    return log_weights(model, rows, quasi_normal(n_draws, model.latent.n_noise), affine)
+def _log_weights(model: VAE, encoded: EncodedRows, n_draws: int, affine: Affine | None) -> Tensor:
+    noise = quasi_normal(n_draws, model.latent.n_noise).to(encoded.h)
+    return log_weights(model, encoded, propose(model, encoded, noise, affine))
 
 
 @torch.no_grad()
@@ -187,12 +200,11 @@ def mutual_information(estimator: Any, X: Any) -> float:
     >>> bool(0 <= mutual_information(vae, X) <= np.log(200))
     True
     """
-    rows = estimator._rows(X)
-    model = estimator.model_
+    model, rows = _prepared(estimator, X)
     rows = rows.take(torch.arange(min(len(rows), MAX_ROWS)))
     h, n = model.encode(rows), len(rows)
     generator = torch.Generator().manual_seed(0)
-    noise = torch.randn((1, n, model.latent.n_noise), generator=generator, dtype=torch.float64)
+    noise = torch.randn((1, n, model.latent.n_noise), generator=generator, dtype=h.dtype)
     z = model.latent.draw(h, noise, model.prior).z[0]
     # log q(z_n | x_m): each code is set beside every row
     each = [model.latent.log_prob(one.expand(1, n, -1), h, model.prior)[0] for one in z]

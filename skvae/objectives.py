@@ -33,7 +33,7 @@ class Objective(ABC, Component):
     likelihood: Likelihood | None = None  # what likelihood="auto" stands for, if of its own
 
     def with_warmup(self, warmup):
-        if hasattr(self,"beta"):
+        if hasattr(self, "beta"):
             self.warmup = warmup
         return self
 

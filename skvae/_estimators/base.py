@@ -106,9 +106,8 @@ class BaseVAE(CallbackSupportMixin, VAEParameters):
     def _set_attributes(self, attributes: dict[str, Any], mode: Mode) -> None:
         """Set what was fitted, and delete what an earlier fit left."""
         if mode.is_new:
-            of_family = ()
-            if hasattr(self, "fitted_model_"):
-                of_family = self.model_.latent.attributes()
+            is_fitted = hasattr(self, "fitted_model_")
+            of_family = self.model_.latent.attributes() if is_fitted else {}
             for name in (*OF_SOME_FAMILIES, "feature_names_in_", *of_family):
                 self.__dict__.pop(name, None)
         for name, value in attributes.items():

@@ -34,6 +34,7 @@ from .parameters import VAEParameters
 MAX_INITIAL_ROWS = 200_000  # that the closed-form start sees
 N_DRAWS = 8  # of a row, to find those that are fitted worst
 
+
 def fit_table_schema(
     estimator: VAEParameters, table: Table, weights: np.ndarray, objective: Objective
 ) -> Schema:
@@ -116,9 +117,7 @@ def finalize_model(
     return {**units, **model.latent.attributes()}
 
 
-def _well_fitted(
-    model: VAE, rows: Rows, weight: torch.Tensor, trim: float
-) -> torch.Tensor:
+def _well_fitted(model: VAE, rows: Rows, weight: torch.Tensor, trim: float) -> torch.Tensor:
     """Indices of the rows without the proportion `trim` of the weight with the lowest density."""
     if not trim:
         return torch.arange(len(rows))

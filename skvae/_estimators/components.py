@@ -37,9 +37,7 @@ class Components:
         latent = resolve(estimator.latent, latents.Latent, "latent")
         prior = latent.default_prior() if is_auto(estimator.prior) else estimator.prior
         prior = resolve(prior, priors.Prior, "prior")
-        objective = resolve(
-            automatic(estimator, "objective"), objectives.Objective, "objective"
-        )
+        objective = resolve(automatic(estimator, "objective"), objectives.Objective, "objective")
         if isinstance(estimator.objective, str):
             objective = objective.with_warmup(latent.warmup)
         latent.check_partners(prior, objective)

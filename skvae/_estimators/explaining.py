@@ -41,8 +41,8 @@ class ExplanationMixin(BaseVAE):
         Returns
         -------
         parts : DataFrame of shape (n_samples, n_features + 1)
-            One column for each of X, and "latent" (with underscores appended until no column has that
-            name). Each row adds up to its log-density, what ``score_samples`` of a
+            One column for each of X, and "latent" (with underscores appended until no column has
+            that name). Each row adds up to its log-density, what ``score_samples`` of a
             :class:`VAETransformer` gives; with `relative`, if no cell is missing, to its distance
             from the mean log-density of typical rows. The index is that of a pandas X.
         cells : DataFrame of shape (n_samples * n_cells, 7)

@@ -23,11 +23,9 @@ from skvae._model.schema import Schema
 from skvae._model.vae import VAE, for_inference
 from skvae._table.reading import Table
 from skvae._training.loop import Budget, Result, Split, default_steps, join_histories, train_all
-from skvae._training.weights import check_sample_weight, random_seed, split_rows
+from skvae._training.weights import check_sample_weight, split_rows
 from skvae._validation import (
     as_layers,
-    check_device,
-    check_parameters,
     check_size,
     check_unchanged,
     fitted_names,
@@ -70,7 +68,12 @@ class TrainingData:
 
 
 def fit_attributes(
-    estimator: VAEParameters, X: Any, table: Table, sample_weight: Any, mode: Mode, n_models: int = 1
+    estimator: VAEParameters,
+    X: Any,
+    table: Table,
+    sample_weight: Any,
+    mode: Mode,
+    n_models: int = 1,
 ) -> dict[str, Any]:
     """The fitted attributes of an estimator, for a table that was read from X."""
     training = Training.of(estimator, mode)

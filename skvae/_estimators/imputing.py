@@ -63,13 +63,13 @@ class ImputationMixin(BaseVAE):
         X : table of shape (n_samples, n_features)
         n_draws : int or None, default=None
             None: one table, with the expected value of each cell. A number: that many tables of
-            draws from p(missing cells | observed cells), for multiple imputation; each is a plausible
-            table, with the variance and the dependence between cells that a mean lacks.
+            draws from p(missing cells | observed cells), for multiple imputation; each is a
+            plausible table, with the variance and the dependence between cells that a mean lacks.
         strategy : {"mean", "median", "most_frequent"}, default="mean"
             What is put in for a number, without `n_draws`: the conditional mean (of integers and
             dates rounded), median or mode. Levels and booleans are always the most probable.
-            Medians, modes and the means of columns with a nonlinear map are taken over draws from one
-            seed, and so depend a little on the other rows of the call.
+            Medians, modes and the means of columns with a nonlinear map are taken over draws from
+            one seed, and so depend a little on the other rows of the call.
         random_state : int, RandomState instance, Generator or None, default=None
             Of the draws. None: others at every call.
         return_ess : bool, default=False
@@ -92,7 +92,8 @@ class ImputationMixin(BaseVAE):
         Warns
         -----
         ImportanceWarning
-            If in more than a tenth of the rows with missing values one or two codes carry all the weight.
+            If in more than a tenth of the rows with missing values one or two codes carry all the
+            weight.
 
         References
         ----------
@@ -121,8 +122,9 @@ class ImputationMixin(BaseVAE):
         """X filled, once or for each draw, where the cells of `table` are missing."""
         settings = self._settings()
         seed = 0 if n_draws is None else random_seed(random_state)
-        options = {"n_draws": n_draws, "strategy": strategy, "seed": seed}
-        tables, ess = self.fitted_model_.impute(X, settings, table=table, **options)
+        tables, ess = self.fitted_model_.impute(
+            X, settings, table=table, n_draws=n_draws, strategy=strategy, seed=seed
+        )
         incomplete = table.missing.any(1)
         warn_of_weak_rows(ess[incomplete], settings, "imputed cells of")
         return tables, ess

@@ -90,7 +90,8 @@ class TraversalMixin(BaseVAE):
         """What a component means: how each column changes along it.
 
         The unit moves from the 2 % to the 98 % quantile of the prior, the others stay at their
-        means; as with the loadings of principal components, but the path of a column need not be linear.
+        means; as with the loadings of principal components, but the path of a column need not be
+        linear.
 
         Parameters
         ----------
@@ -105,9 +106,9 @@ class TraversalMixin(BaseVAE):
             One row a column, the strongest effects first. "effect": how far the expected value
             moves, in standard deviations of the column (in the scaled units of the model), with a
             minus sign if it falls; for levels the total variation distance of their
-            probabilities, for booleans the change of the probability of True. "low" and "high": what
-            the decoder expects at both ends. With ``unit=None`` one row a column of the table, in
-            its order, and the effects on it in one column for each component.
+            probabilities, for booleans the change of the probability of True. "low" and "high":
+            what the decoder expects at both ends. With ``unit=None`` one row a column of the table,
+            in its order, and the effects on it in one column for each component.
 
         Raises
         ------

@@ -143,7 +143,7 @@ class VAEImputer(TransformerMixin, BaseEstimator):
         estimator = self._default() if self.estimator is None else clone(self.estimator)
         if estimator.random_state is None:
             estimator.set_params(random_state=random_seed(self.random_state))
-        self.estimator_ = estimator.fit(table, sample_weight=sample_weight)
+        self.estimator_ = estimator._fit_table(X, table, sample_weight)
         self.indicator_features_ = np.flatnonzero(table.missing.any(0))
         self.n_features_in_ = estimator.n_features_in_
         self.__dict__.pop("feature_names_in_", None)
@@ -169,8 +169,7 @@ class VAEImputer(TransformerMixin, BaseEstimator):
         model = self.estimator_
         table = self._marked(model._read(X))
         n_draws = 1 if self.sample_posterior else None
-        filled, _ = model._impute(X, table, n_draws, self.strategy, self.random_state)
-        filled = filled[0] if self.sample_posterior else filled
+        (filled, *_), _ = model._impute(X, table, n_draws, self.strategy, self.random_state)
         empty, missing = self._empty(), table.missing
         if len(empty) and not self.keep_empty_features:
             filled = without(filled, empty)

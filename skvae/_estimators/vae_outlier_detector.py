@@ -6,11 +6,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import OutlierMixin
-from sklearn.utils.validation import check_is_fitted
 
 from skvae._fitted.fitted_model import FittedModel
 from skvae._inference.conformal import conformal_pvalues, rejected
-from skvae._inference.importance import InferenceSettings
 from skvae._inference.scoring import SCORES
 from skvae._table.reading import Table
 from skvae._training.weights import (
@@ -56,7 +54,7 @@ class VAEOutlierDetector(OutlierMixin, ExplanationMixin):
         What a row is scored by; higher is more normal for all. "density"; "density_per_cell",
         divided by the number of observed cells, for rows with very different numbers of missing
         values;
-        "joint" :math:`E_q[\log p(x, z)]`, which is higher for codes with little posterior uncertainty;
+        "joint" :math:`E_q[\log p(x, z)]`, which is higher for codes with little uncertainty;
         "reconstruction" :math:`E_q[\log p(x|z)]`; "pseudo_likelihood"
         :math:`\sum_j \log p(x_j | x_{-j})`; "mean_log_density", the mean over the models of their
         log-densities.
@@ -315,9 +313,9 @@ class VAEOutlierDetector(OutlierMixin, ExplanationMixin):
     def predict_fdr(self, X, alpha=0.1):
         """Which rows to call outliers, so that at most a proportion `alpha` of them is normal.
 
-        The procedure of Benjamini and Hochberg on the p-values of all rows together: on average over
-        tables, at most `alpha` of the rows that are called outliers are normal. The answer for a
-        row depends on the others.
+        The procedure of Benjamini and Hochberg on the p-values of all rows together: on average
+        over tables, at most `alpha` of the rows that are called outliers are normal. The answer
+        for a row depends on the other rows of the call.
 
         Parameters
         ----------
@@ -367,9 +365,7 @@ class VAEOutlierDetector(OutlierMixin, ExplanationMixin):
         attributes = self._fit_attributes(
             X, table.take(train), weights[train], mode, int(self.n_estimators)
         )
-        threshold = self._threshold(
-            attributes["fitted_model_"], table, weights, train, calibration
-        )
+        threshold = self._threshold(attributes["fitted_model_"], table, weights, train, calibration)
         self._set_attributes({**attributes, **threshold, "_split_seed": seed}, mode)
         return self
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from skvae._validation import Constraint, a_bool
+from skvae._table.reading import Table
+from skvae._validation import Constraint, a_bool, check_parameters
 
+from .callbacks import with_callbacks
 from .density import DensityMixin
 from .embedding import EmbeddingMixin
 from .explaining import ExplanationMixin
@@ -82,10 +84,10 @@ class VAETransformer(
         where the noise is not shared, some steps of EM toward factor analysis.
     numeric_transform : str or dict, default="auto"
         Monotone map of each number on its way into the model. Its log-derivative is part of
-        the score, so that scores are comparable: "standard" (mean and deviation), "robust" (median and quartiles), "power"
-        (Yeo & Johnson 2000), "quantile" (to a normal distribution, by ranks), "log" (positive
-        numbers), "auto" (standard, with logarithmic tails for columns with extreme values), or a
-        dict from columns to these.
+        the score, so that scores are comparable: "standard" (mean and deviation), "robust" (median
+        and quartiles), "power" (Yeo & Johnson 2000), "quantile" (to a normal distribution, by
+        ranks), "log" (positive numbers), "auto" (standard, with logarithmic tails for columns with
+        extreme values), or a dict from columns to these.
     categorical_features : array-like of names, indices or bool, default=None
         Columns to treat as categorical whatever their dtype. Strings, objects and categories are
         categorical anyway; integers, booleans and datetimes are what their dtype says.
@@ -158,8 +160,8 @@ class VAETransformer(
     n_components_ : int
         Latent dimensions.
     explained_variance_ : ndarray of shape (n_components_,)
-        `explained_variance_ratio_` times the number of columns, not below 0: the variance of the components
-        that ``transform`` gives, in scaled units of the table.
+        `explained_variance_ratio_` times the number of columns, not below 0: the variance of the
+        components that ``transform`` gives, in scaled units of the table.
     explained_variance_ratio_ : ndarray of shape (n_components_,)
         Of the Gaussian family, whose components come in this order: how much the R² of the
         decoded codes falls when a unit is held at its mean, averaged over the columns (numbers
@@ -315,4 +317,11 @@ class VAETransformer(
     def _fit(self, X: Any, sample_weight: Any, mode: Mode) -> Any:
         table = self._read_for_fit(X, mode)
         self._set_attributes(self._fit_attributes(X, table, sample_weight, mode), mode)
+        return self
+
+    @with_callbacks
+    def _fit_table(self, X: Any, table: Table, sample_weight: Any) -> Any:
+        """Fit a table that was read from X; callbacks are shown X."""
+        check_parameters(self)
+        self._set_attributes(self._fit_attributes(X, table, sample_weight, Mode.NEW), Mode.NEW)
         return self

@@ -62,8 +62,8 @@ def _refuse(cells: Cells, wrong: np.ndarray, column: Column, why: str) -> Cells:
     if wrong.any():
         raise ValueError(
             f"'given' sets column {column.name!r} to {_first(cells, wrong)!r}, but {why}"
-            f"{'' if why.endswith('?') else '.'} Leave the cell out, or pass a value that occurs in "
-            "the model."
+            f"{'' if why.endswith('?') else '.'} Leave the cell out, or pass a value that occurs "
+            "in the model."
         )
     return cells
 

@@ -223,8 +223,9 @@ class FittedModel:
         """A table of new rows: z from the prior, then x from p(x | z)."""
         with torch.no_grad():
             z = self.model.latent.sample(n_samples, self.model.prior, generator)
-        options = {"generator": generator, "mean": mean, "missing": missing}
-        return sampling.decode(self.model, self.schema, z, **options)
+        return sampling.decode(
+            self.model, self.schema, z, generator=generator, mean=mean, missing=missing
+        )
 
     def sample_given(
         self,
@@ -242,8 +243,11 @@ class FittedModel:
         work = n_samples, generator, settings
         z, ess = sampling.conditional_codes(model, self.schema, conditions, *work)
         repeated = conditions.take(np.repeat(np.arange(conditions.n_rows), n_samples))
-        options = {"generator": generator, "mean": mean, "missing": missing}
-        return sampling.decode(self.model, self.schema, z, **options, given=repeated), ess
+        X = sampling.decode(
+            self.model, self.schema, z,
+            generator=generator, mean=mean, missing=missing, given=repeated,
+        )  # fmt: skip
+        return X, ess
 
     def impute(
         self,

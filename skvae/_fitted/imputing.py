@@ -14,7 +14,6 @@ from skvae._model.schema import Schema
 from skvae._model.vae import VAE
 from skvae._table.filling import fill
 from skvae._table.layouts import Cells
-from skvae._table.numeric_column import NumericColumn
 from skvae._table.reading import Table
 
 from .sampling import CHUNK, draw_in_bounds
@@ -67,7 +66,7 @@ class Imputation:
     ) -> None:
         self.model, self.schema, self.strategy = model, schema, strategy
         self.generator = generator
-        self.numeric: list[NumericColumn] = [schema.columns[j] for j in schema.numeric]
+        self.numeric = schema.numeric_columns
 
     def cells(
         self, rows: Rows, settings: InferenceSettings, n_draws: int | None
@@ -149,13 +148,13 @@ class Imputation:
 
 def _cells(schema: Schema, numbers: np.ndarray, codes: np.ndarray) -> list[Cells]:
     """Cells from numbers in the units of the table, which need not be fitted values."""
-    scaled = np.zeros_like(numbers)
-    for i, j in enumerate(schema.numeric):
-        scaled[:, i] = schema.columns[j].rescaled(numbers[:, i])
+    columns, scaled = schema.numeric_columns, np.zeros_like(numbers)
+    for i, column in enumerate(columns):
+        scaled[:, i] = column.rescaled(numbers[:, i])
     cells = schema.cells(scaled, codes)
-    for i, j in enumerate(schema.numeric):
-        if schema.columns[j].kind == "continuous":
-            cells[j] = schema.columns[j].cells(numbers[:, i])
+    for i, (j, column) in enumerate(zip(schema.numeric, columns, strict=True)):
+        if column.kind == "continuous":
+            cells[j] = column.cells(numbers[:, i])
     return cells
 
 

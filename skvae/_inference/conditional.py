@@ -24,7 +24,14 @@ from skvae._model.rows import Rows
 from skvae._model.vae import MAX_CHUNK, VAE
 from skvae._nn.noise import quasi_normal
 
-from .importance import EncodedRows, encoded_chunks, enumerate_codes, log_weights, propose, refine_weak_rows
+from .importance import (
+    EncodedRows,
+    encoded_chunks,
+    enumerate_codes,
+    log_weights,
+    propose,
+    refine_weak_rows,
+)
 
 SHARED_EACH, MAX_SHARED = 16, 2000  # M for each of the K, and at most
 MAX_SHARED_CELLS = 60_000  # M times the columns of the table
@@ -84,7 +91,10 @@ class Conditional:
         return 1 / self.weights.square().sum(0)
 
     def mean(self) -> list[Tensor]:
-        """E[x_j | observed cells] of each group: numbers (n, d), or probabilities (n, d, n_levels)."""
+        """E[x_j | observed cells] of each group.
+
+        Numbers of shape (n, d), or probabilities of shape (n, d, n_levels).
+        """
         own, rest = self.weights.split([len(self.own), len(self.weights) - len(self.own)])
         means = []
         for i, (group, outputs) in enumerate(self.model.outputs(self.own)):

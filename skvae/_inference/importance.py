@@ -131,7 +131,7 @@ class RefinedRows:
 def refine_weak_rows(
     model: VAE, encoded: EncodedRows, ess: Tensor, n_draws: int, n_steps: int
 ) -> RefinedRows | None:
-    """Refine the posteriors of the rows with a small effective sample size; None: there are none."""
+    """Refine the posteriors of rows with a small effective sample size; None: no such rows."""
     if not n_steps or not model.latent.is_refinable:
         return None
     index = torch.nonzero(ess < min(MIN_EFFECTIVE_DRAWS, n_draws)).squeeze(1)
@@ -142,9 +142,7 @@ def refine_weak_rows(
 
 
 @torch.enable_grad()
-def refine(
-    model: VAE, encoded: EncodedRows, n_steps: int, n_draws: int = REFINE_DRAWS
-) -> Affine:
+def refine(model: VAE, encoded: EncodedRows, n_steps: int, n_draws: int = REFINE_DRAWS) -> Affine:
     """The affine map of the base noise that gradient steps on the ELBO of each row find.
 
     The draws differ from those that score: a proposal that was fitted to its own draws would

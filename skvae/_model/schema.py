@@ -90,6 +90,12 @@ class Schema:
         return [*self.numeric, *self.categorical]
 
     @property
+    def numeric_columns(self) -> list[NumericColumn]:
+        """The columns that enter the model as a number, in its order."""
+        columns = [self.columns[j] for j in self.numeric]
+        return [column for column in columns if isinstance(column, NumericColumn)]
+
+    @property
     def modelled(self) -> list[Column]:
         """The columns that enter the model, in its order."""
         return [self.columns[j] for j in self.order]

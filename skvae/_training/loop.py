@@ -19,8 +19,8 @@ from torch import Tensor
 
 from skvae._model.rows import Rows
 from skvae._model.vae import VAE
-from skvae._validation import caller_stacklevel
 from skvae._nn.optimizer import Adam
+from skvae._validation import caller_stacklevel
 from skvae.objectives import ELBO, Objective
 
 from .analytic_gradients import WrittenOut, can_be_written_out

@@ -23,8 +23,11 @@ __all__ = [
 ]
 
 import torch
+
+
 def priority(keys):
-    return (keys * 6364136223846793005 + 1442695040888963407)
+    return keys * 6364136223846793005 + 1442695040888963407
+
 
 PRIORS: dict[str, type[Prior]] = {
     "standard_normal": StandardNormal,
