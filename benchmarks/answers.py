@@ -46,7 +46,7 @@ def encoding() -> str:
     columns |= {f"s{i}": rng.choice(["red", "green", "blue"], n) for i in range(10)}
     frame = pd.DataFrame(columns)
     vae = VAETransformer(random_state=0, max_iter=1).fit(frame[:1000])
-    return f"{min(seconds(lambda: vae._rows(frame)) for _ in range(2)):.2f}"
+    return f"{min(seconds(lambda: vae.fitted_model_.encode(frame)) for _ in range(2)):.2f}"
 
 
 def main() -> None:

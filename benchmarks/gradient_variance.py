@@ -67,7 +67,7 @@ def closed_forms(n_draws: int) -> list[tuple[str, float, float, float, float]]:
 
 def of_a_model(vae: VAETransformer, X: np.ndarray) -> dict[str, float]:
     """Summed variance of the gradient of the encoder's last layer, for each estimator."""
-    model, rows = vae.model_, vae._rows(X[:ROWS])
+    model, rows = vae.model_, vae.fitted_model_.encode(X[:ROWS])
     head = model.latent.head.weight.requires_grad_(True)
     found = {}
     for name, (objective, k) in ESTIMATORS.items():

@@ -34,7 +34,7 @@ def counted(vae):
                                     Quantized(9, n_codebooks=1)], ids=repr)  # fmt: skip
 def test_scores_of_codes_are_sums_over_all_codes(X, latent):
     vae = fitted(X, latent, n_importance_samples=4096)
-    model, rows = vae.model_, vae._rows(X[:20])
+    model, rows = vae.model_, vae.fitted_model_.encode(X[:20])
     codes = counted(vae).unsqueeze(1)
     z = model.latent.vectors(codes).expand(-1, 20, -1)
     exact = torch.logsumexp(model.log_px(z, rows) + model.prior.log_prob(codes), 0)

@@ -7,6 +7,7 @@ import pytest
 import torch
 from components import LATENTS
 from sklearn.decomposition import PCA
+from weights import log_weights_of_rows
 
 from skvae import (
     ELBO,
@@ -43,7 +44,7 @@ def fitted(X, latent, k=2, **params):
 
 def drawn(vae, X, n_samples, seed=0):
     """The model, what its encoder says of some rows, and draws of their posteriors."""
-    model, rows = vae.model_, vae._rows(X)
+    model, rows = vae.model_, vae.fitted_model_.encode(X)
     h = model.encode(rows)
     generator = torch.Generator().manual_seed(seed)
     shape = (n_samples, len(rows), model.latent.n_noise)
@@ -95,15 +96,17 @@ def test_every_family_starts_at_probabilistic_pca(latent):
     vae = fitted(X, latent, k=k, max_iter=1, learning_rate_init=1e-12, **params)
     lowest = vae.model_.latent.layers[0]
     assert vae.score(X) == pytest.approx(PCA(lowest).fit(X).score(X), abs=1e-3)
-    weights = vae.model_.log_weights(
-        vae._rows(X[:50]), torch.randn(16, 50, vae.model_.latent.n_noise).double()
+    weights = log_weights_of_rows(
+        vae.model_,
+        vae.fitted_model_.encode(X[:50]),
+        torch.randn(16, 50, vae.model_.latent.n_noise).double(),
     )
     assert float(weights.std(0).max()) < 1e-3
 
 
 def encoder_gradients(vae, X, objective, n, k):
     """Of all that belongs to q, one row a draw of the noise."""
-    model, rows = vae.model_, vae._rows(X)
+    model, rows = vae.model_, vae.fitted_model_.encode(X)
     parameters = [p for p in model.latent.parameters() if p.numel()]
     for parameter in parameters:
         parameter.requires_grad_(True)

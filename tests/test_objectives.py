@@ -37,7 +37,7 @@ def bound(vae, rows: Rows, objective, seed, n_samples):
 
 
 def test_iwae_is_the_log_mean_weight(vae, X):
-    rows = vae._rows(X[:20])
+    rows = vae.fitted_model_.encode(X[:20])
     value, log_px, draw = bound(vae, rows, IWAE(6), 0, 6)
     weights = (log_px + draw.log_pz - draw.log_qz).exp()
     torch.testing.assert_close(value, weights.mean(0).log())
@@ -45,7 +45,7 @@ def test_iwae_is_the_log_mean_weight(vae, X):
 
 
 def test_more_draws_tighten_the_bound(vae, X):
-    rows = vae._rows(X)
+    rows = vae.fitted_model_.encode(X)
     values = [
         np.mean([float(bound(vae, rows, IWAE(k), seed, k)[0].mean()) for seed in range(64)])
         for k in (1, 4, 32)
@@ -110,7 +110,7 @@ def gradients(vae, rows, objective, n, k):
 
 def test_doubly_reparameterised_gradient_is_unbiased_and_quieter(vae, X):
     """The same mean as the plain gradient, with less variance in the encoder."""
-    rows = vae._rows(X[:10])
+    rows = vae.fitted_model_.encode(X[:10])
     plain = gradients(vae, rows, PlainIWAE(16), 600, 16)
     ours = gradients(vae, rows, IWAE(16), 600, 16)
     for a, b in zip(plain, ours, strict=True):
@@ -127,7 +127,7 @@ def test_free_bits_keep_dimensions_awake():
 
     def kl(objective):
         vae = VAETransformer(objective=objective, **params).fit(X)
-        h = vae.model_.encode(vae._rows(X))
+        h = vae.model_.encode(vae.fitted_model_.encode(X))
         return vae.model_.prior.kl(*vae.model_.latent.moments(h, vae.model_.prior)).mean(0)
 
     assert (kl(ELBO()) < 0.1).all()
@@ -135,7 +135,7 @@ def test_free_bits_keep_dimensions_awake():
 
 
 def test_free_bits_count_no_less_than_they_say(vae, X):
-    rows = vae._rows(X[:50])
+    rows = vae.fitted_model_.encode(X[:50])
     plain, log_px, draw = bound(vae, rows, ELBO(), 0, 4)
     bounded = ELBO(free_bits=100.0).bound(log_px, draw, 1.0)
     torch.testing.assert_close(bounded, log_px.mean(0) - 200.0)

@@ -7,6 +7,7 @@ import pytest
 import torch
 from scipy.stats import multivariate_normal
 from sklearn.decomposition import PCA, FactorAnalysis
+from weights import log_weights_of_rows
 
 from skvae import ELBO, Normal, StandardNormal, VAETransformer
 from skvae._inference.log_density import quasi_normal
@@ -42,7 +43,7 @@ def fa(X):
 
 
 def rows(vae, X) -> Rows:
-    return vae._rows(X)
+    return vae.fitted_model_.encode(X)
 
 
 def gaussian(vae):
@@ -87,7 +88,7 @@ def test_closed_form_start_is_exact_before_any_training(X):
     vae = linear("shared", max_iter=1, learning_rate_init=1e-12).fit(X)
     assert vae.score(X) == pytest.approx(PCA(K).fit(X).score(X), abs=1e-4)
     # at the start the posterior is exact, so the bound is tight draw by draw
-    weights = vae.model_.log_weights(rows(vae, X[:50]), torch.randn(64, 50, K).double())
+    weights = log_weights_of_rows(vae.model_, rows(vae, X[:50]), torch.randn(64, 50, K).double())
     assert float(weights.std(0).max()) < 1e-3
 
 
@@ -147,9 +148,9 @@ def test_bounds_are_ordered(X, fa):
         noise = torch.randn(64 * 64, 100, K, generator=generator, dtype=torch.float64)
         bounds = {}
         for n in (1, 4, 16, 64):
-            weights = model.log_weights(encoded, noise[: 64 * n]).unflatten(0, (64, n))
+            weights = log_weights_of_rows(model, encoded, noise[: 64 * n]).unflatten(0, (64, n))
             bounds[n] = float((torch.logsumexp(weights, 1) - np.log(n)).mean())
-        weights = model.log_weights(encoded, quasi_normal(5000, K))
+        weights = log_weights_of_rows(model, encoded, quasi_normal(5000, K))
         bounds[5000] = float((torch.logsumexp(weights, 0) - np.log(5000)).mean())
     finally:
         head.bias.copy_(kept)

@@ -24,7 +24,7 @@ from skvae._estimators.base import BaseVAE
 from skvae._inference.conformal import benjamini_hochberg, conformal_pvalues
 from skvae._inference.scoring import SCORES
 from skvae._table.reading import read_table
-from skvae._training.weights import set_aside
+from skvae._training.weights import split_calibration
 
 LINEAR = {"hidden_layer_sizes": (), "max_iter": 1, "prior": "standard_normal"}
 
@@ -253,7 +253,7 @@ def test_an_error_leaves_the_detector_as_it_was(normal, monkeypatch):
 def test_going_on_keeps_the_same_rows_out(normal, monkeypatch):
     kept_out = []
     monkeypatch.setattr(
-        lambda *args: kept_out.append(set_aside(*args)[1]) or set_aside(*args),
+        lambda *args: kept_out.append(split_calibration(*args)[1]) or split_calibration(*args),
     )  # fmt: skip
     detector = VAEOutlierDetector(
         calibration_fraction=0.3, warm_start=True, random_state=np.random.RandomState(0), **LINEAR

@@ -140,7 +140,7 @@ def test_floors_hold_under_every_map(transform):
     rest = VAETransformer(2, random_state=0, max_iter=60).fit(X[:, 1:])
     conditional = vae.score_samples(X) - rest.score_samples(X[:, 1:])
     assert conditional.mean() < 0
-    model, rows = vae.model_, vae._rows(X)
+    model, rows = vae.model_, vae.fitted_model_.encode(X)
     z = model.embeddings(rows)[None]
     cells = model.cells(z, rows)[0, :, model.names.index("x0")]
     column = vae.schema_.columns[0]
@@ -269,7 +269,7 @@ def linear():
     W, b = vae.model_.head.weight.numpy(), vae.model_.head.bias
     _, scale = group.likelihood.location_scale(group.split(b[None, None]), group)
     exact = multivariate_normal(b.numpy(), W @ W.T + np.diag(scale.numpy() ** 2))
-    rows = vae._rows(X)
+    rows = vae.fitted_model_.encode(X)
     return vae, X, exact.logpdf(rows.values.numpy()) + rows.log_measure.numpy()
 
 

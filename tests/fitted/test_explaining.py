@@ -10,7 +10,7 @@ from frames import pandas_frame, with_holes
 
 from skvae import Normal, VAEOutlierDetector, VAETransformer
 from skvae._inference.log_density import attributions
-from skvae._model.vae import finished
+from skvae._model.vae import for_inference
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +80,7 @@ def test_parts_of_the_linear_model_are_exact():
     X = rng.normal(size=(500, 2)) @ rng.normal(size=(2, 5)) + 0.5 * rng.normal(size=(500, 5))
     vae = VAETransformer(2, hidden_layer_sizes=(), likelihood=Normal(scale=0.6), max_iter=1,
                          prior="standard_normal", random_state=0).fit(X)  # fmt: skip
-    model, rows = finished(vae.model_), vae._rows(X[:40])
+    model, rows = for_inference(vae.model_), vae.fitted_model_.encode(X[:40])
     cells, log_px = attributions(model, rows, 4096)
     W, bias = model.head.weight.numpy(), model.head.bias.numpy()
     x, sigma = rows.values.numpy() - bias, 0.6
@@ -108,7 +108,7 @@ def test_columns_keep_their_places_whatever_their_kinds():
     assert parts.iloc[1].idxmin() == "c"
     assert cells["column"].tolist()[1] == "c"
     z = torch.zeros(1, 2, vae.n_components_, dtype=torch.float64)
-    each = vae.model_.cells(z, vae._rows(odd))[0]
+    each = vae.model_.cells(z, vae.fitted_model_.encode(odd))[0]
     assert vae.model_.names[int((each[0] - each[1]).argmax())] == "c"
 
 

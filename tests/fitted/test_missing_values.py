@@ -144,7 +144,7 @@ def test_rare_conditions_cost_no_more(linear):
 def test_hidden_cells_teach_the_encoder_alone(prior):
     X = gaussian_table(300)
     vae = quick(prior=prior, early_stopping=False).fit(X)
-    model, rows = vae.model_.float().requires_grad_(True).train(), vae._rows(X)
+    model, rows = vae.model_.float().requires_grad_(True).train(), vae.fitted_model_.encode(X)
     rows.values = rows.values.float()
     budget = Budget(10, 256, 1e-2, mask_ratio=0.6)
     run = _Run([model], rows, ELBO(), budget, torch.Generator().manual_seed(0))
@@ -307,7 +307,7 @@ def test_every_family_imputes(latent, frame):
     filled = vae.impute(table)
     assert filled.notna().all(axis=None)
     assert vae.sample(3, given={"object": "oak"}, random_state=0)["object"].eq("oak").all()
-    rows = vae._rows(table)
+    rows = vae.fitted_model_.encode(table)
     for conditional in conditionals(vae.model_, rows, 16, 0):
         np.testing.assert_allclose(conditional.weights.sum(0), 1.0, rtol=1e-5)
 

@@ -9,6 +9,7 @@ import torch
 from sklearn.datasets import load_breast_cancer
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import scale
+from weights import log_weights_of_rows
 
 from skvae import ELBO, Aggregated, Mixture, Normal, StudentT, VAETransformer
 from skvae._inference.units import loadings
@@ -43,7 +44,7 @@ def test_components_vary_by_what_they_explain(latent):
     X = factors(400, 2, 6, np.random.default_rng(0), bent=True)
     vae = VAETransformer(2, latent=latent, early_stopping=False, max_iter=10, random_state=0).fit(X)
     Z = vae.transform(X)
-    codes = vae.model_.completed(vae.model_.embeddings(vae._rows(X)))
+    codes = vae.model_.completed(vae.model_.embeddings(vae.fitted_model_.encode(X)))
     np.testing.assert_allclose(vae.inverse_transform(Z), vae._decode(codes, None), atol=1e-6)
     if latent == "gaussian":
         np.testing.assert_allclose(Z.mean(0), 0, atol=1e-4)
@@ -51,7 +52,7 @@ def test_components_vary_by_what_they_explain(latent):
         np.testing.assert_allclose(vae.explained_variance_, 6 * vae.explained_variance_ratio_)
     else:  # codes as they are
         assert not hasattr(vae, "explained_variance_")
-        np.testing.assert_allclose(Z, vae.model_.embeddings(vae._rows(X)))
+        np.testing.assert_allclose(Z, vae.model_.embeddings(vae.fitted_model_.encode(X)))
 
 
 def test_a_unit_that_explains_nothing_has_a_way_back():
@@ -86,21 +87,23 @@ def test_reordering_leaves_densities_and_reconstructions_alone(prior, hidden):
     X = factors(200, 3, 6, np.random.default_rng(0))
     vae = VAETransformer(3, prior=prior, hidden_layer_sizes=hidden, max_iter=3,
                          random_state=0).fit(X)  # fmt: skip
-    rows, model = vae._rows(X), vae.model_
+    rows, model = vae.fitted_model_.encode(X), vae.model_
     noise = torch.randn(4, len(X), 3, dtype=torch.float64)
-    before = model.log_weights(rows, noise), vae.inverse_transform(vae.transform(X))
+    before = log_weights_of_rows(model, rows, noise), vae.inverse_transform(vae.transform(X))
     Z, order = vae.posterior(X)[0], torch.tensor([2, 0, 1])
     sign = torch.tensor([1.0, -1.0, -1.0], dtype=torch.float64)
     model.reorder_units(order, sign)
     np.testing.assert_allclose(vae.posterior(X)[0], Z[:, [2, 0, 1]] * [1, -1, -1])
     np.testing.assert_allclose(vae.inverse_transform(vae.transform(X)), before[1])
-    torch.testing.assert_close(model.log_weights(rows, noise[..., order] * sign), before[0])
+    torch.testing.assert_close(
+        log_weights_of_rows(model, rows, noise[..., order] * sign), before[0]
+    )
 
 
 def test_components_come_in_order_and_with_their_signs(cancer):
     vae = VAETransformer(5, random_state=0, max_iter=20).fit(cancer)
     assert (np.diff(vae.explained_variance_ratio_) <= 1e-6).all()
-    rows = vae._rows(cancer)
+    rows = vae.fitted_model_.encode(cancer)
     mean, _ = vae.model_.posteriors(rows)
     each = loadings(vae.model_, rows, mean, torch.ones(len(rows)))
     strongest = each.gather(1, each.abs().argmax(1, keepdim=True))

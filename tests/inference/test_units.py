@@ -92,7 +92,7 @@ def test_units_count_rows_as_often_as_they_are_there():
     weight[0] = 2000
     params = {"prior": "standard_normal", "random_state": 0, "max_iter": 3}
     vae = VAETransformer(2, early_stopping=False, **params).fit(X, sample_weight=weight)
-    mean, log_var = vae.model_.posteriors(vae._rows(X))
+    mean, log_var = vae.model_.posteriors(vae.fitted_model_.encode(X))
     each = vae.model_.prior.kl(mean, log_var).numpy()
     np.testing.assert_allclose(
         vae.kl_per_unit_, np.average(each, axis=0, weights=weight), rtol=0.02
@@ -125,7 +125,7 @@ def test_an_encoder_that_is_off_is_an_amortisation_gap(linear):
     """The gap is KL(q ‖ p(z | x)), known in closed form; the family can close all of it."""
     vae, X = linear
     bias = vae.model_.latent.head.bias
-    _, log_var = vae.model_.posteriors(vae._rows(X))
+    _, log_var = vae.model_.posteriors(vae.fitted_model_.encode(X))
     bias[:2] += 0.4
     bias[2:] += 0.5
     gap = inference_gap(vae, X)
@@ -180,7 +180,7 @@ def test_rate_and_distortion_add_up_and_follow_beta():
 def test_mutual_information_of_a_linear_model(linear):
     """Of a normal posterior and a normal aggregate: −½ Σ log of the posterior's variance."""
     vae, X = linear
-    mean, log_var = vae.model_.posteriors(vae._rows(X))
+    mean, log_var = vae.model_.posteriors(vae.fitted_model_.encode(X))
     total = torch.cov(mean.T) + torch.diag(log_var.exp().mean(0))
     exact = 0.5 * (torch.logdet(total) - log_var.mean(0).sum())
     assert mutual_information(vae, X) == pytest.approx(float(exact), abs=0.2)

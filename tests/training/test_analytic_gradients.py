@@ -44,7 +44,7 @@ def parts(table, **params):
     params = {"hidden_layer_sizes": (8, 6), "prior": "standard_normal", **params}
     vae = VAETransformer(3, max_iter=1, random_state=0, **params).fit(table)
     model = copy.deepcopy(vae.model_).requires_grad_(True).train()
-    return model, vae._rows(table), vae.objective_
+    return model, vae.fitted_model_.encode(table), vae.objective_
 
 
 def several_of(model):

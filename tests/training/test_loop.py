@@ -335,7 +335,7 @@ def test_beta_moves_the_code(X):
 
 def test_rows_put_in_order_are_those_taken():
     vae = VAETransformer(max_iter=1, random_state=0).fit(with_holes(pandas_frame(60)))
-    rows = vae._rows(with_holes(pandas_frame(60)))
+    rows = vae.fitted_model_.encode(with_holes(pandas_frame(60)))
     order = torch.randperm(60, generator=torch.Generator().manual_seed(0))
     expected = rows.take(order)
     rows.reorder(order)
