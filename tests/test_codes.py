@@ -64,7 +64,7 @@ def test_codes_stand_for_their_vectors(X, latent):
     vectors = codebook[np.arange(codes.shape[1]), codes].reshape(len(X), -1)
     np.testing.assert_array_equal(Z, vectors)
     np.testing.assert_array_equal(vae.inverse_transform(codes), vae.inverse_transform(Z))
-    with pytest.raises(ValueError, match="are not codes of this VAETransformer"):
+    with pytest.raises(ValueError, match="are not codes of this model"):
         vae.inverse_transform(codes + 100)
     back = vae.inverse_transform(Z)
     np.testing.assert_array_equal(back, vae.inverse_transform(Z + 1e-6))  # the nearest codes

@@ -73,7 +73,9 @@ def test_fitted_attributes_are_documented():
     stated = set(described(inspect.getdoc(skvae.VAETransformer), "Attributes"))
     assert fitted <= stated
     of_codes = {"codebook_usage_", "perplexity_"}
-    assert stated - fitted <= {"feature_names_in_", *of_codes}
+    assert stated - fitted <= {"feature_names_in_", "model_", "schema_", *of_codes}
+    assert vae.model_ is vae.fitted_model_.models[0]
+    assert vae.schema_ is vae.fitted_model_.schema
     vae = skvae.VAETransformer(1, latent="quantized", max_iter=1).fit([[1.0, 2.0], [2.0, 1.0]])
     assert of_codes <= set(vars(vae))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -20,10 +22,10 @@ from skvae import (
     VAEOutlierDetector,
     VAETransformer,
 )
+from skvae._estimators import vae_outlier_detector
 from skvae._estimators.base import BaseVAE
-from skvae._inference.conformal import benjamini_hochberg, conformal_pvalues
+from skvae._inference.conformal import conformal_pvalues, rejected
 from skvae._inference.scoring import SCORES
-from skvae._table.reading import read_table
 from skvae._training.weights import split_calibration
 
 LINEAR = {"hidden_layer_sizes": (), "max_iter": 1, "prior": "standard_normal"}
@@ -79,7 +81,7 @@ def test_the_density_is_that_of_the_equal_mixture(detector, odd):
         single = VAETransformer(
             2, n_importance_samples=16, n_refinement_steps=0, max_iter=1
         ).fit(odd)  # fmt: skip
-        single.model_, single.schema_ = model, detector.schema_
+        single.fitted_model_ = replace(detector.fitted_model_, models=[model])
         each.append(single.score_samples(odd))
     expected = logsumexp(each, axis=0) - np.log(2)
     np.testing.assert_allclose(detector.score_samples(odd), expected, rtol=1e-9)
@@ -163,9 +165,11 @@ def test_rows_kept_out_are_seen_by_nobody(normal, monkeypatch):
     """The columns, the start, training and exemplars have the other rows alone."""
     detector = VAEOutlierDetector(calibration_fraction=0.25, random_state=0, **LINEAR)
     tables = []
-    fit = BaseVAE._fit
+    fit = BaseVAE._fit_attributes
     monkeypatch.setattr(
-        BaseVAE, "_fit", lambda self, X, *args: tables.append(read_table(X)) or fit(self, X, *args)
+        BaseVAE,
+        "_fit_attributes",
+        lambda self, X, table, *args: tables.append(table) or fit(self, X, table, *args),
     )
     detector.fit(normal)
     seen = np.column_stack([tables[0].cells(j).values for j in range(5)])
@@ -194,7 +198,8 @@ def test_benjamini_hochberg_by_its_definition(pvalues, alpha):
     m = len(p)
     passing = [k for k in range(1, m + 1) if np.sort(p)[k - 1] <= k * alpha / m]
     expected = p <= np.sort(p)[passing[-1] - 1] if passing else np.zeros(m, bool)
-    np.testing.assert_array_equal(benjamini_hochberg(p, alpha), expected)
+    # So many calibration rows that no row is below them all, which would warn.
+    np.testing.assert_array_equal(rejected(p, 10**9, alpha), expected)
 
 
 def test_pvalues_keep_their_promise_over_200_splits():
@@ -243,7 +248,7 @@ def test_rows_too_few_among_many_are_warned_of(normal):
 def test_an_error_leaves_the_detector_as_it_was(normal, monkeypatch):
     detector = VAEOutlierDetector(2, random_state=0, **LINEAR).fit(normal[:300])
     before, offset = detector.model_, detector.offset_
-    monkeypatch.setattr(VAEOutlierDetector, "_scores", lambda self, table: 1 / 0)
+    monkeypatch.setattr(VAEOutlierDetector, "_threshold", lambda self, *args: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         detector.fit(normal)
     assert detector.model_ is before
@@ -253,6 +258,8 @@ def test_an_error_leaves_the_detector_as_it_was(normal, monkeypatch):
 def test_going_on_keeps_the_same_rows_out(normal, monkeypatch):
     kept_out = []
     monkeypatch.setattr(
+        vae_outlier_detector,
+        "split_calibration",
         lambda *args: kept_out.append(split_calibration(*args)[1]) or split_calibration(*args),
     )  # fmt: skip
     detector = VAEOutlierDetector(
@@ -267,7 +274,7 @@ def test_pvalues_need_rows_kept_out(normal):
     detector = VAEOutlierDetector(random_state=0, **LINEAR).fit(normal)
     with pytest.raises(ValueError, match=r"calibration_fraction=0\.2"):
         detector.pvalues(normal)
-    with pytest.raises(ValueError, match="keeps 0 rows out"):
+    with pytest.raises(ValueError, match="holds 0 rows out"):
         VAEOutlierDetector(calibration_fraction=0.01, **LINEAR).fit(normal[:20])
 
 

@@ -158,7 +158,7 @@ def test_hidden_cells_teach_the_encoder_alone(prior):
 
 def test_masks_vary_from_row_to_row_and_copy_others():
     generator = torch.Generator().manual_seed(0)
-    rows = quick().fit(gaussian_table(3000))._rows(gaussian_table(3000))
+    rows = quick().fit(gaussian_table(3000)).fitted_model_.encode(gaussian_table(3000))
     share = masked_cells(rows, 0.6, generator).double().mean(1)
     assert share.mean() == pytest.approx(0.3, abs=0.02)
     assert share.std() > 0.2
@@ -392,8 +392,8 @@ def test_given_cells_and_their_consequences():
         ({"boolean": 3}, "true or false"),
         ({"constant": 4.0}, "was always 3.5"),
         ({"empty": 4.0}, "never had a value"),
-        ({"uint8": -3}, "gives that no chance|not negative"),
-        ({"exp": -1.0}, "gives that no chance"),
+        ({"uint8": -3}, "gives it probability zero|not negative"),
+        ({"exp": -1.0}, "gives it probability zero"),
         ({"float64": "many"}, "now holds"),
         ({"float64": np.inf}, "infinity"),
         (pd.DataFrame({"float64": []}), "no rows"),
