@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from sklearn.utils import check_random_state
 
+from skvae._nn.noise import weighted_indices
+
 from .loop import MIN_HELD_OUT, Split
 
 MAX_REPETITIONS = 10_000_000  # rows that integer weights may stand for, before they are drawn
@@ -90,9 +92,7 @@ def drawn(
     """As many rows, drawn in proportion to their weights."""
     if weights is None:
         return rows
-    cumulated = torch.cumsum(weights, 0)
-    u = torch.rand(len(rows), generator=generator, dtype=torch.float64) * cumulated[-1]
-    return rows[torch.searchsorted(cumulated, u).clamp(max=len(rows) - 1)]
+    return rows[weighted_indices(torch.cumsum(weights, 0), len(rows), generator)]
 
 
 def distinct(patterns: torch.Tensor, split: Split) -> tuple[torch.Tensor, torch.Tensor]:
