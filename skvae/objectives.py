@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from ._component import Component
+from ._nn.draw import Draw
 from ._validation import a_real, an_int, one_of
-from .latents import Draw
 from .likelihoods import Likelihood, Normal
 
 __all__ = ["ELBO", "IWAE", "Embedding", "Objective", "Trimmed"]

@@ -13,6 +13,7 @@ from skvae._model.initialization import initialize
 from skvae._model.rows import Rows, distinct_rows
 from skvae._model.schema import Schema, fit_schema
 from skvae._model.vae import VAE, build
+from skvae._nn.noise import priority
 from skvae._table.reading import Table
 from skvae._table.scaling import TRANSFORMS
 from skvae._training.loop import Split
@@ -25,7 +26,6 @@ from skvae._validation import (
 )
 from skvae.likelihoods import LIKELIHOODS, resolve_likelihoods
 from skvae.objectives import Objective
-from skvae.priors import priority
 
 from .components import automatic, is_auto
 from .mode import Mode, Training

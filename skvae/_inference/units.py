@@ -16,8 +16,8 @@ from torch import Tensor
 
 from skvae._model.rows import Rows
 from skvae._model.vae import VAE, ColumnGroup
+from skvae._nn.densities import log_normal
 from skvae._validation import caller_stacklevel
-from skvae.latents.gaussian import log_normal
 
 ACTIVE_VARIANCE = 0.01  # Burda et al. 2016, section 5.1
 ACTIVE_KL = 0.01  # Sønderby et al. 2016

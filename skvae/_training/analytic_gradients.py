@@ -34,8 +34,8 @@ Pair = tuple[Tensor, Tensor]  # values and gradient
 Pairs = dict[nn.Parameter, Pair]
 
 
-def can_be_written_out(stack: Stack, objective: Objective) -> bool:
-    """Whether the models and the objective are of the family that :class:`WrittenOut` knows."""
+def has_analytic_gradients(stack: Stack, objective: Objective) -> bool:
+    """Whether the models and the objective are of the family that :class:`AnalyticGradients` knows."""
     model = stack.models[0]
     return (
         type(model.latent) is GaussianModule
@@ -56,7 +56,7 @@ def _has_slopes(group: ColumnGroup) -> bool:
     return group.likelihood.is_written_out and group.missingness is None
 
 
-class WrittenOut:
+class AnalyticGradients:
     """The ascent for models of one shape.
 
     Parameters
@@ -74,11 +74,11 @@ class WrittenOut:
         self.decoder = _Net(model.decoder, model.head, latent.n_components, self.pairs)
         self.split = latent.split
 
-    def ascend(
-        self, rows: Rows, noise: Tensor, progress: float, by: int = 1,
+    def add_gradient(
+        self, rows: Rows, noise: Tensor, progress: float, scale: int = 1,
         *, freeze_generative: bool = False,
     ) -> Tensor:  # fmt: skip
-        """Add −`by` times the gradient of the mean bound to that of the parameters.
+        """Add −`scale` times the gradient of the mean bound to that of the parameters.
 
         Parameters
         ----------
@@ -104,13 +104,15 @@ class WrittenOut:
             moved = torch.exp(0.5 * log_var).unsqueeze(-3) * noise
             z = mean.unsqueeze(-3) + moved
             outputs = self.decoder.forward(z.flatten(-3, -2)).unflatten(-2, (K, n))
-            log_px, slope = self._slope_of_log_px(outputs, rows, -by / (K * n), freeze_generative)
+            log_px, slope = self._slope_of_log_px(
+                outputs, rows, -scale / (K * n), freeze_generative
+            )
             self.decoder.backward(slope.flatten(-3, -2), hold=freeze_generative)
             slope = self.decoder.of_inputs().unflatten(-2, (K, n))
             # KL = ½ Σ (μ² + σ² − log σ² − 1), and ∂z/∂ log σ² = ½ σ ε
             var = log_var.exp()
-            of_mean = slope.sum(-3).add_(mean, alpha=by * beta / n)
-            of_log_var = (slope * moved).sum(-3).add_(var - 1, alpha=by * beta / n).mul_(0.5)
+            of_mean = slope.sum(-3).add_(mean, alpha=scale * beta / n)
+            of_log_var = (slope * moved).sum(-3).add_(var - 1, alpha=scale * beta / n).mul_(0.5)
             of_log_var.masked_fill_(log_var != raw[..., k:], 0.0)  # it is clamped there
             self.encoder.backward(torch.cat([of_mean, of_log_var], dim=-1))
             kl = 0.5 * (mean.square() + var - log_var - 1).sum((-2, -1)) / n

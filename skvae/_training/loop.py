@@ -19,11 +19,12 @@ from torch import Tensor
 
 from skvae._model.rows import Rows
 from skvae._model.vae import VAE
+from skvae._nn.noise import weighted_indices
 from skvae._nn.optimizer import Adam
 from skvae._validation import caller_stacklevel
 from skvae.objectives import ELBO, Objective
 
-from .analytic_gradients import WrittenOut, can_be_written_out
+from .analytic_gradients import AnalyticGradients, has_analytic_gradients
 from .masking import EVERY, masked_cells
 from .stacking import Stack
 
@@ -125,8 +126,7 @@ def batches(split: Split, size: int, generator: torch.Generator) -> Iterator[Ten
         if cumulated is None:
             order = torch.randperm(n, generator=generator, device=device)
         else:
-            u = torch.rand(n, generator=generator, device=device, dtype=torch.float64)
-            order = torch.searchsorted(cumulated, u * cumulated[-1]).clamp(max=n - 1)
+            order = weighted_indices(cumulated, n, generator)
         yield from rows[order].split(size)
 
 
@@ -306,9 +306,9 @@ class _Run:
         self.models, self.data, self.objective = models, data, objective
         self.budget, self.generator = budget, generator
         self.stack = Stack(models, objective)
-        self.written_out = None
-        if isinstance(objective, ELBO) and can_be_written_out(self.stack, objective):
-            self.written_out = WrittenOut(self.stack, objective)
+        self.analytic_gradients = None
+        if isinstance(objective, ELBO) and has_analytic_gradients(self.stack, objective):
+            self.analytic_gradients = AnalyticGradients(self.stack, objective)
         self.flat, self.device = self.stack.flat, self.stack.flat.values.device
         self.rate = 1.0  # halved at every repair
         self.optimizer = Adam(self.flat.values, optimizer_state)
@@ -326,11 +326,11 @@ class _Run:
         return (totals / n_steps).tolist()
 
     def step(self, batch: Rows, step: int) -> Tensor:
-        """One ascent of the bound."""
+        """One gradient step."""
         self.flat.grad.zero_()
         if self.budget.mask_ratio and step % EVERY == 0:
             self._read_with_holes(batch, step)
-        metrics = self._ascend(batch, step)
+        metrics = self._add_gradient(batch, step)
         norm = self.flat.grad.norm(dim=1, keepdim=True)
         self.flat.grad.mul_((MAX_GRADIENT_NORM / norm).clamp(max=1.0))
         self.optimizer.step(self.flat.grad, self.rate * learning_rate(step, self.budget))
@@ -338,27 +338,27 @@ class _Run:
             model.latent.after_step(self.generator)
         return metrics.mean(0)
 
-    def _ascend(
-        self, batch: Rows, step: int, by: int = 1, *, freeze_generative: bool = False
+    def _add_gradient(
+        self, batch: Rows, step: int, scale: int = 1, *, freeze_generative: bool = False
     ) -> Tensor:
-        """Add `by` times the gradient of each model's bound; what is told of them."""
+        """Add −`scale` times the gradient of each model's bound; the metrics of each model."""
         n_models = len(self.stack)
         shape = (n_models, self.objective.n_samples, len(batch) // n_models)
         noise = self._noise(*shape, generator=self.generator)
         progress = self.budget.progress(step)
-        if self.written_out is not None:
-            terms = batch, noise, progress, by
-            return self.written_out.ascend(*terms, freeze_generative=freeze_generative)
+        if self.analytic_gradients is not None:
+            terms = batch, noise, progress, scale
+            return self.analytic_gradients.add_gradient(*terms, freeze_generative=freeze_generative)
         losses, metrics = self.stack.terms(
             batch, noise, progress, freeze_generative=freeze_generative
         )
-        (by * losses.sum()).backward()
+        (scale * losses.sum()).backward()
         return metrics
 
     def _read_with_holes(self, batch: Rows, step: int) -> None:
         """Add the encoder's gradient for rows with cells hidden, the generative model fixed."""
         cells = masked_cells(batch, self.budget.mask_ratio, self.generator)
-        self._ascend(batch.mask(cells), step, by=EVERY, freeze_generative=True)
+        self._add_gradient(batch.mask(cells), step, scale=EVERY, freeze_generative=True)
 
     def is_finite(self) -> bool:
         return bool(torch.isfinite(self.flat.values).all())

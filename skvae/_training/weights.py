@@ -9,6 +9,7 @@ import torch
 from sklearn.utils import check_random_state
 
 from skvae._model.rows import Rows, patterns
+from skvae._nn.noise import weighted_indices
 
 from .loop import MAX_HELD_OUT, MIN_HELD_OUT, Split
 
@@ -120,9 +121,7 @@ def draw_in_proportion(
     """As many rows, drawn in proportion to their weights."""
     if weights is None:
         return rows
-    cumulated = torch.cumsum(weights, 0)
-    u = torch.rand(len(rows), generator=generator, dtype=torch.float64) * cumulated[-1]
-    return rows[torch.searchsorted(cumulated, u).clamp(max=len(rows) - 1)]
+    return rows[weighted_indices(torch.cumsum(weights, 0), len(rows), generator)]
 
 
 def random_seed(random_state: Any) -> int:

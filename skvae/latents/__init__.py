@@ -4,7 +4,9 @@ To add one: write one file beside ``gaussian.py``, put the class into :data:`LAT
 row to ``tests/components.py``.
 """
 
-from ._base import Draw, Latent, LatentModule, LinearPosterior
+from skvae._nn.draw import Draw
+
+from ._base import Latent, LatentModule, LinearPosterior
 from .finite_scalar import FiniteScalar
 from .flow import Flow
 from .gaussian import Gaussian

@@ -8,70 +8,19 @@ from __future__ import annotations
 
 import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from skvae._component import Component
+from skvae._nn.draw import Draw
 from skvae._nn.noise import quasi_normal
+from skvae.objectives import Objective
 from skvae.priors import Aggregated, Prior, PriorModule
 
-if TYPE_CHECKING:
-    from skvae.objectives import Objective
-
 MOMENT_DRAWS = 64
-
-
-Lazy = Tensor | Callable[[], Tensor]
-
-
-class Draw:
-    """Latent codes with their log-densities: all that an objective needs.
-
-    Attributes
-    ----------
-    z : Tensor of shape (n_samples, n_rows, n_components)
-    log_pz, log_qz : Tensor of shape (n_samples, n_rows)
-        log p(z), as a function of z, and log q(z | x). They may be given as functions, which are
-        called when somebody asks.
-    kl : Tensor of shape (n_rows, n_parts) or None
-        KL(q(z | x) ‖ p(z)) where it has a closed form, in parts (dimensions) that add up. Below
-        the top of a ladder the closed form is that of a layer given the one above.
-    penalty : Tensor of shape (n_rows,) or None
-        What the family subtracts from the bound of its own (a commitment, say).
-    path_log_qz : callable or None
-        log q(z | x) once more, with the parameters of q held fixed: its gradient flows along the
-        path through z alone (Roeder, Wu & Duvenaud 2017, arXiv:1703.09194). None where it would
-        cost much more than the draw.
-    """
-
-    def __init__(
-        self,
-        z: Tensor,
-        log_pz: Lazy,
-        log_qz: Lazy,
-        *,
-        kl: Tensor | None = None,
-        penalty: Tensor | None = None,
-        path_log_qz: Callable[[], Tensor] | None = None,
-    ) -> None:
-        self.z, self.kl, self.penalty, self.path_log_qz = z, kl, penalty, path_log_qz
-        self._log_pz, self._log_qz = log_pz, log_qz
-
-    @property
-    def log_pz(self) -> Tensor:
-        if callable(self._log_pz):
-            self._log_pz = self._log_pz()
-        return self._log_pz
-
-    @property
-    def log_qz(self) -> Tensor:
-        if callable(self._log_qz):
-            self._log_qz = self._log_qz()
-        return self._log_qz
 
 
 @dataclass

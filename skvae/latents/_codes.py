@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from skvae._nn.draw import Draw
 from skvae._nn.networks import Linear
 from skvae._validation import a_real
+from skvae.objectives import Objective
 from skvae.priors import Autoregressive, Prior, PriorModule
 from skvae.priors.autoregressive import AutoregressiveModule
 
-from ._base import Draw, Latent, LatentModule, LinearPosterior
-
-if TYPE_CHECKING:
-    from skvae.objectives import Objective
+from ._base import Latent, LatentModule, LinearPosterior
 
 MIN_WIDTH = 1e-4  # of a code, in the encoder's units
 WIDTH_DECAY = 0.99

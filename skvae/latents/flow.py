@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, ClassVar
 
 import torch
@@ -10,17 +9,19 @@ from torch import Tensor, nn
 from torch.distributions import Transform, constraints
 from torch.nn import functional as F
 
+from skvae._nn.densities import LOG_2PI, inverse_softplus
+from skvae._nn.draw import Draw
 from skvae._nn.networks import Linear
 from skvae._nn.zuko import autoregressive_flow, zuko_transforms
 from skvae._validation import an_int, as_layers, layers, one_of, or_none
 from skvae.priors import PriorModule
 
-from ._base import Draw, Latent, LatentModule, LinearPosterior
-from .gaussian import LOG_2PI, GaussianModule
+from ._base import Latent, LatentModule, LinearPosterior
+from .gaussian import GaussianModule
 
 N_CONTEXT = 32  # numbers by which a row tells the flow what it is
 BISECTIONS = 60  # halvings: to the last bit of a float64
-IDENTITY = math.log(math.e - 1)  # softplus of it is 1
+IDENTITY = float(inverse_softplus(1.0))
 
 
 class Flow(Latent):
@@ -87,17 +88,17 @@ class Flow(Latent):
         n_transforms = self.n_transforms or (8 if self.transform == "planar" else 2)
         if self.transform == "planar":
             planar = Planar(n_components, n_hidden, n_transforms, generator)
-            return _FlowModule(base, nn.Identity(), planar, 4 * n_components)
+            return _FlowPosterior(base, nn.Identity(), planar, 4 * n_components)
         flow = autoregressive_flow(
             self.transform, n_components, n_transforms, sizes, self.n_bins, generator,
             n_context=N_CONTEXT,
         )  # fmt: skip
         context = Linear(n_hidden, N_CONTEXT, generator)
         n_each = 3 * self.n_bins if self.transform == "spline" else 2
-        return _FlowModule(base, context, flow, n_each * n_components + sum(sizes) + N_CONTEXT)
+        return _FlowPosterior(base, context, flow, n_each * n_components + sum(sizes) + N_CONTEXT)
 
 
-class _FlowModule(LatentModule):
+class _FlowPosterior(LatentModule):
     def __init__(
         self, base: GaussianModule, context: nn.Module, flow: nn.Module, width: int
     ) -> None:

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
+from skvae._nn.densities import LOG_2PI, log_normal, log_normals
+from skvae._nn.draw import Draw
 from skvae._nn.networks import Linear
 from skvae.priors import PriorModule
-from skvae.priors.mixture import log_normals
 
-from ._base import Draw, Latent, LatentModule, LinearPosterior
+from ._base import Latent, LatentModule, LinearPosterior
 
-LOG_2PI = math.log(2 * math.pi)
 MAX_LOG_VAR, MIN_LOG_VAR = 4.0, -20.0
-
-
-def log_normal(z: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:
-    """log N(z; mean, exp(log_var)) of each dimension."""
-    return -0.5 * ((z - mean).square() * (-log_var).exp() + log_var + LOG_2PI)
 
 
 class Gaussian(Latent):

@@ -11,12 +11,14 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from skvae._nn.densities import log_normal
+from skvae._nn.draw import Draw
 from skvae._nn.networks import Linear
 from skvae._validation import a_bool, a_real, as_layers, is_int, layers, or_none
 from skvae.priors import PriorModule
 
-from ._base import Draw, Latent, LatentModule, LinearPosterior
-from .gaussian import MAX_LOG_VAR, MIN_LOG_VAR, log_normal
+from ._base import Latent, LatentModule, LinearPosterior
+from .gaussian import MAX_LOG_VAR, MIN_LOG_VAR
 
 LINK = 0.7  # correlation at the start of a unit with its partner in the layer above
 MAX_LOG_PRECISION = 20.0
@@ -148,7 +150,7 @@ class _LadderModule(LatentModule):
             Linear(n, 2 * size, generator) for n, size in zip(n_inputs, sizes, strict=True)
         )
         self.down = nn.ModuleList(
-            Conditional(above, below, *shape) for below, above in pairwise(sizes)
+            ConditionalLayer(above, below, *shape) for below, above in pairwise(sizes)
         )
         self.width = max(sum(widths), *sizes)
 
@@ -255,7 +257,7 @@ class _LadderModule(LatentModule):
             assert isinstance(head, Linear)
             if i:
                 down, n_linked = self.down[i - 1], min(size, len(bias))
-                assert isinstance(down, Conditional)
+                assert isinstance(down, ConditionalLayer)
                 down.initialize(n_linked)
                 weight = _rows(LINK * weight, n_linked, size)
                 bias = _rows(LINK * bias, n_linked, size)
@@ -315,7 +317,7 @@ class Deterministic(nn.Module):
         return torch.cat([skip, self.layers(d)], -1) if len(self.layers) else skip
 
 
-class Conditional(nn.Module):
+class ConditionalLayer(nn.Module):
     """p(z_i | z_{i+1}): mean and log-variance from the layer above."""
 
     def __init__(

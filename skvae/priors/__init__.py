@@ -22,13 +22,6 @@ __all__ = [
     "StandardNormal",
 ]
 
-import torch
-
-
-def priority(keys):
-    return keys * 6364136223846793005 + 1442695040888963407
-
-
 PRIORS: dict[str, type[Prior]] = {
     "standard_normal": StandardNormal,
     "mixture": Mixture,

@@ -7,11 +7,11 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from skvae._nn.densities import log_mixture, log_normals, shifted_exp
 from skvae._nn.optimizer import Adam
 from skvae._validation import an_int
 
 from ._base import Prior, PriorModule
-from .mixture import log_mixture, log_normals, shifted_exp
 from .standard_normal import StandardNormal
 
 RATE, N_STEPS = 0.15, 40

@@ -7,11 +7,11 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from skvae._nn.densities import LOG_2PI
 from skvae._nn.zuko import autoregressive_flow
 from skvae._validation import an_int, as_layers, layers
 
 from ._base import Prior, PriorModule
-from .standard_normal import LOG_2PI
 
 
 class FlowPrior(Prior):
@@ -65,10 +65,10 @@ class FlowPrior(Prior):
         flow = autoregressive_flow(
             "spline", n_components, self.n_transforms, sizes, self.n_bins, generator
         )
-        return _FlowModule(flow, n_components, 3 * self.n_bins * n_components + sum(sizes))
+        return _FlowPriorModule(flow, n_components, 3 * self.n_bins * n_components + sum(sizes))
 
 
-class _FlowModule(PriorModule):
+class _FlowPriorModule(PriorModule):
     def __init__(self, transform: torch.nn.Module, n_components: int, width: int) -> None:
         super().__init__()
         self.transform, self.n_components, self.width = transform, n_components, width

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import ClassVar
 
 import numpy as np
@@ -10,15 +9,14 @@ import torch
 from sklearn.cluster import KMeans
 from torch import Tensor, nn
 
+from skvae._nn.densities import log_mixture
 from skvae._validation import an_int
 
 from ._base import Prior, PriorModule
 
-LOG_2PI = math.log(2 * math.pi)
 MIN_LOG_VAR, MAX_LOG_VAR = -10.0, 5.0
 ROWS_PER_COMPONENT = 50
 MAX_START_ROWS = 5000
-PIECE = 2**16  # numbers in a tensor of z × components: larger ones leave the cache
 
 
 class Mixture(Prior):
@@ -99,45 +97,3 @@ class _MixtureModule(PriorModule):
         self.logits = nn.Parameter(count.log())
         self.mean = nn.Parameter(center)
         self.log_var = nn.Parameter((second - center.square()).clamp(min=1e-6).log())
-
-
-def log_normals(z: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:
-    """log N(z; μ_m, diag σ_m²) for z of shape (n, k) and M Gaussians, as one product: (n, M)."""
-    constant, weight = _as_product(mean, log_var)
-    return torch.addmm(constant, torch.cat([z, z.square()], dim=-1), weight)
-
-
-def log_mixture(z: Tensor, log_proportions: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:
-    """log Σ_m π_m N(z; μ_m, diag σ_m²) for z of shape (..., k), in pieces that fit the cache."""
-    constant, weight = _as_product(mean, log_var)
-    constant = constant + log_proportions
-    flat = z.reshape(-1, z.shape[-1])
-    pieces = [
-        _log_sum_exp(torch.addmm(constant, torch.cat([p, p.square()], -1), weight))
-        for p in flat.split(max(16, PIECE // len(mean)))
-    ]
-    return torch.cat(pieces).view(z.shape[:-1])
-
-
-def shifted_exp(each: Tensor) -> tuple[Tensor, Tensor]:
-    """exp(each − top), and the top, over the last axis.
-
-    Terms below e^−60 of the top count as that: they add nothing, and numbers too small for single
-    precision (denormal ones) would take ten times as long.
-    """
-    top = each.detach().amax(-1, keepdim=True)
-    return (each - top).clamp(min=-60.0).exp_(), top
-
-
-def _log_sum_exp(each: Tensor) -> Tensor:
-    if each.dtype == torch.float64:  # numbers as small are rare
-        return torch.logsumexp(each, dim=-1)
-    terms, top = shifted_exp(each)
-    return terms.sum(-1).log() + top.squeeze(-1)
-
-
-def _as_product(mean: Tensor, log_var: Tensor) -> tuple[Tensor, Tensor]:
-    """log N = constant + (z, z²) · weight."""
-    precision = torch.exp(-log_var)
-    constant = -0.5 * (mean.square() * precision + log_var + LOG_2PI).sum(-1)
-    return constant, torch.cat([mean * precision, -0.5 * precision], dim=-1).T

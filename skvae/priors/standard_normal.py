@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
-from ._base import Prior, PriorModule
+from skvae._nn.densities import LOG_2PI
 
-LOG_2PI = math.log(2 * math.pi)
+from ._base import Prior, PriorModule
 
 
 class StandardNormal(Prior):

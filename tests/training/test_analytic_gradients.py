@@ -26,7 +26,7 @@ from skvae import (
     VAETransformer,
 )
 from skvae._nn.networks import ACTIVATIONS
-from skvae._training.analytic_gradients import WrittenOut, can_be_written_out
+from skvae._training.analytic_gradients import AnalyticGradients, has_analytic_gradients
 from skvae._training.stacking import Stack
 from skvae.likelihoods import Standardised
 
@@ -56,7 +56,7 @@ def several_of(model):
     return others
 
 
-def both_ways(models, rows, objective, by=1, **options):
+def both_ways(models, rows, objective, scale=1, **options):
     """The metrics, and the gradient, by the general way and written out."""
     generator = torch.Generator().manual_seed(0)
     n_rows = len(rows) // len(models)
@@ -64,10 +64,10 @@ def both_ways(models, rows, objective, by=1, **options):
     noise = torch.randn(shape, generator=generator, dtype=torch.float64)
     stack = Stack(models, objective)
     losses, metrics = stack.terms(rows, noise, 0.3, **options)
-    (by * losses.sum()).backward()
+    (scale * losses.sum()).backward()
     expected = stack.flat.grad.clone()
     stack.flat.grad.zero_()
-    mine = WrittenOut(stack, objective).ascend(rows, noise, 0.3, by, **options)
+    mine = AnalyticGradients(stack, objective).add_gradient(rows, noise, 0.3, scale, **options)
     return (metrics, expected), (mine, stack.flat.grad)
 
 
@@ -87,7 +87,7 @@ def test_every_likelihood(likelihood, freeze_generative):
 @pytest.mark.parametrize("hidden", [(), (7,), (8, 6, 5)])
 def test_every_net(activation, hidden):
     model, rows, objective = parts(COLUMNS, activation=activation, hidden_layer_sizes=hidden)
-    assert_same(*both_ways([model], rows, objective, by=3))
+    assert_same(*both_ways([model], rows, objective, scale=3))
 
 
 @pytest.mark.parametrize(
@@ -109,15 +109,15 @@ def test_models_that_are_stacked(scale, family, options, table):
         table, likelihood=family(scale), objective=ELBO(0.7, n_samples=2)
     )
     models = [model, *several_of(model)]
-    assert can_be_written_out(Stack(models, objective), objective)
-    assert_same(*both_ways(models, rows, objective, by=2, **options))
+    assert has_analytic_gradients(Stack(models, objective), objective)
+    assert_same(*both_ways(models, rows, objective, scale=2, **options))
 
 
 @pytest.mark.parametrize("likelihood", LIKELIHOODS, ids=repr)
 def test_tables_of_models_that_are_stacked(likelihood):
     model, rows, objective = parts(TABLE, likelihood=clone(likelihood, safe=False))
     models = [model, *several_of(model)]
-    together = can_be_written_out(Stack(models, objective), objective)
+    together = has_analytic_gradients(Stack(models, objective), objective)
     assert together == isinstance(likelihood, WRITTEN_OUT)  # the table's other columns are of them
     if together:
         assert_same(*both_ways(models, rows, objective))
@@ -182,7 +182,7 @@ def test_a_family_with_its_own_density_keeps_it(family):
     for likelihood in (family(), Atoms(family())):
         model, rows, objective = parts(REPEATED, likelihood=likelihood)
         assert repr(model.groups[0].likelihood) == repr(likelihood)
-        assert not can_be_written_out(Stack([model, *several_of(model)], objective), objective)
+        assert not has_analytic_gradients(Stack([model, *several_of(model)], objective), objective)
         assert_same(*both_ways([model], rows, objective))
 
 
@@ -225,4 +225,4 @@ def test_informative_holes():
 )
 def test_who_takes_part(params, expected):
     model, _, objective = parts(COLUMNS, **params)
-    assert can_be_written_out(Stack([model], objective), objective) is expected
+    assert has_analytic_gradients(Stack([model], objective), objective) is expected
