@@ -77,9 +77,8 @@ def split_rows(
 ) -> Split:
     """Rows to train on with their weights, and rows to hold out.
 
-    A row is held out with all its repetitions, so that none of the rows that decide when to stop
-    is trained on. In a table of few distinct rows, or where few rows make up most of the table,
-    repetitions are not copies but what the table consists of: there, repetitions are held out.
+    A row is held out with all its repetitions, so that no row that decides when to stop is trained
+    on. In a table of few patterns single repetitions are held out.
     Integer weights are repetitions; with other weights the rows held out are drawn in proportion
     to them. No more rows are held out than are evaluated.
 
@@ -97,7 +96,7 @@ def split_rows(
     if n_held < MIN_HELD_OUT:
         return Split(index, None if whole else real, index[:0])
     pattern = patterns(rows)
-    by_pattern = _is_split_by_pattern(pattern, real, fraction)
+    by_pattern = _is_split_by_pattern(rows, pattern, fraction)
     unit = pattern[index] if by_pattern else torch.arange(len(index))
     order = torch.randperm(int(unit[-1]) + 1, generator=generator)
     size = torch.bincount(unit)[order].cumsum(0)
@@ -108,11 +107,20 @@ def split_rows(
     return Split(index[~held], real[~held], held_out)
 
 
-def _is_split_by_pattern(pattern: torch.Tensor, weights: torch.Tensor, fraction: float) -> bool:
-    """Whether distinct rows are many, and none of them so frequent that few make up the table."""
-    weight = torch.zeros(int(pattern[-1]) + 1, dtype=weights.dtype).index_add(0, pattern, weights)
-    n_effective = weight.sum() ** 2 / weight.square().sum()
-    return fraction * len(weight) >= MIN_HELD_OUT and bool(n_effective >= len(weight) / 2)
+def _is_split_by_pattern(rows: Rows, pattern: torch.Tensor, fraction: float) -> bool:
+    """Whether equal rows are copies: one column alone tells at least half of the rows apart.
+
+    In a table of few patterns, as of a few categorical columns, equal rows are what the table
+    consists of. To hold out a whole pattern there costs density: .75 nats for 150 patterns of four
+    columns.
+    """
+    n_distinct = int(pattern[-1]) + 1
+    if n_distinct == len(pattern):
+        return True
+    if fraction * n_distinct < MIN_HELD_OUT:
+        return False
+    columns = [column for tensor in (rows.values, rows.codes) for column in tensor.T]
+    return any(2 * len(torch.unique(column)) >= n_distinct for column in columns)
 
 
 def draw_in_proportion(
