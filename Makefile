@@ -9,7 +9,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2
 
 demo: .venv/installed
 	$(BIN)/python examples/quickstart.py out
-	$(BIN)/python examples/holes.py out
+	$(BIN)/python examples/missing_values.py out
 	$(BIN)/python examples/anomalies.py out
 
 test: .venv/installed

@@ -1,6 +1,6 @@
 """Holes: fill them, draw them, predict through them, and ask for rows with given cells.
 
-    python examples/holes.py [FOLDER for pictures]
+    python examples/missing_values.py [FOLDER for pictures]
 
 The table is that of the Titanic's 1 309 passengers, of whom 263 have no age.
 """
@@ -97,7 +97,7 @@ def draw(vae, table, draws, hole, folder):
     for ax in axes:
         ax.spines[["top", "right"]].set_visible(False)
     folder.mkdir(parents=True, exist_ok=True)
-    fig.savefig(folder / "holes.png", dpi=110)
+    fig.savefig(folder / "missing_values.png", dpi=110)
 
 
 def main():
@@ -108,7 +108,7 @@ def main():
     predict(table)
     ask(vae, table)
     draw(vae, table, draws, hole, folder)
-    print(f"Picture: {folder / 'holes.png'}")
+    print(f"Picture: {folder / 'missing_values.png'}")
 
 
 if __name__ == "__main__":
