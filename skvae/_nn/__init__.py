@@ -1,1 +1,1 @@
-"""Building blocks of networks: trunks, normalizing flows, the optimizer, quasi-random noise."""
+"""Building blocks of models: networks, flows, densities, random numbers, the optimizer."""

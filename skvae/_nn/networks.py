@@ -1,6 +1,7 @@
 """Networks: the encoder's input layer and the trunks of encoder and decoder.
 
-Every parameter is drawn from the generator that is passed in, never from torch's global stream.
+Initial parameters are drawn from the generator that is passed in, never from the global random
+state of torch.
 """
 
 from __future__ import annotations
@@ -17,52 +18,19 @@ from torch.nn import functional as F
 
 from skvae._table.columns import MAX_INDICATORS, CategoricalColumn, indicator_spread
 
-
-def _silu(a: Tensor) -> tuple[Tensor, Tensor]:
-    s = torch.sigmoid(a)
-    f = a.mul_(s)
-    return f, s.addcmul_(f, s, value=-1).add_(f)  # f′ = s + f (1 − s)
-
-
-def _gelu(a: Tensor) -> tuple[Tensor, Tensor]:
-    below = 0.5 * (1 + torch.erf(a / math.sqrt(2)))  # Φ(a)
-    density = torch.exp(-0.5 * a.square()) / math.sqrt(2 * math.pi)
-    return a * below, below + a * density
-
-
-def _relu(a: Tensor) -> tuple[Tensor, Tensor]:
-    return a.relu_(), (a > 0).to(a.dtype)
-
-
-def _tanh(a: Tensor) -> tuple[Tensor, Tensor]:
-    f = a.tanh_()
-    return f, 1 - f.square()
-
-
-def _logistic(a: Tensor) -> tuple[Tensor, Tensor]:
-    f = a.sigmoid_()
-    return f, f * (1 - f)
-
-
-def _elu(a: Tensor) -> tuple[Tensor, Tensor]:
-    f = F.elu_(a)
-    return f, torch.where(f > 0, 1.0, f + 1)
-
-
-# f(a), and f and f′ in one go, which may overwrite a.
-ACTIVATIONS: dict[str, tuple[Callable[[Tensor], Tensor], Callable]] = {
-    "identity": (lambda a: a, lambda a: (a, torch.ones_like(a))),
-    "relu": (torch.relu, _relu),
-    "tanh": (torch.tanh, _tanh),
-    "logistic": (torch.sigmoid, _logistic),
-    "silu": (F.silu, _silu),
-    "gelu": (F.gelu, _gelu),
-    "elu": (F.elu, _elu),
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "identity": lambda a: a,
+    "relu": torch.relu,
+    "tanh": torch.tanh,
+    "logistic": torch.sigmoid,
+    "silu": F.silu,
+    "gelu": F.gelu,
+    "elu": F.elu,
 }
 
 
 class Linear(nn.Module):
-    """An affine map, started as Glorot & Bengio (2010) propose."""
+    """An affine map with the initialization of Glorot & Bengio (2010)."""
 
     def __init__(self, n_inputs: int, n_outputs: int, generator: torch.Generator) -> None:
         super().__init__()
@@ -76,15 +44,15 @@ class Linear(nn.Module):
 
     @torch.no_grad()
     def reorder_inputs(self, order: Tensor, sign: Tensor) -> None:
-        """Read the first inputs in another order, with signs."""
-        mine, others = self.weight.split([len(order), self.weight.shape[1] - len(order)], 1)
-        self.weight.copy_(torch.cat([mine[:, order] * sign, others], dim=1))
+        """Permute the first inputs and change their signs."""
+        first, others = self.weight.split([len(order), self.weight.shape[1] - len(order)], 1)
+        self.weight.copy_(torch.cat([first[:, order] * sign, others], dim=1))
 
 
 class Trunk(nn.Module):
-    """Hidden layers beside a skip path: h = (x, f(x)), so a linear head sees both.
+    """Hidden layers with a skip connection: h = (x, f(x)), of which the head is a linear function.
 
-    With no hidden layer h = x, and the head is a linear model.
+    Without hidden layers h = x, and the head is a linear model.
     """
 
     def __init__(
@@ -93,11 +61,11 @@ class Trunk(nn.Module):
         super().__init__()
         widths = [n_inputs, *sizes]
         self.layers = nn.ModuleList([Linear(*pair, generator) for pair in pairwise(widths)])
-        self._activation = activation
+        self.activation = activation
         self.n_outputs = n_inputs + (widths[-1] if sizes else 0)
 
     def reorder_inputs(self, order: Tensor, sign: Tensor) -> None:
-        """Read the inputs in another order, with signs."""
+        """Permute the inputs and change their signs."""
         for first in self.linear_layers[:1]:
             first.reorder_inputs(order, sign)
 
@@ -105,28 +73,19 @@ class Trunk(nn.Module):
     def linear_layers(self) -> list[Linear]:
         return [layer for layer in self.layers if isinstance(layer, Linear)]
 
-    @property
-    def activation(self) -> Callable[[Tensor], Tensor]:
-        return ACTIVATIONS[self._activation][0]
-
-    @property
-    def activation_with_derivative(self) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
-        """f(a) and f′(a), which may take the place of a."""
-        return ACTIVATIONS[self._activation][1]
-
     def forward(self, x: Tensor) -> Tensor:
-        h = x
+        h, activation = x, ACTIVATIONS[self.activation]
         for layer in self.linear_layers:
-            h = self.activation(layer(h))
+            h = activation(layer(h))
         return torch.cat([x, h], dim=-1) if len(self.layers) else x
 
 
 class Inputs(nn.Module):
-    """What the encoder reads of a row: scaled numbers, levels, and flags of missing cells.
+    """Inputs of the encoder: scaled numbers, levels, and indicators of missing values.
 
-    Columns with few levels enter as scaled indicators, so that a linear model of them is multiple
-    correspondence analysis; columns with many as a learned embedding. A missing cell enters as
-    zeros beside its flag.
+    Columns with few levels are represented by scaled indicators, so that a linear model of them is
+    multiple correspondence analysis, and columns with many levels by a learned embedding. A
+    missing value is represented by zeros and by its indicator.
     """
 
     indicators: Tensor
@@ -142,7 +101,8 @@ class Inputs(nn.Module):
         self.few = [i for i, size in enumerate(sizes) if size <= MAX_INDICATORS]
         self.many = [i for i, size in enumerate(sizes) if size > MAX_INDICATORS]
         self.many_sizes = [sizes[i] for i in self.many]
-        # One table for all columns with few levels; the row after a column's levels is "missing".
+        # One table for all columns with few levels; after the levels of a column comes a row for
+        # missing values.
         blocks = [_indicators(categorical[i].frequencies) for i in self.few]
         table = torch.block_diag(*blocks) if blocks else torch.zeros(0, 0)
         few_sizes = torch.tensor([sizes[i] for i in self.few], dtype=torch.long)
@@ -153,7 +113,7 @@ class Inputs(nn.Module):
             nn.Parameter(0.1 * torch.randn(size + 1, _width(size), generator=generator))
             for size in self.many_sizes
         ])  # fmt: skip
-        self.n_features = n_values + table.shape[1]  # those the closed-form start may use
+        self.n_features = n_values + table.shape[1]  # without embeddings
         n_embedded = sum(_width(size) for size in self.many_sizes)
         self.n_outputs = self.n_features + n_embedded + self.n_columns
 
@@ -166,12 +126,13 @@ class Inputs(nn.Module):
         indicators = (_SumOfRows.apply if stacked else _sum_of_rows)(rows, self.indicators)
         return torch.cat([values, indicators], dim=-1) if self.n_values else indicators
 
-    def of_seen(
+    def observed(
         self, values: Tensor, codes: Tensor, missing: Tensor | None, stacked: bool = False
     ) -> Tensor:
-        """The inputs, without the flags where no cell is missing: they come last and are 0.
+        """The inputs, without the indicators of missing values if no value is missing.
 
-        Within ``torch.func.vmap`` say that models are `stacked`; it takes a little longer.
+        The indicators come last and would be 0. `stacked` must be true within
+        ``torch.func.vmap``; it is slightly slower.
         """
         parts = [self.features(values, codes, stacked)]
         for i, size, embedding in zip(self.many, self.many_sizes, self.embeddings, strict=True):
@@ -181,8 +142,8 @@ class Inputs(nn.Module):
         return torch.cat(parts, dim=-1) if len(parts) > 1 else parts[0]
 
     def forward(self, values: Tensor, codes: Tensor, missing: Tensor | None) -> Tensor:
-        seen = self.of_seen(values, codes, missing, stacked=True)
-        return F.pad(seen, (0, self.n_outputs - seen.shape[-1]))
+        observed = self.observed(values, codes, missing, stacked=True)
+        return F.pad(observed, (0, self.n_outputs - observed.shape[-1]))
 
 
 def _sum_of_rows(rows: Tensor, table: Tensor) -> Tensor:
@@ -190,7 +151,7 @@ def _sum_of_rows(rows: Tensor, table: Tensor) -> Tensor:
 
 
 class _SumOfRows(torch.autograd.Function):
-    """The same of a fixed table, also for stacked models."""
+    """``_sum_of_rows`` of a constant table with a rule for ``torch.func.vmap``."""
 
     @staticmethod
     def forward(rows: Tensor, table: Tensor) -> Tensor:
@@ -211,11 +172,11 @@ class _SumOfRows(torch.autograd.Function):
 
 
 def _indicators(frequencies: np.ndarray) -> Tensor:
-    """(1[l] − p_l) / d_l for each level, and a row of zeros for a missing cell."""
+    """(1[l] − p_l) / d_l for each level, and a row of zeros for missing values."""
     block = (np.eye(len(frequencies)) - frequencies) / indicator_spread(frequencies)
     return torch.tensor(np.vstack([block, np.zeros(len(frequencies))]), dtype=torch.float32)
 
 
 def _width(n_levels: int) -> int:
-    """Dimensions of an embedding, by the usual rule of thumb."""
+    """Number of dimensions of an embedding, by a common rule of thumb."""
     return min(32, round(1.6 * n_levels**0.56))

@@ -1,8 +1,8 @@
-"""Normalising flows by zuko, with its side effects held off.
+"""Normalizing flows by zuko, without its side effects.
 
-zuko is imported when a flow is asked for, not with skvae. It switches the validation of
-torch.distributions off for the whole process, which is undone here; and its layers start from
-torch's global random stream, which is left alone: they are drawn from our generator.
+zuko is imported when a flow is first built, not with skvae. Its import disables the validation of
+arguments in torch.distributions for the whole process; this is undone here. Its layers draw their
+initial parameters from the global random state of torch; here they are drawn from a generator.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torch.overrides import TorchFunctionMode
 
 
 def zuko_flows() -> ModuleType:
-    """``zuko.flows``, without a trace on torch.distributions."""
+    """``zuko.flows``; the validation in torch.distributions stays as it was."""
     if "zuko" not in sys.modules:
         validates = Distribution._validate_args
         importlib.import_module("zuko")
@@ -28,13 +28,13 @@ def zuko_flows() -> ModuleType:
 
 
 def zuko_transforms() -> ModuleType:
-    """``zuko.transforms``, without a trace on torch.distributions."""
+    """``zuko.transforms``; the validation in torch.distributions stays as it was."""
     zuko_flows()
     return importlib.import_module("zuko.transforms")
 
 
 class ComesFirst:
-    """Stands before modules of zuko in a pickle, so that these are imported with care."""
+    """First element of a pickle with modules of zuko, so that :func:`zuko_flows` imports it."""
 
     def __reduce__(self) -> tuple:
         return zuko_flows, ()
@@ -45,7 +45,7 @@ def contains_zuko(module: torch.nn.Module) -> bool:
 
 
 class DrawnFrom(TorchFunctionMode):
-    """Random starts of modules come from a generator, in this thread alone."""
+    """Context in which initial parameters are drawn from a generator, in this thread only."""
 
     RANDOM: tuple[Callable, ...] = (
         torch.Tensor.uniform_,
@@ -78,9 +78,10 @@ def autoregressive_flow(
     *,
     n_context: int = 0,
 ) -> torch.nn.Module:
-    """Autoregressive transforms, the order reversed from one to the next, started as the identity.
+    """Autoregressive transforms, initialized as the identity.
 
-    `kind` is "spline" (rational-quadratic, Durkan et al. 2019) or "affine" (Kingma et al. 2016).
+    The order of the dimensions is reversed from one transform to the next. `kind` is "spline"
+    (rational-quadratic, Durkan et al. 2019) or "affine" (Kingma et al. 2016).
     """
     flows = zuko_flows()
     sizes = {"transforms": n_transforms, "hidden_features": hidden_layer_sizes}
@@ -100,7 +101,7 @@ def autoregressive_flow(
 def masked_mlp(
     adjacency: torch.Tensor, hidden_layer_sizes: Sequence[int], generator: torch.Generator
 ) -> torch.nn.Module:
-    """A net whose output i depends on input j where adjacency[i, j]; it starts at zero."""
+    """A network, initially zero, whose output i depends on input j only if adjacency[i, j]."""
     zuko_flows()
     with DrawnFrom(generator):
         net = importlib.import_module("zuko.nn").MaskedMLP(adjacency, hidden_layer_sizes)

@@ -1,20 +1,17 @@
 r"""Likelihoods p(x_j | z): one class per family.
 
-A likelihood is a value, in the manner of a Gaussian-process kernel: it holds hyper-parameters
-only. The decoder hands it ``outputs``, a tensor of shape (..., n_columns, n_outputs) for all the
-columns that share it, and ``columns``, what is known of them (
-:class:`skvae._model.vae.ColumnGroup`:
-``resolution`` of shape (n_columns,), ``level_mask`` of shape (n_columns, n_levels), the fixed
-``grid`` of shape (n_columns, n_rows, n_entries), the learned ``constants`` of shape
-(n_columns, n_constants)). It answers with
+A likelihood is a value object, like a kernel of a Gaussian process: it holds hyperparameters only.
+Its densities have two arguments beside the cells. ``outputs``, a tensor of shape
+(..., n_columns, n_outputs), are the outputs of the decoder for all columns that share the
+likelihood. ``columns`` holds what is fixed or learned for each column
+(:class:`skvae.likelihoods.Columns`).
 
 - ``log_prob(x, outputs, columns)``: log p(x_j | z) of each cell, shape (..., n_columns);
 - ``sample(outputs, columns, generator)``: a draw of each cell;
 - ``point(outputs, columns)``: the value that ``inverse_transform`` returns, a mean or a mode;
-- ``mean(outputs, columns)``: the expected value, of levels and booleans their probabilities;
-- ``vjp(x, outputs, columns)``, if it likes: ``log_prob`` with its slopes, for speed.
+- ``mean(outputs, columns)``: the expected value; for levels and booleans their probabilities.
 
-Tensors of outputs and of cells broadcast: many z for each row, or one z for all rows.
+Outputs and cells broadcast: there may be many z for each row, or one z for all rows.
 
 Numbers are in the scaled units of the column (:mod:`skvae._table.scaling`), levels are codes.
 
@@ -22,7 +19,7 @@ To add a family: write one file with one class, put it into :data:`LIKELIHOODS`,
 ``tests/components.py``.
 """
 
-from ._base import Likelihood, LocationScale, Standardised
+from ._base import Columns, FittedColumn, Likelihood, LocationScale, Standardized
 from ._choice import Choice, choose, resolve_likelihoods
 from .atoms import Atoms
 from .bernoulli import Bernoulli
@@ -42,7 +39,9 @@ __all__ = [
     "Binned",
     "Categorical",
     "Choice",
+    "Columns",
     "DiscretizedLogistic",
+    "FittedColumn",
     "Likelihood",
     "LocationScale",
     "LogNormal",
@@ -51,7 +50,7 @@ __all__ = [
     "NormalMixture",
     "Ordinal",
     "Poisson",
-    "Standardised",
+    "Standardized",
     "StudentT",
     "choose",
     "resolve_likelihoods",

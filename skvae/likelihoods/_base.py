@@ -1,10 +1,9 @@
-"""The contract of a likelihood, and what the families with a location and a scale share."""
+"""The contract of a likelihood, and the base classes of families with a location and a scale."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -12,29 +11,88 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from skvae._component import Component
+from skvae._nn.densities import inverse_softplus
+from skvae._table.scaling import Map
 from skvae._validation import a_real, is_real
 
-# From weights of the cells: slopes of Σ weight · log p in the outputs and in the constants
-Pullback = Callable[[Tensor], tuple[Tensor, Tensor]]
+
+class Columns(Protocol):
+    """The columns of a group, as the densities see them: d columns with one likelihood.
+
+    Attributes
+    ----------
+    constants : Tensor of shape (d, n_constants)
+        Numbers that are learned for each column and are the same for every z. During the training
+        of M stacked models the shape may be (M, 1, 1, d, n_constants).
+    resolution : Tensor of shape (d,)
+        Smallest step between two values of a column, in scaled units.
+    grid : Tensor of shape (d, n_rows, n_entries)
+        The fixed numbers of :meth:`Likelihood.grid`, padded with +inf.
+    level_mask : Tensor of shape (d, n_outputs) or None
+        Which outputs belong to the column and are not padding. None: all of them.
+    """
+
+    @property
+    def constants(self) -> Tensor: ...
+    @property
+    def resolution(self) -> Tensor: ...
+    @property
+    def grid(self) -> Tensor: ...
+    @property
+    def level_mask(self) -> Tensor | None: ...
+
+
+class FittedColumn(Protocol):
+    """The statistics of one fitted column that likelihoods use (:mod:`skvae._table.columns`).
+
+    Columns of numbers have those from `map` to `probability`, columns of levels the last three.
+    """
+
+    name: Any
+    kind: str
+    weight: float  # sum of the sample weights of the observed cells
+    map: Map
+    origin: int
+    minimum: float
+    maximum: float
+    resolution: float
+    decimals: int | None
+    n_distinct: int
+    repeated: np.ndarray
+    shares: np.ndarray
+    prominence: np.ndarray
+    quantiles: np.ndarray
+    probability: float
+    pools: bool
+
+    @property
+    def scaled_resolution(self) -> float: ...
+    def cell_width(self, values: np.ndarray) -> np.ndarray: ...
+    @property
+    def n_codes(self) -> int: ...
+    @property
+    def frequencies(self) -> np.ndarray: ...
 
 
 class Likelihood(ABC, Component):
-    """What a family of p(x_j | z) has to say.
+    """A family of distributions p(x_j | z) of the cells of a column.
 
     Attributes
     ----------
     kinds : frozenset of str
-        Kinds of column it can describe.
+        Kinds of column that the family can describe.
     target : {"value", "interval", "count", "code", "atoms", "atoms_interval"}
-        How a cell reaches ``log_prob``: as one scaled number; as lower edge and width of its
-        rounding cell (last axis of size 2); as a number that counts, not scaled; as the code of a
-        level; as the scaled number, or the interval, followed by the number of its atom (0: none).
+        Form in which ``log_prob`` receives a cell. "value": one scaled number. "interval": lower
+        edge and width of the rounding cell, in a last axis of size 2. "count": an integer that is
+        not scaled. "code": the code of a level. "atoms" and "atoms_interval": the scaled number or
+        the interval, followed by the number of the atom of the cell (0: none).
     is_mass : bool
-        Whether ``log_prob`` is the log of a probability (True) or of a density (False).
+        Whether ``log_prob`` is the logarithm of a probability (True) or of a density (False).
     supports_vmap : bool
-        Whether ``log_prob`` is a plain function of tensors, fit for ``torch.func.vmap``.
+        Whether ``log_prob`` can be used with ``torch.func.vmap``: it has no data-dependent control
+        flow and no side effects.
     transform : str or None
-        The numeric map that the family asks for, in place of the column's.
+        The transform of the numbers that the family needs, in place of that of the column.
     """
 
     kinds: frozenset[str] = frozenset({"continuous", "datetime", "integer"})
@@ -43,104 +101,175 @@ class Likelihood(ABC, Component):
     transform: str | None = None
     supports_vmap: bool = True
 
-    def check(self, column: Any) -> None:
-        """Raise a ValueError that says why the family cannot describe a fitted column."""
+    def check(self, column: FittedColumn) -> None:
+        """Check that the family can describe a fitted column.
+
+        Parameters
+        ----------
+        column : FittedColumn
+            A column whose kind is among ``kinds``.
+
+        Raises
+        ------
+        ValueError
+            If it cannot; the message gives the reason and an alternative.
+        """
 
     def supports(self, x: np.ndarray) -> np.ndarray:
-        """Which numbers, in the units of the table, can occur at all."""
+        """Which numbers are in the support of the family.
+
+        Parameters
+        ----------
+        x : ndarray of shape (n,)
+            Numbers in the units of the table.
+
+        Returns
+        -------
+        supported : ndarray of bool, shape (n,)
+        """
         return np.ones(len(x), dtype=bool)
 
-    def atoms(self, column: Any) -> np.ndarray:
-        """Values of a column, in its own units and sorted, that are told apart from all others."""
+    def atoms(self, column: FittedColumn) -> np.ndarray:
+        """Values of a column that have a probability mass of their own.
+
+        Returns
+        -------
+        values : ndarray of shape (n_atoms,)
+            Sorted, in the units of the column.
+        """
         return np.empty(0)
 
     @abstractmethod
-    def n_outputs(self, column: Any) -> int:
-        """How many functions of z the decoder learns for a column."""
+    def n_outputs(self, column: FittedColumn) -> int:
+        """Number of outputs of the decoder, functions of z, that a column needs."""
 
-    def n_constants(self, column: Any) -> int:
-        """How many numbers, the same for every z, are learned: ``columns.constants``."""
+    def n_constants(self, column: FittedColumn) -> int:
+        """Number of learned numbers that do not depend on z: ``columns.constants``."""
         return 0
 
-    def grid(self, column: Any) -> np.ndarray:
-        """Fixed numbers that the family knows of a column: ``columns.grid``, padded with +inf.
+    def grid(self, column: FittedColumn) -> np.ndarray:
+        """Fixed numbers of a column that the densities use, such as the edges of bins.
 
-        Shape (n_rows, n_entries), the same number of rows for every column.
+        Returns
+        -------
+        grid : ndarray of shape (n_rows, n_entries)
+            The number of rows is the same for every column. The grids of the columns of a group
+            are padded with +inf and stacked as ``columns.grid``.
         """
         return np.zeros((0, 0))
 
     @abstractmethod
-    def log_prob(self, x: Tensor, outputs: Tensor, columns: Any) -> Tensor: ...
+    def log_prob(self, x: Tensor, outputs: Tensor, columns: Columns) -> Tensor:
+        """log p(x_j | z) of each cell.
 
-    def vjp(self, x: Tensor, outputs: Tensor, columns: Any) -> tuple[Tensor, Pullback]:
-        """``log_prob`` with its vector-Jacobian product written out, for speed, if a family likes.
-
-        Training asks for it in place of automatic differentiation if ``is_written_out``. Several
-        models may be asked at once: all shapes have an axis for them in front then,
-        ``columns.constants`` has (M, 1, 1, n_columns, n_constants), and x (M, 1, n, …).
+        Parameters
+        ----------
+        x : Tensor of shape (n_rows, n_columns) or (n_rows, n_columns, n_numbers)
+            The cells, in the form that ``target`` names.
+        outputs : Tensor of shape (..., n_rows, n_columns, n_outputs)
+            Outputs of the decoder. The leading axes hold the draws of z; x and outputs broadcast.
+        columns : Columns
 
         Returns
         -------
-        log_prob : Tensor of shape (K, n, n_columns)
-        pullback : callable
-            From weights of the cells, which broadcast to those, to the slopes of the sum of
-            weight times log_prob: in the outputs, and in the constants, of the shapes of these.
-            It is called once at most, and may use up what it holds.
+        log_prob : Tensor of shape (..., n_rows, n_columns)
         """
-        raise NotImplementedError
-
-    @property
-    def is_written_out(self) -> bool:
-        """Whether there is a ``vjp``, and no class below says log p in a way of its own."""
-        written_out = self._owner("vjp") is not Likelihood
-        return written_out and self._covers("vjp", "log_prob", "location_scale")
-
-    def _owner(self, name: str) -> type:
-        """The class that a method comes from."""
-        return next((c for c in type(self).__mro__ if name in vars(c)), object)
-
-    def _covers(self, slopes: str, *said: str) -> bool:
-        """Whether the slopes come from the class that says the latter, or from one below it."""
-        return all(issubclass(self._owner(slopes), self._owner(name)) for name in said)
 
     @abstractmethod
-    def sample(self, outputs: Tensor, columns: Any, generator: torch.Generator) -> Tensor: ...
+    def sample(self, outputs: Tensor, columns: Columns, generator: torch.Generator) -> Tensor:
+        """A draw of each cell from p(x_j | z).
+
+        Parameters
+        ----------
+        outputs : Tensor of shape (..., n_columns, n_outputs)
+        columns : Columns
+        generator : torch.Generator
+
+        Returns
+        -------
+        x : Tensor of shape (..., n_columns)
+            Scaled numbers, counts, or codes of levels.
+        """
 
     @abstractmethod
-    def point(self, outputs: Tensor, columns: Any) -> Tensor: ...
+    def point(self, outputs: Tensor, columns: Columns) -> Tensor:
+        """The value of each cell that ``inverse_transform`` returns, a mean, median or mode.
 
-    def mean(self, outputs: Tensor, columns: Any) -> Tensor:
-        """Expected value of each cell, (..., n_columns); of levels and booleans the probabilities.
+        Parameters
+        ----------
+        outputs : Tensor of shape (..., n_columns, n_outputs)
+        columns : Columns
 
-        Probabilities have one axis more: (..., n_columns, n_levels).
+        Returns
+        -------
+        x : Tensor of shape (..., n_columns)
+            Scaled numbers, counts, or codes of levels.
+        """
+
+    def mean(self, outputs: Tensor, columns: Columns) -> Tensor:
+        """Expected value of each cell; for levels and booleans the probabilities of the levels.
+
+        Parameters
+        ----------
+        outputs : Tensor of shape (..., n_columns, n_outputs)
+        columns : Columns
+
+        Returns
+        -------
+        mean : Tensor of shape (..., n_columns) or (..., n_columns, n_levels)
         """
         return self.point(outputs, columns)
 
-    def initialize(self, column: Any, noise: float) -> tuple[np.ndarray, np.ndarray]:
-        """Where the closed-form start puts the decoder: outputs = bias + gain · features.
+    def initialize(self, column: FittedColumn, noise: float) -> tuple[np.ndarray, np.ndarray]:
+        """Initial values of the decoder for a column: outputs = bias + gain · features.
 
-        ``features`` is the linear prediction of the column's encoded features, `noise` the
-        standard deviation that it leaves. The default leaves the outputs at zero.
+        By default all outputs are zero.
+
+        Parameters
+        ----------
+        column : FittedColumn
+        noise : float
+            Standard deviation of the residual of the linear prediction of the column.
 
         Returns
         -------
         bias : ndarray of shape (n_outputs + n_constants,)
         gain : ndarray of shape (n_outputs + n_constants, n_features)
-            One feature a number, one a level; columns with very many levels have none, and only
-            the bias counts.
+            One feature for a number, the linear prediction of its scaled value; for levels one
+            feature per level. Columns with very many levels have no features.
         """
         n = self.n_outputs(column) + self.n_constants(column)
         return np.zeros(n), np.zeros((n, getattr(column, "n_codes", 1)))
 
     def initial_noise(self, residual: np.ndarray) -> np.ndarray:
-        """Noise of the columns at the start, from what the linear prediction leaves."""
+        """Standard deviations of the noise at the start of training.
+
+        Parameters
+        ----------
+        residual : ndarray of shape (n_columns,)
+            Standard deviations of the residuals of the linear prediction.
+
+        Returns
+        -------
+        noise : ndarray of shape (n_columns,)
+        """
         return residual
 
 
 class LocationScale(Likelihood):
     r"""Families with a location μ_j(z) and a scale σ_j.
 
-    A learned scale is σ = floor + softplus(o), with o the second output, or the first constant.
+    A learned scale is :math:`\sigma = \text{floor} + \text{softplus}(o)`, where o is the second
+    output (``scale="conditional"``) or the first constant.
+
+    Attributes
+    ----------
+    resolution_factor : float
+        The floor of a learned scale, relative to the resolution of the column.
+    min_scale : float
+        A number in scaled units that is added to this floor.
+    unit_std : float
+        Standard deviation of the family at scale 1, as it is at the start of training.
     """
 
     _constraints: ClassVar = {
@@ -150,21 +279,21 @@ class LocationScale(Likelihood):
             lambda v: v in ("conditional", "column", "shared") or is_real(v, above=0),
         ),
     }
-    resolution_share: float  # of the column's resolution, which a learned scale does not fall below
-    min_scale: float  # what is added to it, in scaled units
-    unit_std: float = 1.0  # standard deviation of the family at scale 1, where training starts
+    resolution_factor: float
+    min_scale: float
+    unit_std: float = 1.0
     scale: str | float
 
-    def n_outputs(self, column: Any) -> int:
+    def n_outputs(self, column: FittedColumn) -> int:
         return 2 if self.scale == "conditional" else 1
 
-    def n_constants(self, column: Any) -> int:
+    def n_constants(self, column: FittedColumn) -> int:
         return int(self.scale in ("column", "shared"))
 
-    def location_scale(self, outputs: Tensor, columns: Any) -> tuple[Tensor, Tensor]:
-        """μ and σ of each cell."""
+    def location_scale(self, outputs: Tensor, columns: Columns) -> tuple[Tensor, Tensor]:
+        """μ and σ of each cell, which broadcast to shape (..., n_columns)."""
         if self.scale == "conditional":
-            # Apart, not side by side: softplus of numbers in a row takes an eighth of the time.
+            # softplus takes an eighth of the time if its argument is contiguous.
             location, raw = outputs.movedim(-1, 0).contiguous().unbind(0)
             return location, self._floor(columns.resolution) + F.softplus(raw)
         location = outputs[..., 0]
@@ -176,36 +305,19 @@ class LocationScale(Likelihood):
             return location, floor.min() + F.softplus(raw.mean(-1, keepdim=True))
         return location, floor + F.softplus(raw)
 
-    def slopes(
-        self, outputs: Tensor, columns: Any, of_location: Tensor, of_scale: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Slopes in outputs and constants from those in μ and σ, which may be overwritten."""
-        of_outputs, of_constants = of_location.unsqueeze(-1), torch.zeros_like(columns.constants)
-        if self.scale == "conditional":  # the slope of softplus is the logistic function
-            of_raw = of_scale.mul_(torch.sigmoid(outputs[..., 1]))
-            of_outputs = torch.stack([of_location, of_raw], dim=-1)
-        elif self.scale == "column":
-            raw = columns.constants[..., 0]
-            of_constants[..., 0] = of_scale.sum_to_size(raw.shape) * torch.sigmoid(raw)
-        elif self.scale == "shared":
-            raw = columns.constants[..., 0].mean(-1, keepdim=True)
-            total = of_scale.sum_to_size(raw.shape)
-            of_constants[..., 0] = total * torch.sigmoid(raw) / of_scale.shape[-1]
-        return of_outputs, of_constants
-
     def _floor(self, resolution: Any) -> Any:
-        return self.resolution_share * resolution + self.min_scale
+        return self.resolution_factor * resolution + self.min_scale
 
-    def point(self, outputs: Tensor, columns: Any) -> Tensor:
+    def point(self, outputs: Tensor, columns: Columns) -> Tensor:
         return outputs[..., 0]
 
-    def initialize(self, column: Any, noise: float) -> tuple[np.ndarray, np.ndarray]:
+    def initialize(self, column: FittedColumn, noise: float) -> tuple[np.ndarray, np.ndarray]:
         n = self.n_outputs(column) + self.n_constants(column)
         bias, gain = np.zeros(n), np.zeros((n, 1))
         gain[0] = 1.0
         if isinstance(self.scale, str):
             scale = max(noise / self.unit_std - self._floor(column.scaled_resolution), 1e-3)
-            bias[1] = scale + np.log(-np.expm1(-scale))  # inverse of softplus
+            bias[1] = inverse_softplus(scale)
         return bias, gain
 
     def initial_noise(self, residual: np.ndarray) -> np.ndarray:
@@ -216,57 +328,38 @@ class LocationScale(Likelihood):
         return residual
 
 
-class Standardised(LocationScale):
-    r"""Families that are one curve, moved and stretched,
+class Standardized(LocationScale):
+    r"""Families with one standard density f of the standardized residual,
 
     .. math:: \log p(x_j|z) = \log f(r) - \log\sigma_j, \quad r = (x_j - \mu_j) / \sigma_j.
     """
 
-    def log_prob(self, x: Tensor, outputs: Tensor, columns: Any) -> Tensor:
+    def log_prob(self, x: Tensor, outputs: Tensor, columns: Columns) -> Tensor:
         location, scale = self.location_scale(outputs, columns)
         return self.standard((x - location) / scale, columns) - torch.log(scale)
 
     @abstractmethod
-    def standard(self, r: Tensor, columns: Any) -> Tensor:
-        """log f(r)."""
+    def standard(self, r: Tensor, columns: Columns) -> Tensor:
+        """log f(r).
 
-    def standard_with_slopes(self, r: Tensor, columns: Any) -> tuple[Tensor, Tensor, Tensor | None]:
-        """log f(r), ∂ log f / ∂r, and ∂ log f / ∂ the last constant where it shapes f.
+        Parameters
+        ----------
+        r : Tensor of shape (..., n_columns)
+            Standardized residuals.
+        columns : Columns
 
-        For ``vjp``: a family that lacks it is differentiated. The slopes are new tensors, which
-        are overwritten.
+        Returns
+        -------
+        log_density : Tensor of shape (..., n_columns)
         """
-        raise NotImplementedError
-
-    @property
-    def is_written_out(self) -> bool:
-        mine = self._covers("standard_with_slopes", "standard", "degrees_of_freedom")
-        return super().is_written_out and (mine or self._owner("vjp") is not Standardised)
-
-    def vjp(self, x: Tensor, outputs: Tensor, columns: Any) -> tuple[Tensor, Pullback]:
-        location, scale = self.location_scale(outputs, columns)
-        r = (x - location) / scale
-        log_f, of_r, of_shape = self.standard_with_slopes(r, columns)
-
-        def pullback(weight: Tensor) -> tuple[Tensor, Tensor]:
-            per_unit = weight / scale
-            of_location = of_r.mul_(per_unit).neg_()
-            of_scale = of_location * r - per_unit
-            slopes = self.slopes(outputs, columns, of_location, of_scale)
-            if of_shape is not None:
-                of_constants = slopes[1]
-                shape = of_constants[..., -1].shape
-                of_constants[..., -1] = (weight * of_shape).sum_to_size(shape)
-            return slopes
-
-        return log_f - torch.log(scale), pullback
 
 
 def standard_normal(like: Tensor, generator: torch.Generator) -> Tensor:
+    """Standard normal draws of the shape and dtype of a tensor."""
     return torch.randn(like.shape, generator=generator, dtype=like.dtype)
 
 
 def uniform(like: Tensor, generator: torch.Generator) -> Tensor:
-    """Uniform draws, kept off 0 and 1."""
+    """Uniform draws from the open interval (0, 1)."""
     u = torch.rand(like.shape, generator=generator, dtype=like.dtype)
     return u.clamp(1e-16, 1 - 1e-16)

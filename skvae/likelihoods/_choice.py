@@ -1,4 +1,4 @@
-"""Which likelihood a column gets: what was asked for, or the family that suits its look."""
+"""The likelihood of each column: specified by the user, or chosen from its statistics."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import Any
 
 from skvae._validation import by_column, resolve_component
 
-from ._base import Likelihood
+from ._base import FittedColumn, Likelihood
 from .atoms import Atoms
 from .bernoulli import Bernoulli
 from .categorical import Categorical
 from .discretized_logistic import DiscretizedLogistic
 from .student_t import StudentT
 
-Choice = tuple[Likelihood, str]  # and why
+Choice = tuple[Likelihood, str]  # and the reason for it
 
-OF_KIND: dict[str, type[Likelihood]] = {
+DEFAULTS: dict[str, type[Likelihood]] = {
     "continuous": StudentT,
     "datetime": StudentT,
     "integer": DiscretizedLogistic,
@@ -26,19 +26,19 @@ OF_KIND: dict[str, type[Likelihood]] = {
 }
 
 
-def choose(column: Any) -> Choice:
-    """``likelihood="auto"``: by kind, with atoms for the values that a column repeats."""
-    smooth = OF_KIND[column.kind]()
+def choose(column: FittedColumn) -> Choice:
+    """The likelihood for ``likelihood="auto"``: by kind, with atoms at repeated values."""
+    smooth = DEFAULTS[column.kind]()
     if column.kind not in ("continuous", "integer", "datetime"):
         return smooth, column.kind
     atoms = Atoms() if column.kind != "integer" else Atoms(slab=DiscretizedLogistic())
-    values, shares = atoms.values(column)
+    values, proportions = atoms.values(column)
     if not len(values):
-        return smooth, f"{column.kind}, no value stands out"
+        return smooth, f"{column.kind}, no repeated value"
     if len(values) == column.n_distinct:
         return atoms, f"{column.kind} with {column.n_distinct} values"
     noun = "value makes" if len(values) == 1 else "values make"
-    return atoms, f"{column.kind}, {len(values)} {noun} up {shares.sum():.0%} of the cells"
+    return atoms, f"{column.kind}, {len(values)} {noun} up {proportions.sum():.0%} of the cells"
 
 
 def resolve_likelihoods(
@@ -46,8 +46,26 @@ def resolve_likelihoods(
 ) -> dict[int, Choice]:
     """The likelihood of each column that is not constant, by its position.
 
-    A name or object for the whole table goes to the columns that it can describe; a dict goes by
-    column; :func:`choose` decides for whatever is not named.
+    Parameters
+    ----------
+    spec : "auto", str, Likelihood or dict
+        A name or object applies to all columns that it can describe. A dict gives a likelihood for
+        single columns. The other columns have that of :func:`choose`.
+    columns : list of FittedColumn
+    registry : mapping from str to Likelihood class
+    owner : str
+        Class of the estimator, for error messages.
+
+    Returns
+    -------
+    chosen : dict from int to (Likelihood, str)
+        Likelihood of each column, and the reason for it.
+
+    Raises
+    ------
+    ValueError
+        If a name is unknown, a parameter is illegal, or a likelihood that was given for a single
+        column cannot describe it.
     """
     chosen = {j: choose(column) for j, column in enumerate(columns) if column.kind != "constant"}
     if isinstance(spec, Mapping):
@@ -59,15 +77,15 @@ def resolve_likelihoods(
             likelihood = resolve_component(value, registry, Likelihood, parameter, owner)
             if j in chosen:  # a constant column has none
                 _check(likelihood, columns[j])
-                chosen[j] = likelihood, "asked for"
+                chosen[j] = likelihood, "user-specified"
     elif not _is_auto(spec):
         whole = resolve_component(spec, registry, Likelihood, "likelihood", owner)
-        for j, (likelihood, why) in chosen.items():
+        for j, (likelihood, reason) in chosen.items():
             try:
                 _check(whole, columns[j])
-                chosen[j] = whole, "asked for"
+                chosen[j] = whole, "user-specified"
             except ValueError as error:
-                chosen[j] = likelihood, f"{why}; {error}"
+                chosen[j] = likelihood, f"{reason}; {error}"
     return chosen
 
 
@@ -75,18 +93,18 @@ def _is_auto(value: Any) -> bool:
     return isinstance(value, str) and value == "auto"
 
 
-def _check(likelihood: Likelihood, column: Any) -> None:
+def _check(likelihood: Likelihood, column: FittedColumn) -> None:
     """Raise if the family cannot describe the column."""
     if column.kind not in likelihood.kinds:
         raise ValueError(
             f"likelihood={likelihood!r} describes columns that are "
             f"{' or '.join(sorted(likelihood.kinds))}, but column {column.name!r} is "
-            f"{column.kind}. {_cure(likelihood, column)}"
+            f"{column.kind}. {_alternative(likelihood, column)}"
         )
     likelihood.check(column)
 
 
-def _cure(likelihood: Likelihood, column: Any) -> str:
+def _alternative(likelihood: Likelihood, column: FittedColumn) -> str:
     if column.kind == "continuous" and "integer" in likelihood.kinds and column.decimals == 0:
         return "Its values are whole numbers: convert it with astype('Int64')."
     if column.kind == "categorical" and "ordered" in likelihood.kinds:

@@ -1,4 +1,4 @@
-"""Softmax over levels, bins or atoms: what the families that have one share."""
+"""Functions of the families with a softmax over levels, bins or atoms."""
 
 from __future__ import annotations
 
@@ -12,42 +12,49 @@ MIN_NOISE, MAX_NOISE = 0.2, 0.95
 
 
 def pick(each: Tensor, index: Tensor) -> Tensor:
-    """each[..., index], where the axes before the last broadcast: one z may serve every row."""
-    return torch.take_along_dim(each, _along(each, index), dim=-1).squeeze(-1)
+    """each[..., index], where the axes before the last broadcast."""
+    return torch.take_along_dim(each, aligned(each, index), dim=-1).squeeze(-1)
 
 
-def add_at(each: Tensor, index: Tensor, value: Tensor) -> Tensor:
-    """Add to each[..., index], in place."""
-    return each.scatter_add_(-1, _along(each, index).expand_as(value), value)
-
-
-def _along(each: Tensor, index: Tensor) -> Tensor:
+def aligned(each: Tensor, index: Tensor) -> Tensor:
+    """The index with as many axes as `each`, the last of size 1."""
     return index.reshape(*[1] * (each.ndim - index.ndim - 1), *index.shape, 1)
 
 
 def draw_level(logits: Tensor, generator: torch.Generator) -> Tensor:
-    """A level for each softmax over the last axis, by the largest of Gumbel-perturbed logits."""
+    """A draw from each softmax over the last axis: the Gumbel-max trick."""
     gumbel = -torch.log(-torch.log(uniform(logits, generator)))
     return (logits + gumbel).argmax(dim=-1)
 
 
 def discriminant(
-    centers: np.ndarray, shares: np.ndarray, noise: float, within: float = 0.0
+    centers: np.ndarray, proportions: np.ndarray, noise: float, within: float = 0.0
 ) -> tuple[np.ndarray, np.ndarray]:
-    r"""Logits of the levels of a number, linear in its linear prediction ŷ.
+    r"""Logits of the levels of a number as linear functions of its linear prediction ŷ.
 
-    With y = ŷ + ε, Var ε = σ² and Var y = 1, the prediction at a level whose values have mean y_l
-    and variance w (Fisher's, the same for all) is N(r y_l, V) with r = 1 − σ², V = r σ² + r² w,
-    and by Bayes' rule
+    With y = ŷ + ε, Var ε = σ² and Var y = 1, the prediction for a level whose values have mean y_l
+    and variance w (the same for all levels, as in linear discriminant analysis) is distributed as
+    N(r y_l, V) with r = 1 − σ² and V = r σ² + r² w. By Bayes' rule
 
     .. math:: \log P(l | ŷ) = \log p_l - r^2 y_l^2 / 2V + (r y_l / V)\, ŷ + \text{const}.
 
+    Parameters
+    ----------
+    centers : ndarray of shape (n_levels,)
+        Means y_l of the levels, in scaled units.
+    proportions : ndarray of shape (n_levels,)
+        Prior probabilities p_l of the levels.
+    noise : float
+        σ, the standard deviation of the residual.
+    within : float, default=0.0
+        w, the variance within a level.
+
     Returns
     -------
-    bias, slope : ndarray of shape (n_levels,)
+    bias, gain : ndarray of shape (n_levels,)
     """
     sigma = np.clip(noise, MIN_NOISE, MAX_NOISE)
     r = 1 - sigma**2
     variance = r * sigma**2 + r**2 * within
-    bias = np.log(np.maximum(shares, 1e-12)) - (r * centers) ** 2 / (2 * variance)
+    bias = np.log(np.maximum(proportions, 1e-12)) - (r * centers) ** 2 / (2 * variance)
     return bias, r * centers / variance

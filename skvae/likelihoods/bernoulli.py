@@ -1,19 +1,17 @@
-"""A boolean."""
+"""The Bernoulli likelihood of booleans."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ._base import Likelihood, Pullback, uniform
+from ._base import Columns, FittedColumn, Likelihood, uniform
 
 
 class Bernoulli(Likelihood):
-    r"""A boolean, :math:`P(x_j = 1|z) = s(o_j(z))` with :math:`s` the logistic function.
+    r"""Bernoulli, :math:`P(x_j = 1|z) = s(o_j(z))`, where :math:`s` is the logistic function.
 
     Examples
     --------
@@ -25,38 +23,28 @@ class Bernoulli(Likelihood):
     kinds = frozenset({"boolean"})
     is_mass = True
 
-    def n_outputs(self, column: Any) -> int:
+    def n_outputs(self, column: FittedColumn) -> int:
         return 1
 
-    def log_prob(self, x: Tensor, outputs: Tensor, columns: Any) -> Tensor:
-        return F.logsigmoid(_sign(x) * outputs[..., 0])
+    def log_prob(self, x: Tensor, outputs: Tensor, columns: Columns) -> Tensor:
+        return F.logsigmoid(sign(x) * outputs[..., 0])
 
-    def vjp(self, x: Tensor, outputs: Tensor, columns: Any) -> tuple[Tensor, Pullback]:
-        sign = _sign(x)
-        signed = sign * outputs[..., 0]
-
-        def pullback(weight: Tensor) -> tuple[Tensor, Tensor]:
-            slope = torch.sigmoid(-signed).mul_(sign).mul_(weight)
-            return slope.unsqueeze(-1), torch.zeros_like(columns.constants)
-
-        return F.logsigmoid(signed), pullback
-
-    def sample(self, outputs: Tensor, columns: Any, generator: torch.Generator) -> Tensor:
+    def sample(self, outputs: Tensor, columns: Columns, generator: torch.Generator) -> Tensor:
         logit = outputs[..., 0]
         return torch.sigmoid(logit) - uniform(logit, generator)
 
-    def point(self, outputs: Tensor, columns: Any) -> Tensor:
+    def point(self, outputs: Tensor, columns: Columns) -> Tensor:
         return outputs[..., 0]
 
-    def mean(self, outputs: Tensor, columns: Any) -> Tensor:
+    def mean(self, outputs: Tensor, columns: Columns) -> Tensor:
         p = torch.sigmoid(outputs[..., 0])
         return torch.stack([1 - p, p], dim=-1)
 
-    def initialize(self, column: Any, noise: float) -> tuple[np.ndarray, np.ndarray]:
+    def initialize(self, column: FittedColumn, noise: float) -> tuple[np.ndarray, np.ndarray]:
         p = column.probability
         return np.array([np.log(p / (1 - p))]), np.array([[1 / max(p * (1 - p), 0.01) ** 0.5]])
 
 
-def _sign(x: Tensor) -> Tensor:
+def sign(x: Tensor) -> Tensor:
     """1 for True, which is the positive scaled value, and −1 for False."""
     return torch.where(x > 0, 1.0, -1.0).to(x.dtype)

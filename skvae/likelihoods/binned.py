@@ -1,8 +1,8 @@
-"""A histogram density."""
+"""The histogram likelihood."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 from skvae._table.columns import MAX_REPEATED, MIN_WIDTH
 from skvae._validation import an_int, one_of
 
-from ._base import Likelihood, uniform
+from ._base import Columns, FittedColumn, Likelihood, uniform
 from ._levels import discriminant, draw_level, pick
 from .atoms import ROWS_PER_LEVEL
 
@@ -21,21 +21,22 @@ class Binned(Likelihood):
 
     .. math:: p(x_j|z) = \sum_b \pi_b(z)\, f_b(x_j),
 
-    with shares :math:`\pi(z)` by softmax, for densities of any shape: several modes, spikes,
-    gaps. A value that a column repeats gets a bin of its own, as wide as the column's resolution;
-    a column with few values has one for each of them.
+    with proportions :math:`\pi(z)` by softmax, for densities of any shape. A value that is often
+    repeated gets a bin of its own, as wide as the resolution of the column; a column with few
+    different values has a bin for each of them.
 
     Parameters
     ----------
     n_bins : int, default=24
-        Bins between the extreme values; fewer where quantiles coincide, more where values repeat.
+        Number of bins between the extreme values. There are fewer if quantiles coincide, and more
+        if values are repeated.
     within : {"uniform", "linear"}, default="uniform"
-        Shape of :math:`f_b`: constant on a bin, or a triangle over two neighbouring bins, which
+        Shape of :math:`f_b`: constant on a bin, or a triangle over two neighboring bins, which
         makes the density continuous.
 
     Notes
     -----
-    Bins are at least about 0.0025 scaled units wide. A tail is exponential with scale ½.
+    Bins are at least about 0.0025 scaled units wide. The tails are exponential with scale ½.
 
     References
     ----------
@@ -56,37 +57,37 @@ class Binned(Likelihood):
         self.n_bins = n_bins
         self.within = within
 
-    def edges(self, column: Any) -> np.ndarray:
+    def edges(self, column: FittedColumn) -> np.ndarray:
         """Edges of the bins in scaled units, shape (n_edges,)."""
         few = column.n_distinct <= min(self.n_bins, MAX_REPEATED, column.weight / ROWS_PER_LEVEL)
-        spikes = column.repeated[(column.shares >= 1 / self.n_bins) | few]
-        half = np.maximum(column.cell_width(spikes), MIN_WIDTH) / 2
-        spikes = column.map.forward(spikes)
+        repeated = column.repeated[(column.shares >= 1 / self.n_bins) | few]
+        half = np.maximum(column.cell_width(repeated), MIN_WIDTH) / 2
+        repeated = column.map.forward(repeated)
         steps = np.linspace(0, len(column.quantiles) - 1, self.n_bins + 1).round().astype(int)
-        # Between the values, where these are rounded: each bin holds whole rounding cells.
+        # Edges lie between rounded values, so that each bin is a union of rounding cells.
         ends = column.quantiles[steps] - column.resolution / 2
         edges = column.map.forward(np.append(ends[:-1], ends[-1] + column.resolution))
-        near = np.abs(edges[:, None] - spikes) < half + MIN_WIDTH
-        edges = np.concatenate([edges[~near.any(1)], spikes - half, spikes + half])
+        near = np.abs(edges[:, None] - repeated) < half + MIN_WIDTH
+        edges = np.concatenate([edges[~near.any(1)], repeated - half, repeated + half])
         edges = np.unique(edges)
         keep = np.concatenate([[True], np.diff(edges) > 0.9 * MIN_WIDTH])
         edges = edges[keep]
         return edges if len(edges) > 1 else edges[0] + np.array([-0.5, 0.5]) * MIN_WIDTH
 
-    def grid(self, column: Any) -> np.ndarray:
+    def grid(self, column: FittedColumn) -> np.ndarray:
         return self.edges(column)[None]
 
-    def n_outputs(self, column: Any) -> int:
-        # Both tails come first, so that padding stands at the end.
+    def n_outputs(self, column: FittedColumn) -> int:
+        # The tails come first, so that the padding is at the end.
         return 2 + len(self.edges(column)) - (self.within == "uniform")
 
-    def _log_shares(self, outputs: Tensor, columns: Any) -> Tensor:
+    def _log_proportions(self, outputs: Tensor, columns: Columns) -> Tensor:
         if columns.level_mask is not None:
             outputs = outputs.masked_fill(~columns.level_mask, -torch.inf)
         return torch.log_softmax(outputs, dim=-1)
 
-    def log_prob(self, x: Tensor, outputs: Tensor, columns: Any) -> Tensor:
-        log_proportions, edges = self._log_shares(outputs, columns), columns.grid[:, 0]
+    def log_prob(self, x: Tensor, outputs: Tensor, columns: Columns) -> Tensor:
+        log_proportions, edges = self._log_proportions(outputs, columns), columns.grid[:, 0]
         last = torch.isfinite(edges).sum(-1) - 1
         low, high = edges[:, 0], edges[torch.arange(len(edges)), last]
         at = (x.unsqueeze(-1) >= edges).sum(-1) - 1
@@ -102,23 +103,24 @@ class Binned(Likelihood):
         self, x: Tensor, log_proportions: Tensor, bin_: Tensor, left: Tensor, right: Tensor,
         edges: Tensor,
     ) -> Tensor:  # fmt: skip
-        """The density in the bins."""
+        """The logarithm of the density between the extreme edges."""
 
-        def share(index: Tensor) -> Tensor:
+        def log_proportion(index: Tensor) -> Tensor:
             return pick(log_proportions, index + 2)
 
         if self.within == "uniform":
-            return share(bin_) - torch.log(right - left)
+            return log_proportion(bin_) - torch.log(right - left)
         t = ((x - left) / (right - left)).clamp(1e-6, 1 - 1e-6)
         height = torch.log(_heights(edges))
         columns_ = torch.arange(len(edges))
         first, second = height[columns_, bin_], height[columns_, bin_ + 1]
         return torch.logaddexp(
-            share(bin_) + first + torch.log1p(-t), share(bin_ + 1) + second + torch.log(t)
+            log_proportion(bin_) + first + torch.log1p(-t),
+            log_proportion(bin_ + 1) + second + torch.log(t),
         )
 
-    def sample(self, outputs: Tensor, columns: Any, generator: torch.Generator) -> Tensor:
-        log_proportions, edges = self._log_shares(outputs, columns), columns.grid[:, 0]
+    def sample(self, outputs: Tensor, columns: Columns, generator: torch.Generator) -> Tensor:
+        log_proportions, edges = self._log_proportions(outputs, columns), columns.grid[:, 0]
         which = draw_level(log_proportions, generator)
         u, side = uniform(which.to(edges), generator), uniform(which.to(edges), generator)
         index = (which - 2).clamp(min=0)
@@ -128,35 +130,36 @@ class Binned(Likelihood):
         after = edges[columns_, torch.minimum((index + 1).clamp(max=every), last)]
         if self.within == "uniform":
             x = here + u * (after - here)
-        else:  # a triangle: one side or the other by its width, then the density falls linearly
+        else:  # a triangle: a side in proportion to its width, on which the density is linear
             before = edges[columns_, (index - 1).clamp(min=0)]
-            goes_up = side * (after - before) < after - here
-            x = here + torch.where(goes_up, after - here, before - here) * (1 - torch.sqrt(u))
+            is_right = side * (after - before) < after - here
+            x = here + torch.where(is_right, after - here, before - here) * (1 - torch.sqrt(u))
         tail = -self.tail * torch.log(u)
         x = torch.where(which == 0, edges[:, 0] - tail, x)
         return torch.where(which == 1, edges[columns_, last] + tail, x)
 
-    def point(self, outputs: Tensor, columns: Any) -> Tensor:
-        """The mean; in a spike that holds more than half of the mass, its value."""
+    def point(self, outputs: Tensor, columns: Columns) -> Tensor:
+        """The mean; if one bin has more than half of the mass, its center."""
         middles = self._middles(columns.grid[:, 0])
-        best, which = self._log_shares(outputs, columns)[..., 2:].exp().max(-1)
-        spike = middles[torch.arange(len(middles)), which]
-        return torch.where(best > 0.5, spike, self.mean(outputs, columns))
+        best, which = self._log_proportions(outputs, columns)[..., 2:].exp().max(-1)
+        middle = middles[torch.arange(len(middles)), which]
+        return torch.where(best > 0.5, middle, self.mean(outputs, columns))
 
-    def mean(self, outputs: Tensor, columns: Any) -> Tensor:
-        shares, edges = self._log_shares(outputs, columns).exp(), columns.grid[:, 0]
+    def mean(self, outputs: Tensor, columns: Columns) -> Tensor:
+        proportions, edges = self._log_proportions(outputs, columns).exp(), columns.grid[:, 0]
         last = torch.isfinite(edges).sum(-1) - 1
         low, high = edges[:, 0], edges[torch.arange(len(edges)), last]
-        mean = (shares[..., 2:] * self._centers(edges)).sum(-1)
-        return mean + shares[..., 0] * (low - self.tail) + shares[..., 1] * (high + self.tail)
+        mean = (proportions[..., 2:] * self._centers(edges)).sum(-1)
+        below = proportions[..., 0] * (low - self.tail)
+        return mean + below + proportions[..., 1] * (high + self.tail)
 
     def _middles(self, edges: Tensor) -> Tensor:
-        """Where a bin stands, (n_columns, n_bins)."""
+        """The middle of each bin or triangle, (n_columns, n_bins)."""
         middles = edges if self.within == "linear" else (edges[:, 1:] + edges[:, :-1]) / 2
         return torch.where(torch.isfinite(middles), middles, 0.0)
 
     def _centers(self, edges: Tensor) -> Tensor:
-        """The mean of f_b of each bin; a triangle leans to its longer side."""
+        """The mean of f_b of each bin, (n_columns, n_bins)."""
         if self.within == "uniform":
             return self._middles(edges)
         before = torch.cat([edges[:, :1], edges[:, :-1]], dim=1)
@@ -165,22 +168,22 @@ class Binned(Likelihood):
         centers = (before + edges + after) / 3
         return torch.where(torch.isfinite(edges), centers, 0.0)
 
-    def initialize(self, column: Any, noise: float) -> tuple[np.ndarray, np.ndarray]:
+    def initialize(self, column: FittedColumn, noise: float) -> tuple[np.ndarray, np.ndarray]:
         edges = self.edges(column)
         cumulated = np.interp(edges, column.map.forward(column.quantiles),
                               np.linspace(0, 1, len(column.quantiles)))  # fmt: skip
-        shares, centers = np.diff(cumulated), (edges[1:] + edges[:-1]) / 2
-        for value, share in zip(column.map.forward(column.repeated), column.shares, strict=True):
+        proportions, centers = np.diff(cumulated), (edges[1:] + edges[:-1]) / 2
+        for value, own in zip(column.map.forward(column.repeated), column.shares, strict=True):
             inside = (edges[:-1] <= value) & (value <= edges[1:])
-            shares[inside] = np.maximum(shares[inside], share / max(inside.sum(), 1))
+            proportions[inside] = np.maximum(proportions[inside], own / max(inside.sum(), 1))
         if self.within == "linear":
-            shares = np.convolve(shares, [0.5, 0.5])
+            proportions = np.convolve(proportions, [0.5, 0.5])
             centers = edges
         least = 0.5 / column.weight
-        shares = np.concatenate([[least, least], np.maximum(shares, least)])
+        proportions = np.concatenate([[least, least], np.maximum(proportions, least)])
         centers = np.concatenate([[edges[0], edges[-1]], centers])
-        bias, slope = discriminant(centers, shares / shares.sum(), noise)
-        return bias, slope[:, None]
+        bias, gain = discriminant(centers, proportions / proportions.sum(), noise)
+        return bias, gain[:, None]
 
 
 def _heights(edges: Tensor) -> Tensor:

@@ -1,28 +1,26 @@
-"""Counts: integers from zero on, as probability masses."""
+"""Likelihoods of counts."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ._base import Likelihood
+from ._base import Columns, FittedColumn, Likelihood
 
 MIN_LOG_RATE, MAX_LOG_RATE = -12.0, 20.0
-MAX_COUNT = 1_000_000  # beyond, the terms of log p cancel in single precision
+MAX_COUNT = 1_000_000  # above it the terms of log p cancel in single precision
 
 
 class _Count(Likelihood):
-    """Families of counts whose mean is exp(o_j(z))."""
+    """Families of counts with mean exp(o_j(z))."""
 
     kinds = frozenset({"integer"})
     target = "count"
     is_mass = True
 
-    def check(self, column: Any) -> None:
+    def check(self, column: FittedColumn) -> None:
         least = column.minimum + column.origin
         if least < 0:
             raise ValueError(
@@ -39,18 +37,19 @@ class _Count(Likelihood):
     def supports(self, x: np.ndarray) -> np.ndarray:
         return x >= 0
 
-    def n_outputs(self, column: Any) -> int:
+    def n_outputs(self, column: FittedColumn) -> int:
         return 1
 
     def rate(self, outputs: Tensor) -> Tensor:
         """The mean of each cell."""
         return outputs[..., 0].clamp(MIN_LOG_RATE, MAX_LOG_RATE).exp()
 
-    def point(self, outputs: Tensor, columns: Any) -> Tensor:
+    def point(self, outputs: Tensor, columns: Columns) -> Tensor:
         return self.rate(outputs)
 
-    def initialize(self, column: Any, noise: float) -> tuple[np.ndarray, np.ndarray]:
-        # d log rate / dy at the mean, for a log-normal rate that has the mean and variance seen
+    def initialize(self, column: FittedColumn, noise: float) -> tuple[np.ndarray, np.ndarray]:
+        # The gain is d log rate / dy at the mean, for a log-normal rate with the observed mean and
+        # variance of the counts.
         counts = column.quantiles + float(column.origin)
         mean = max(counts.mean(), 1e-3)
         variance = np.log1p(counts.var() / mean**2)
@@ -62,7 +61,7 @@ class _Count(Likelihood):
 
 
 class Poisson(_Count):
-    r"""Poisson counts, :math:`P(x_j = k|z) = \lambda_j(z)^k e^{-\lambda_j(z)} / k!`.
+    r"""Poisson, :math:`P(x_j = k|z) = \lambda_j(z)^k e^{-\lambda_j(z)} / k!`.
 
     References
     ----------
@@ -75,22 +74,22 @@ class Poisson(_Count):
     VAETransformer(likelihood={'visits': Poisson()})
     """
 
-    def log_prob(self, x: Tensor, outputs: Tensor, columns: Any) -> Tensor:
+    def log_prob(self, x: Tensor, outputs: Tensor, columns: Columns) -> Tensor:
         rate = self.rate(outputs)
         return x * rate.log() - rate - torch.lgamma(x + 1)
 
-    def sample(self, outputs: Tensor, columns: Any, generator: torch.Generator) -> Tensor:
+    def sample(self, outputs: Tensor, columns: Columns, generator: torch.Generator) -> Tensor:
         return torch.poisson(self.rate(outputs), generator=generator)
 
 
 class NegativeBinomial(_Count):
-    r"""Counts with more variance than Poisson's, :math:`\lambda + \lambda^2 / r`,
+    r"""Negative binomial: overdispersed counts, with variance :math:`\lambda + \lambda^2 / r`,
 
     .. math:: P(x_j = k|z) = \frac{\Gamma(k + r_j)}{k!\,\Gamma(r_j)}
         \Big(\frac{r_j}{r_j + \lambda_j(z)}\Big)^{r_j}
         \Big(\frac{\lambda_j(z)}{r_j + \lambda_j(z)}\Big)^k,
 
-    with the mean :math:`\lambda_j(z)` and the dispersion :math:`r_j`, learned for each column.
+    with mean :math:`\lambda_j(z)` and a dispersion :math:`r_j` that is learned for each column.
 
     References
     ----------
@@ -104,25 +103,26 @@ class NegativeBinomial(_Count):
     VAETransformer(likelihood={'visits': NegativeBinomial()})
     """
 
-    def n_constants(self, column: Any) -> int:
+    def n_constants(self, column: FittedColumn) -> int:
         return 1
 
-    def dispersion(self, columns: Any) -> Tensor:
+    def dispersion(self, columns: Columns) -> Tensor:
         """r of each column, shape (n_columns,)."""
         return 1e-3 + F.softplus(columns.constants[:, 0])
 
-    def log_prob(self, x: Tensor, outputs: Tensor, columns: Any) -> Tensor:
+    def log_prob(self, x: Tensor, outputs: Tensor, columns: Columns) -> Tensor:
         rate, r = self.rate(outputs), self.dispersion(columns)
         log_choose = torch.lgamma(x + r) - torch.lgamma(r) - torch.lgamma(x + 1)
         return log_choose - r * torch.log1p(rate / r) + x * (rate.log() - torch.log(r + rate))
 
-    def sample(self, outputs: Tensor, columns: Any, generator: torch.Generator) -> Tensor:
-        # Gamma-distributed rates make Poisson counts negative binomial.
+    def sample(self, outputs: Tensor, columns: Columns, generator: torch.Generator) -> Tensor:
+        # A Poisson variable with a gamma-distributed rate is negative binomial. The operator is
+        # private: public functions that draw from gamma distributions take no generator.
         rate, r = self.rate(outputs), self.dispersion(columns)
         gamma = torch._standard_gamma(r.expand(rate.shape), generator)
         return torch.poisson(rate / r * gamma, generator=generator)
 
-    def initialize(self, column: Any, noise: float) -> tuple[np.ndarray, np.ndarray]:
+    def initialize(self, column: FittedColumn, noise: float) -> tuple[np.ndarray, np.ndarray]:
         bias, gain = super().initialize(column, noise)
-        bias[1] = 5.0  # nearly Poisson: the variance that z leaves over is to be learned
+        bias[1] = 5.0  # nearly Poisson: the overdispersion is learned
         return bias, gain

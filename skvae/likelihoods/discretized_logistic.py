@@ -1,15 +1,14 @@
-"""An integer, as the mass of its rounding cell."""
+"""The discretized logistic likelihood of integers."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ._base import LocationScale, Pullback, uniform
+from ._base import Columns, LocationScale, uniform
 
 
 class DiscretizedLogistic(LocationScale):
@@ -17,8 +16,8 @@ class DiscretizedLogistic(LocationScale):
 
     .. math:: P(x_j = k|z) = s((k^+ - \mu_j(z))/\sigma_j(z)) - s((k^- - \mu_j(z))/\sigma_j(z)),
 
-    with :math:`s` the logistic function and :math:`k^\pm` the scaled images of k ± ½. It sums to
-    one over the integers, whatever the scaling of the column.
+    where :math:`s` is the logistic function and :math:`k^\pm` are the scaled images of k ± ½. The
+    masses of all integers sum to one under any scaling of the column.
 
     Parameters
     ----------
@@ -39,40 +38,28 @@ class DiscretizedLogistic(LocationScale):
 
     target = "interval"
     is_mass = True
-    resolution_share, min_scale = 0.05, 1e-4
+    resolution_factor, min_scale = 0.05, 1e-4
     unit_std = math.pi / math.sqrt(3)
 
     def __init__(self, scale: str | float = "conditional") -> None:
         self.scale = scale
 
-    def log_prob(self, x: Tensor, outputs: Tensor, columns: Any) -> Tensor:
+    def log_prob(self, x: Tensor, outputs: Tensor, columns: Columns) -> Tensor:
         location, scale = self.location_scale(outputs, columns)
-        return _log_mass(*_edges(x, location, scale))
+        return log_mass(*standardized_edges(x, location, scale))
 
-    def vjp(self, x: Tensor, outputs: Tensor, columns: Any) -> tuple[Tensor, Pullback]:
-        location, scale = self.location_scale(outputs, columns)
-        below, above, width = _edges(x, location, scale)
-
-        def pullback(weight: Tensor) -> tuple[Tensor, Tensor]:
-            per_unit = weight / scale
-            left, right = torch.sigmoid(below), torch.sigmoid(-above)
-            of_location = (left - right) * per_unit
-            of_scale = left.mul_(below) - right.mul_(above) - width / torch.expm1(width)
-            return self.slopes(outputs, columns, of_location, of_scale.mul_(per_unit))
-
-        return _log_mass(below, above, width), pullback
-
-    def sample(self, outputs: Tensor, columns: Any, generator: torch.Generator) -> Tensor:
+    def sample(self, outputs: Tensor, columns: Columns, generator: torch.Generator) -> Tensor:
         location, scale = self.location_scale(outputs, columns)
         return location + scale * torch.logit(uniform(location, generator))
 
 
-def _edges(x: Tensor, location: Tensor, scale: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def standardized_edges(x: Tensor, location: Tensor, scale: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Lower edge, upper edge and width of the rounding cell, in standard units."""
     lower, width = x.unbind(-1)
     return (lower - location) / scale, (lower + width - location) / scale, width / scale
 
 
-def _log_mass(below: Tensor, above: Tensor, width: Tensor) -> Tensor:
+def log_mass(below: Tensor, above: Tensor, width: Tensor) -> Tensor:
+    """Logarithm of the mass of a standard logistic distribution between two edges."""
     # s(a) − s(b) = s(a) s(−b) (1 − e^(b−a)), without cancellation
     return F.logsigmoid(above) + F.logsigmoid(-below) + torch.log(-torch.expm1(-width))

@@ -1,11 +1,10 @@
-"""A positive number."""
+"""The log-normal likelihood of positive numbers."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
+from ._base import FittedColumn
 from .normal import Normal
 
 
@@ -20,12 +19,12 @@ class LogNormal(Normal):
     scale : {"conditional", "column", "shared"} or float, default="conditional"
         :math:`\sigma`, as in :class:`Normal`, in units of the standard deviation of log x.
     min_scale : float, default=1e-3
-        What a learned :math:`\sigma` does not fall below, as in :class:`Normal`.
+        Lower bound of a learned :math:`\sigma`, as in :class:`Normal`.
 
     Notes
     -----
-    Below the smallest value seen in ``fit`` the logarithm goes on as its tangent, so that a later
-    zero or negative value has a small density, not none.
+    Below the smallest value seen in ``fit`` the logarithm is continued by its tangent, so that
+    zero or negative values of later rows have a small but positive density.
 
     References
     ----------
@@ -44,7 +43,7 @@ class LogNormal(Normal):
     def supports(self, x: np.ndarray) -> np.ndarray:
         return x > 0
 
-    def check(self, column: Any) -> None:
+    def check(self, column: FittedColumn) -> None:
         if column.minimum <= 0:
             raise ValueError(
                 f"{self!r} describes positive numbers, but column {column.name!r} holds "

@@ -1,29 +1,28 @@
-"""A level on a scale."""
+"""The proportional odds likelihood of ordered levels."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from skvae._nn.densities import inverse_softplus
 from skvae._table.columns import MAX_INDICATORS, indicator_spread
 
-from ._base import Likelihood, uniform
+from ._base import Columns, FittedColumn, Likelihood, uniform
 
 MIN_GAP = 1e-3
 
 
 class Ordinal(Likelihood):
-    r"""Ordered levels as cells of one line (the proportional odds model),
+    r"""Proportional odds model of ordered levels,
 
     .. math:: P(x_j \le l | z) = s(\theta_{jl} - o_j(z)),
 
-    with :math:`s` the logistic function and learned thresholds
-    :math:`\theta_{j1} < \theta_{j2} < \dots` of each column. It needs one function of z a column
-    where :class:`Categorical` needs one a level.
+    where :math:`s` is the logistic function and the thresholds
+    :math:`\theta_{j1} < \theta_{j2} < \dots` of each column are learned. It needs one function of
+    z for a column, where :class:`Categorical` needs one for each level.
 
     References
     ----------
@@ -40,32 +39,32 @@ class Ordinal(Likelihood):
     target = "code"
     is_mass = True
 
-    def check(self, column: Any) -> None:
+    def check(self, column: FittedColumn) -> None:
         if column.pools:
             raise ValueError(
-                f"Rare levels of column {column.name!r} were pooled, and a pool has no place on a "
-                "scale. Set min_frequency=None and max_categories=None, or choose "
+                f"Rare levels of column {column.name!r} were pooled, and a pool has no place in "
+                "their order. Set min_frequency=None and max_categories=None, or choose "
                 "likelihood='categorical'."
             )
 
-    def n_outputs(self, column: Any) -> int:
+    def n_outputs(self, column: FittedColumn) -> int:
         return 1
 
-    def n_constants(self, column: Any) -> int:
+    def n_constants(self, column: FittedColumn) -> int:
         return int(column.n_codes) - 1
 
-    def thresholds(self, columns: Any) -> Tensor:
+    def thresholds(self, columns: Columns) -> Tensor:
         """θ of each column, shape (n_columns, n_levels − 1)."""
         first, gaps = columns.constants[:, :1], columns.constants[:, 1:]
         steps = torch.cat([first, MIN_GAP + F.softplus(gaps)], dim=-1)
         return torch.cumsum(steps, dim=-1)
 
-    def log_prob(self, x: Tensor, outputs: Tensor, columns: Any) -> Tensor:
+    def log_prob(self, x: Tensor, outputs: Tensor, columns: Columns) -> Tensor:
         thresholds, location = self.thresholds(columns), outputs[..., 0]
         edge = F.pad(thresholds, (1, 1), value=torch.inf)
         index = torch.arange(len(edge))
         lower, upper = edge[index, x], edge[index, x + 1]
-        # s(a) − s(b) = s(a) s(−b) (1 − e^(b−a)), and an outer level has one edge only
+        # s(a) − s(b) = s(a) s(−b) (1 − e^(b−a)); the first and the last level have one edge only.
         is_inner = torch.isfinite(lower) & torch.isfinite(upper)
         gap = torch.where(is_inner, upper - lower, 1.0)
         log_gap = torch.where(is_inner, torch.log(-torch.expm1(-gap)), 0.0)
@@ -73,32 +72,32 @@ class Ordinal(Likelihood):
         above = torch.where(torch.isfinite(upper), F.logsigmoid(_finite(upper) - location), 0.0)
         return below + above + log_gap
 
-    def sample(self, outputs: Tensor, columns: Any, generator: torch.Generator) -> Tensor:
+    def sample(self, outputs: Tensor, columns: Columns, generator: torch.Generator) -> Tensor:
         location = outputs[..., 0]
         return self._level(location + torch.logit(uniform(location, generator)), columns)
 
-    def point(self, outputs: Tensor, columns: Any) -> Tensor:
+    def point(self, outputs: Tensor, columns: Columns) -> Tensor:
         """The median."""
         return self._level(outputs[..., 0], columns)
 
-    def mean(self, outputs: Tensor, columns: Any) -> Tensor:
+    def mean(self, outputs: Tensor, columns: Columns) -> Tensor:
         below = torch.sigmoid(self.thresholds(columns) - outputs[..., :1])
         return torch.diff(F.pad(F.pad(below, (0, 1), value=1.0), (1, 0)), dim=-1)
 
-    def _level(self, position: Tensor, columns: Any) -> Tensor:
+    def _level(self, position: Tensor, columns: Columns) -> Tensor:
         return (position.unsqueeze(-1) > self.thresholds(columns)).sum(-1)
 
-    def initialize(self, column: Any, noise: float) -> tuple[np.ndarray, np.ndarray]:
-        shares = np.maximum(column.frequencies, 1e-4)
-        cumulated = np.cumsum(shares / shares.sum())[:-1].clip(1e-6, 1 - 1e-6)
+    def initialize(self, column: FittedColumn, noise: float) -> tuple[np.ndarray, np.ndarray]:
+        proportions = np.maximum(column.frequencies, 1e-4)
+        cumulated = np.cumsum(proportions / proportions.sum())[:-1].clip(1e-6, 1 - 1e-6)
         thresholds = np.log(cumulated / (1 - cumulated))
         gaps = np.maximum(np.diff(thresholds) - MIN_GAP, 1e-3)
-        bias = np.concatenate([[0.0], thresholds[:1], gaps + np.log(-np.expm1(-gaps))])
+        bias = np.concatenate([[0.0], thresholds[:1], inverse_softplus(gaps)])
         if column.n_codes > MAX_INDICATORS:
             return bias, np.zeros((len(bias), 0))
-        # The level as a number, centred; a feature is (1[l] − p_l) / d_l
-        rank = np.arange(column.n_codes) - shares @ np.arange(column.n_codes)
-        spread = max(np.sqrt(shares @ rank**2), 1e-3)
+        # The centered rank of a level predicts the output; a feature is (1[l] − p_l) / d_l.
+        rank = np.arange(column.n_codes) - proportions @ np.arange(column.n_codes)
+        spread = max(np.sqrt(proportions @ rank**2), 1e-3)
         gain = np.zeros((len(bias), column.n_codes))
         gain[0] = 1.8 * rank / spread * indicator_spread(column.frequencies)
         return bias, gain

@@ -50,10 +50,10 @@ def test_auto_looks_at_the_column_and_says_why(amounts):
     reasons = vae.likelihood_reasons_
     assert reasons["spent"] == "continuous, 1 value makes up 52% of the cells"
     assert reasons["rating"] == "continuous with 5 values"
-    assert reasons["size"] == "continuous, no value stands out"
+    assert reasons["size"] == "continuous, no repeated value"
     assert (
         fit(amounts, likelihood={"size": "log_normal"}, max_iter=2).likelihood_reasons_["size"]
-        == "asked for"
+        == "user-specified"
     )
 
 
@@ -164,7 +164,7 @@ def test_families_refuse_what_they_cannot_describe(amounts):
         ({"spent": Atoms(slab=Normal("foo"))}, "'scale' parameter of Normal"),
         ({"spent": "log_normal"}, "positive numbers, but column 'spent' holds 0"),
         ({"size": "poisson"}, "column 'size' is continuous"),
-        ({"size": "atoms"}, "no value in column 'size' that stands out"),
+        ({"size": "atoms"}, "no value of column 'size' makes up"),
         ({"rating": Ordinal()}, "column 'rating' is continuous"),
     ]:
         with pytest.raises(ValueError, match=message):

@@ -28,7 +28,7 @@ from skvae import (
 from skvae._nn.networks import ACTIVATIONS
 from skvae._training.analytic_gradients import AnalyticGradients, has_analytic_gradients
 from skvae._training.stacking import Stack
-from skvae.likelihoods import Standardised
+from skvae.likelihoods import Standardized
 
 TABLE = with_holes(pandas_frame(90))
 COLUMNS = np.random.default_rng(0).normal(size=(60, 5)).round(3)
@@ -164,10 +164,10 @@ class Wider(StudentT):
         return 2 + torch.exp(columns.constants[:, -1])
 
 
-class Laplace(Standardised):
+class Laplace(Standardized):
     """A curve without slopes."""
 
-    resolution_share, scale, min_scale = 0.3, "conditional", 1e-3
+    resolution_factor, scale, min_scale = 0.3, "conditional", 1e-3
 
     def standard(self, r, columns):
         assert columns.n_columns == len(columns.resolution)  # a group of columns, as documented
