@@ -1,4 +1,4 @@
-r"""Diagnostics: what the bound of a fitted model loses, and what its code says of the rows.
+r"""Diagnostics: what the bound of a fitted model loses, and how informative its code is.
 
 .. math:: \log p(x) = \underbrace{E_q[\log p(x|z)]}_{-\text{distortion}}
     - \underbrace{KL(q(z|x) \| p(z))}_{\text{rate}}
@@ -30,7 +30,7 @@ from ._nn.noise import quasi_normal
 __all__ = ["inference_gap", "mutual_information", "rate_distortion"]
 
 N_DRAWS = 64
-MAX_ROWS = 500  # that the mutual information is estimated from: it looks at all pairs
+MAX_ROWS = 500  # that the mutual information is estimated from: over all pairs
 
 
 @torch.no_grad()
@@ -88,11 +88,11 @@ def inference_gap(
     .. math:: \log p(x) - L[q] = \underbrace{\log p(x) - L[q^*]}_\text{approximation gap}
         + \underbrace{L[q^*] - L[q]}_\text{amortisation gap}
 
-    q* is the best posterior of the row within the family: a large approximation gap asks for a
+    q* is the best posterior of the row within the family: a large approximation gap calls for a
     richer family, a large amortisation gap for a larger encoder or longer training. log p(x) is
-    estimated by importance weighting, and q* sought by ascent on an affine map of the base noise
-    of each row. For ``Gaussian`` that is the whole family; for the others what is not found counts
-    as approximation gap, and for integer codes, which no such map reaches, all of it.
+    estimated by importance weighting, and q* found by gradient steps on an affine map of the base
+    noise of each row. For ``Gaussian`` that is the whole family; for the others what is not found
+    counts as approximation gap, and for integer codes, which no such map reaches, all of it.
 
     Parameters
     ----------
@@ -102,12 +102,12 @@ def inference_gap(
     n_importance_samples : int, default=1000
         Draws for log p(x).
     n_steps : int, default=100
-        Steps of the ascent.
+        Number of gradient steps.
 
     Returns
     -------
     DataFrame of shape (n_samples, 5)
-        With the index of X, if it is a pandas frame. The ascent takes seconds for hundreds of rows.
+        With the index of X, if it is a pandas frame. It takes seconds for hundreds of rows.
         Columns "log_px", "elbo", "best_elbo", "approximation_gap", "amortization_gap", in nats.
 
     References
@@ -167,19 +167,19 @@ def _log_weights(model: VAE, encoded: EncodedRows, n_draws: int, affine: Affine 
 
 @torch.no_grad()
 def mutual_information(estimator: Any, X: Any) -> float:
-    r"""What the code says of the row, in nats.
+    r"""Mutual information of the code and the row, in nats.
 
     .. math:: I_q(x; z) = E_x\Big[ E_{q(z|x)} \log \frac{q(z|x)}{\tfrac1N \sum_n q(z|x_n)} \Big]
 
     Between 0 (posterior collapse) and log N, where every row has a code of its own; so it can
-    tell no more than log N nats.
+    be no more than log N nats.
 
     Parameters
     ----------
     estimator : VAETransformer
         Fitted.
     X : table of shape (n_samples, n_features)
-        The first 500 rows are looked at.
+        The first 500 rows are used.
 
     Returns
     -------
@@ -206,7 +206,7 @@ def mutual_information(estimator: Any, X: Any) -> float:
     generator = torch.Generator().manual_seed(0)
     noise = torch.randn((1, n, model.latent.n_noise), generator=generator, dtype=h.dtype)
     z = model.latent.draw(h, noise, model.prior).z[0]
-    # log q(z_n | x_m): each code is set beside every row
+    # log q(z_n | x_m): each code under the posterior of every row
     each = [model.latent.log_prob(one.expand(1, n, -1), h, model.prior)[0] for one in z]
     density = torch.stack(each)
     marginal = torch.logsumexp(density, 1) - math.log(n)

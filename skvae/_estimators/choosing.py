@@ -12,7 +12,7 @@ import torch
 from skvae._inference.log_density import log_density
 from skvae._model.rows import Rows
 from skvae._model.vae import VAE
-from skvae._training.loop import MIN_HELD_OUT, Budget, Silent, Split, train
+from skvae._training.loop import MIN_HELD_OUT, Budget, NoMonitor, Split, train
 from skvae.latents import Latent
 
 from .mode import Training
@@ -67,7 +67,7 @@ def choose_n_components(
     for k in sizes:
         generator = torch.Generator(device).manual_seed(training.seed)
         model = start(k).to(device)
-        if train([model], *there, generator, Silent(), {}).is_interrupted:
+        if train([model], *there, generator, NoMonitor(), {}).is_interrupted:
             raise KeyboardInterrupt
         tried[k] = log_density(model.cpu(), held_out, N_DRAWS).score
         best = max(tried, key=lambda size: float(tried[size].mean()))

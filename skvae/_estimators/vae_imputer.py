@@ -175,8 +175,8 @@ class VAEImputer(TransformerMixin, BaseEstimator):
             filled = without(filled, empty)
         elif len(empty):
             dtype = getattr(table.layout, "dtype", None)
-            holes = missing & np.isin(np.arange(missing.shape[1]), empty)
-            filled = fill(filled, with_zeros(filled, empty, dtype), holes, dtype)
+            unfilled = missing & np.isin(np.arange(missing.shape[1]), empty)
+            filled = fill(filled, with_zeros(filled, empty, dtype), unfilled, dtype)
         if not self.add_indicator:
             return filled
         return beside(filled, missing[:, self.indicator_features_], self._indicator_names())

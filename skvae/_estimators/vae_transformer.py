@@ -32,8 +32,8 @@ class VAETransformer(
 
     .. math:: p(x) = \int p(z) \prod_j p(x_j | z)\, dz,
 
-    with a latent code z of `n_components` numbers, a decoder net that gives each column j a
-    likelihood of its own kind, and an encoder net that gives the posterior q(z | x). Both are
+    with a latent code z of `n_components` numbers, a decoder that gives each column j a
+    likelihood of its own kind, and an encoder that gives the posterior q(z | x). Both are
     trained on the evidence lower bound
 
     .. math:: E_{q(z|x)}[\log p(x|z)] - \beta\, KL(q(z|x) \| p(z)) \le \log p(x).
@@ -66,7 +66,7 @@ class VAETransformer(
         these. A name or object goes to the columns that it can describe; the others, and all with
         "auto", get Student's t (continuous, datetime), the discretised logistic (integer),
         Bernoulli (boolean) and Categorical (levels); numbers with few values, or with values that
-        are far more frequent than the others, get Atoms. ``likelihood_reasons_`` says why.
+        are far more frequent than the others, get Atoms. ``likelihood_reasons_`` has the reason.
     objective : {"elbo", "embedding", "iwae", "trimmed"} or Objective, default="elbo"
         What training maximises. "elbo" is for densities and new rows; "embedding" for
         dimensionality reduction, a nonlinear PCA: numbers have one noise in common, and the KL a
@@ -90,7 +90,7 @@ class VAETransformer(
         extreme values), or a dict from columns to these.
     categorical_features : array-like of names, indices or bool, default=None
         Columns to treat as categorical whatever their dtype. Strings, objects and categories are
-        categorical anyway; integers, booleans and datetimes are what their dtype says.
+        categorical anyway; integers, booleans and datetimes are recognized by their dtype.
     handle_unknown : {"infrequent_if_exist", "error"}, default="infrequent_if_exist"
         What to do with a level that was not there in ``fit``: count it among the rare levels, or
         raise.
@@ -98,7 +98,7 @@ class VAETransformer(
         Number of distinguished levels of a column, the pool of the rarest included.
     min_frequency : int, float or None, default=2
         Count, or share of the seen cells, under which a level goes to the pool. With the default
-        a column in which every value is different is one pool, and tells the model nothing.
+        a column in which every value is different is one pool, and not informative.
     mask_ratio : "auto" or float, default="auto"
         Every third step trains the encoder alone on rows with missing values: a proportion of the
         cells of each row is masked, up to this one, or the cells that are missing in another row.
@@ -238,9 +238,11 @@ class VAETransformer(
     True
     >>> list(vae.sample(2, random_state=0).columns)
     ['height', 'weight', 'shirt']
-    >>> odd = pd.DataFrame({"height": [171.0, 150.0], "weight": [70.0, 120.0], "shirt": ["M", "L"]})
-    >>> normal, strange = vae.score_samples(odd)
-    >>> bool(normal > strange + 5)
+    >>> rows = pd.DataFrame(
+    ...     {"height": [171.0, 150.0], "weight": [70.0, 120.0], "shirt": ["M", "L"]}
+    ... )
+    >>> normal, outlier = vae.score_samples(rows)
+    >>> bool(normal > outlier + 5)
     True
     """
 

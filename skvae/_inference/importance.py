@@ -4,7 +4,7 @@ r"""Importance weights: draws from the posterior of each row, and what they are 
 
 The base noise of the draws is quasi-random (scrambled Sobol points through the normal quantile
 function) and the same for every row, so that the answer for a row does not depend on the other
-rows of a call. The effective sample size :math:`(\sum_k w_k)^2 / \sum_k w_k^2` (Kong 1992) says how
+rows of a call. The effective sample size :math:`(\sum_k w_k)^2 / \sum_k w_k^2` (Kong 1992) is how
 many draws from the true posterior the K draws are worth. Where it is small, the posterior of the
 row is refined by gradient steps on an affine map of its base noise.
 

@@ -52,7 +52,7 @@ def active_units(mean: Tensor, weight: Tensor, kl: Tensor) -> Tensor:
 
 @torch.no_grad()
 def kl_per_unit(model: VAE, rows: Rows, mean: Tensor, log_var: Tensor, weight: Tensor) -> Tensor:
-    """Mean KL(q(z_i | x) ‖ p(z_i)) in nats, (k,), with the prior that the nets are trained with.
+    """Mean KL(q(z_i | x) ‖ p(z_i)) in nats, (k,), with the prior of the training.
 
     Where that has no closed form, the aggregated posterior's marginal stands for p(z_i).
     """
@@ -90,7 +90,7 @@ def _warn_of_collapse(active: Tensor, layers: Sequence[slice]) -> None:
             f"Posterior collapse: for no row does {where} differ from the prior. Use "
             "objective=ELBO(free_bits=0.1) or a smaller beta, warm the KL up with "
             "ELBO(warmup=0.5), or start with init='pca'. If the columns have nothing to do with "
-            "each other, there is nothing to say.",
+            "each other, the code cannot be informative.",
             CollapseWarning,
             stacklevel=caller_stacklevel(),
         )

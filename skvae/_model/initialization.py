@@ -1,13 +1,13 @@
 r"""The closed-form start: probabilistic PCA, or factor analysis, of the encoded table.
 
-Both nets have a linear skip path. It is set so that the untrained model *is*
+Both networks have a linear skip path. It is set so that the untrained model *is*
 
 .. math:: x = W z + \text{mean} + \epsilon, \quad z \sim N(0, I), \quad
     \epsilon \sim N(0, \Psi),
 
 with W and Ψ from the principal components (Tipping & Bishop 1999) and, where the noise is not
 shared, some steps of EM towards factor analysis. The encoder is the exact posterior; the last
-layers of the nets start at zero. Training can only add. Levels enter as
+layers of the networks start at zero. Training can only improve on it. Levels enter as
 indicators, for which the principal components are those of multiple correspondence analysis, and
 leave through the linearised softmax.
 """
@@ -28,16 +28,16 @@ from .schema import Schema
 from .vae import VAE
 
 MAX_EXACT = 1024  # features up to which the covariance matrix is decomposed whole
-MAX_CELLS = 20_000_000  # rows × features that the start looks at: more do not move it
+MAX_CELLS = 20_000_000  # rows × features that the start uses: more do not change it
 EM_STEPS = 100
-MAX_HOLED, HOLED_STEPS = 3000, 30  # rows and steps of EM where there are holes
+MAX_INCOMPLETE, INCOMPLETE_STEPS = 3000, 30  # rows and steps of EM with missing values
 MIN_NOISE = 0.1  # standard deviation, in scaled units: a start with less is stuck
 
 
-def seen_features(rows: Rows, model: VAE) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """Means of the encoded features; the centred features; 1 where seen and 0 where not.
+def observed_features(rows: Rows, model: VAE) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Means of the encoded features; the centered features; 1 where observed and 0 where not.
 
-    Features that are not seen are 0; None: all are seen.
+    Features that are missing are 0; None: all are observed.
     """
     x = model.inputs.features(rows.values, rows.codes).double().numpy()
     if rows.missing is None:
@@ -48,9 +48,9 @@ def seen_features(rows: Rows, model: VAE) -> tuple[np.ndarray, np.ndarray, np.nd
 
 
 def covariance(x: np.ndarray, seen: np.ndarray | None) -> np.ndarray:
-    """Covariance of centred features, over the pairs of cells that were seen.
+    """Covariance of centred features, over the pairs of cells that were observed.
 
-    From pairs it need not be that of any table: what would be negative variances is taken out.
+    From pairs it need not be that of any table: negative eigenvalues are set to zero.
     """
     if seen is None:
         return np.asarray(x.T @ x / len(x))
@@ -88,8 +88,8 @@ def factor_analysis(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Some steps of EM from the loadings W (Rubin & Thayer 1982): loadings and noise.
 
-    `tie` makes of each feature's residual deviation the noise that the likelihoods allow: with one
-    noise for all features nothing moves, for probabilistic PCA is the maximum.
+    `tie` maps the residual standard deviations of the features to the noise that the likelihoods
+    allow: with one noise for all features nothing moves, for probabilistic PCA is the maximum.
     """
 
     def noise_of(residual_variance: np.ndarray) -> np.ndarray:
@@ -105,7 +105,7 @@ def factor_analysis(
     return W, noise
 
 
-def factor_analysis_with_holes(
+def factor_analysis_of_incomplete_rows(
     x: np.ndarray,
     seen: np.ndarray,
     W: np.ndarray,
@@ -113,11 +113,11 @@ def factor_analysis_with_holes(
     tie: Callable[[np.ndarray], np.ndarray],
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """EM row by row, each with the cells that it has: shift of the means, loadings and noise."""
-    x, seen = x[:MAX_HOLED], seen[:MAX_HOLED]
+    x, seen = x[:MAX_INCOMPLETE], seen[:MAX_INCOMPLETE]
     (n, d), k = x.shape, W.shape[1]
     count = np.maximum(seen.sum(0), 1)
     shift = np.zeros(d)
-    for _ in range(HOLED_STEPS):
+    for _ in range(INCOMPLETE_STEPS):
         centred = (x - shift) * seen
         precision = seen / noise**2
         information = precision @ (W[:, :, None] * W[:, None, :]).reshape(d, -1)
@@ -138,13 +138,13 @@ def initialize(model: VAE, schema: Schema, rows: Rows, seed: int) -> None:
     """Set the skip paths of an untrained model to probabilistic PCA of some rows."""
     k = model.latent.layers[0]  # what the decoder reads
     rows = next(rows.chunks(max(1000, MAX_CELLS // max(model.inputs.n_features, 1))))
-    mean, x, seen = seen_features(rows, model)
+    mean, x, seen = observed_features(rows, model)
     S = covariance(x, seen)
     W = probabilistic_pca(S, min(k, len(S)), seed) if len(S) else np.zeros((0, 0))
     W = np.pad(W, ((0, 0), (0, k - W.shape[1])))
     W, noise = factor_analysis(S, W, lambda residual: _noise(model, residual))
     if seen is not None and len(S):
-        more, W, noise = factor_analysis_with_holes(
+        more, W, noise = factor_analysis_of_incomplete_rows(
             x, seen, W, noise, lambda residual: _noise(model, residual)
         )
         mean = mean + more
@@ -173,7 +173,7 @@ def initialize(model: VAE, schema: Schema, rows: Rows, seed: int) -> None:
 
 
 def _noise(model: VAE, residual: np.ndarray) -> np.ndarray:
-    """Noise of each feature: the likelihood's word for numbers, the residual for indicators."""
+    """Noise of each feature: the likelihood's for numbers, the residual for indicators."""
     noise = residual.copy()
     for group in model.groups:
         if group.likelihood.target != "code":
@@ -182,7 +182,7 @@ def _noise(model: VAE, residual: np.ndarray) -> np.ndarray:
 
 
 def _initialize_encoder(model: VAE) -> None:
-    """Flags of missing cells say nothing to the hidden layers until training makes them."""
+    """Flags of missing values have no weight in the hidden layers before training."""
     if len(model.encoder.layers):
         first = model.encoder.layers[0]
         assert isinstance(first, Linear)
@@ -205,9 +205,9 @@ def _initialize_decoder(
             level = float(noise[features].mean()) if len(features) else 1.0
             bias, gain = group.likelihood.initialize(column, level)
             bias = bias + gain[:, : len(features)] @ mean[features]
-            slope = gain[:, : len(features)] @ W[features]
+            weight = gain[:, : len(features)] @ W[features]
             n = min(len(bias) - group.constants.shape[1], group.n_outputs)
-            model.head.weight[row : row + n, :k] = torch.tensor(slope[:n])
+            model.head.weight[row : row + n, :k] = torch.tensor(weight[:n])
             model.head.bias[row : row + n] = torch.tensor(bias[:n])
             group.constants[i] = torch.tensor(bias[n:])
             row += group.n_outputs

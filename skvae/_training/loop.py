@@ -33,7 +33,7 @@ ROUNDS = 50  # evaluations of the held-out bound in a full run
 MIN_HELD_OUT, MAX_HELD_OUT = 10, 10_000
 EVALUATION_DRAWS, EVALUATED = 4, 2000  # draws of a row, fewer where there are many rows
 MAX_REPAIRS = 5
-WARMUP = 0.05  # share of the steps in which the learning rate rises
+WARMUP = 0.05  # proportion of the steps in which the learning rate rises
 
 
 def default_steps(n_rows: int) -> int:
@@ -54,13 +54,15 @@ class Budget:
     batch_size: int
     learning_rate: float
     schedule: bool = True  # rise and fall of the learning rate; False: constant
-    warms_up: bool = True  # whether the objective may; not if the run goes on from another
+    warms_up: bool = True  # whether the objective may; False if the run continues another
     patience: int | None = None  # evaluations without progress; None: no early stopping
     tol: float = 1e-4
-    mask_ratio: float = 0.0  # largest share of a row's cells that is hidden from the encoder
+    mask_ratio: float = (
+        0.0  # largest proportion of the cells of a row that is masked for the encoder
+    )
 
     def progress(self, step: int) -> float:
-        """Share of the run that is done, as the objective sees it."""
+        """Proportion of the run that is done, as the objective sees it."""
         return step / self.n_steps if self.warms_up else 1.0
 
 
@@ -108,7 +110,7 @@ class Monitor(Protocol):
         ...
 
 
-class Silent:
+class NoMonitor:
     """A monitor that shows nothing."""
 
     def before_round(self) -> None:
@@ -234,7 +236,7 @@ def train_all(
 def _warn_of_interruption(n_steps: int, n_planned: int) -> None:
     warnings.warn(
         f"Training was interrupted after {n_steps} of {n_planned} steps; the best weights so far "
-        "are kept. Call fit again with warm_start=True to go on.",
+        "are kept. Call fit again with warm_start=True to continue.",
         ConvergenceWarning,
         stacklevel=caller_stacklevel(),
     )
@@ -329,7 +331,7 @@ class _Run:
         """One gradient step."""
         self.flat.grad.zero_()
         if self.budget.mask_ratio and step % EVERY == 0:
-            self._read_with_holes(batch, step)
+            self._train_on_masked_rows(batch, step)
         metrics = self._add_gradient(batch, step)
         norm = self.flat.grad.norm(dim=1, keepdim=True)
         self.flat.grad.mul_((MAX_GRADIENT_NORM / norm).clamp(max=1.0))
@@ -355,8 +357,8 @@ class _Run:
         (scale * losses.sum()).backward()
         return metrics
 
-    def _read_with_holes(self, batch: Rows, step: int) -> None:
-        """Add the encoder's gradient for rows with cells hidden, the generative model fixed."""
+    def _train_on_masked_rows(self, batch: Rows, step: int) -> None:
+        """Add the gradient of the encoder for masked rows, with the generative model fixed."""
         cells = masked_cells(batch, self.budget.mask_ratio, self.generator)
         self._add_gradient(batch.mask(cells), step, scale=EVERY, freeze_generative=True)
 

@@ -108,7 +108,7 @@ def split_rows(
 
 
 def _is_split_by_pattern(rows: Rows, pattern: torch.Tensor, fraction: float) -> bool:
-    """Whether equal rows are copies: one column alone tells at least half of the rows apart.
+    """Whether equal rows are copies: one column alone distinguishes at least half of the rows.
 
     In a table of few patterns, as of a few categorical columns, equal rows are what the table
     consists of. To hold out a whole pattern there costs density: .75 nats for 150 patterns of four

@@ -1,4 +1,4 @@
-"""Why a row is odd: a bar a column."""
+"""What each column adds to the log-density of a row: a bar for each."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class ExplanationDisplay:
     """How much each cell of a row surprises, given the row's other cells, as bars.
 
     The surprise of one cell does not colour the bars of the others, as it does in the parts of
-    the log-density: an extreme cell drags the code of the row along.
+    the log-density: an extreme cell moves the code of the row.
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ class ExplanationDisplay:
 
 
 def _label(cell: pd.Series) -> str:
-    """A column with its value, and where that is odd what was expected."""
+    """A column with its value, and where that is surprising what was expected."""
     label = f"{cell['column']} = {short(cell['value'])}"
     if cell["surprise"] < 1 or cell["value"] == cell["expected"]:
         return label

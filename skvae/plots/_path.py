@@ -114,7 +114,7 @@ class PathDisplay:
         return [frame.iloc[i : i + n_steps] for i in starts]
 
     def _that_change(self, columns: list | None) -> list:
-        """The columns asked for, or the first nine that change along a path."""
+        """The given columns, or the first nine that change along a path."""
         names = list(self.paths[0].columns)
         if columns is not None:
             unknown = [name for name in columns if name not in names]

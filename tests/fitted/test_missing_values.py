@@ -148,7 +148,7 @@ def test_hidden_cells_teach_the_encoder_alone(prior):
     rows.values = rows.values.float()
     budget = Budget(10, 256, 1e-2, mask_ratio=0.6)
     run = _Run([model], rows, ELBO(), budget, torch.Generator().manual_seed(0))
-    run._read_with_holes(rows, 0)
+    run._train_on_masked_rows(rows, 0)
     parts = {"inputs", "encoder", "latent"}
     for name, p in model.named_parameters():
         if p.numel():

@@ -11,7 +11,7 @@ from components import LATENTS, LIKELIHOODS, OBJECTIVES, PRIORS
 from frames import pandas_frame, with_holes
 
 from skvae import ELBO, VAEOutlierDetector, VAETransformer
-from skvae._training.loop import Budget, Silent, Split, train_all
+from skvae._training.loop import Budget, NoMonitor, Split, train_all
 from skvae._training.stacking import FlatParameters, Stack
 
 TABLE = with_holes(pandas_frame(90))
@@ -99,7 +99,7 @@ def test_models_differ_and_improve(params):
     split = Split(everyone[:70], None, everyone[70:])
     budget = Budget(30, 32, 4e-3)
     generator = torch.Generator().manual_seed(0)
-    results = train_all(models, rows, split, objective, budget, generator, Silent())
+    results = train_all(models, rows, split, objective, budget, generator, NoMonitor())
     together = objective.supports_vmap and models[0].supports_vmap
     assert len(results) == (1 if together else 3)
     after = [FlatParameters(model).values for model in models]
