@@ -23,6 +23,7 @@ those below it.
 CONTRIBUTING.md follows a row through ``fit`` and through ``score_samples``.
 """
 
+from ._estimators.density import ImportanceWarning
 from ._estimators.vae_imputer import VAEImputer
 from ._estimators.vae_outlier_detector import VAEOutlierDetector
 from ._estimators.vae_transformer import VAETransformer

@@ -183,7 +183,8 @@ def mutual_information(estimator: Any, X: Any) -> float:
 
     Returns
     -------
-    float
+    information : float
+        In nats.
 
     References
     ----------

@@ -10,9 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpydoc.validate import validate
+from sklearn.base import BaseEstimator
 
 import skvae
-from skvae import plots
+from skvae import diagnostics, plots
+from skvae._component import Component
 
 ROOT = Path(__file__).parent.parent
 PUBLIC = [getattr(skvae, name) for name in skvae.__all__ if name != "__version__"]
@@ -65,6 +68,34 @@ def test_public_methods_are_documented(method):
         "log_prob", "sample", "point", "start", "initial_noise", "n_outputs", "n_constants",
         "bound", "build", "draw", "embed", "kl", "location_scale",
     )  # fmt: skip
+
+
+CHECKED = (  # codes of numpydoc's validation: sections, parameters, types, descriptions
+    "GL03 GL06 GL07 GL08 GL09 GL10 SS01 SS04 PR01 PR02 PR03 PR04 PR05 PR06 PR10 RT01 RT03 RT04 "
+    "YD01 SA04 EX01"
+).split()
+WITHOUT_EXAMPLE = {"fit", "partial_fit", "set_params"}  # every example of a class has a fit
+INHERITED = {"get_params", "set_output", "fit_transform", "get_metadata_routing"}
+
+
+def called_by_users():
+    """Classes of the package, and the methods and functions that are called with tables."""
+    for cls in PUBLIC:
+        yield f"{cls.__module__}.{cls.__qualname__}"
+        if issubclass(cls, BaseEstimator) and not issubclass(cls, Component):
+            for name, method in inspect.getmembers(cls, inspect.isfunction):
+                mine = method.__module__.startswith("skvae") and not name.startswith("_")
+                if mine and name not in INHERITED:
+                    yield f"{method.__module__}.{method.__qualname__}"
+    for name in diagnostics.__all__:
+        yield f"skvae.diagnostics.{name}"
+
+
+@pytest.mark.parametrize("name", sorted(set(called_by_users())))
+def test_docstrings_pass_the_validation_of_numpydoc(name):
+    found = validate(name)["errors"]
+    exempt = {"EX01"} if name.split(".")[-1] in WITHOUT_EXAMPLE else set()
+    assert [error for error in found if error[0] in CHECKED and error[0] not in exempt] == []
 
 
 def test_fitted_attributes_are_documented():

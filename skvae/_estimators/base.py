@@ -124,6 +124,7 @@ class BaseVAE(CallbackSupportMixin, VAEParameters):
         Returns
         -------
         self : object
+            The estimator.
 
         Raises
         ------

@@ -12,7 +12,8 @@ import torch
 from skvae._inference.log_density import log_density
 from skvae._model.rows import Rows
 from skvae._model.vae import VAE
-from skvae._training.loop import MIN_HELD_OUT, Budget, NoMonitor, Split, train
+from skvae._training.budget import Budget
+from skvae._training.loop import MIN_HELD_OUT, NoMonitor, Split, train
 from skvae.latents import Latent
 
 from .mode import Training

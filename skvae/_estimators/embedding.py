@@ -82,6 +82,7 @@ class EmbeddingMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
         Returns
         -------
         names : ndarray of str
+            One for each component.
 
         Examples
         --------

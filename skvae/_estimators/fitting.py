@@ -22,7 +22,8 @@ from skvae._model.rows import Rows, canonical_order
 from skvae._model.schema import Schema
 from skvae._model.vae import VAE, for_inference
 from skvae._table.reading import Table
-from skvae._training.loop import Budget, Result, Split, default_steps, join_histories, train_all
+from skvae._training.budget import Budget, default_steps
+from skvae._training.loop import Result, Split, join_histories, train_all
 from skvae._training.weights import check_sample_weight, split_rows
 from skvae._validation import (
     as_layers,

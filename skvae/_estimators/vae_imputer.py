@@ -137,6 +137,12 @@ class VAEImputer(TransformerMixin, BaseEstimator):
         Returns
         -------
         self : object
+            The fitted imputer.
+
+        Raises
+        ------
+        ValueError
+            If a parameter or the table is not valid.
         """
         check_parameters(self)
         table = self._marked(read_table(X))
@@ -163,6 +169,21 @@ class VAEImputer(TransformerMixin, BaseEstimator):
         X : table like the given one
             Without the columns that had no value in ``fit``, unless `keep_empty_features`, and with
             the indicators of `add_indicator`.
+
+        Raises
+        ------
+        ValueError
+            If X does not have the fitted columns.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skvae import VAEImputer, VAETransformer
+        >>> X = np.random.default_rng(0).normal(size=(200, 1)) + np.zeros((1, 3))
+        >>> X[:20, 1] = np.nan
+        >>> imputer = VAEImputer(VAETransformer(1, max_iter=5), random_state=0).fit(X)
+        >>> bool(np.isnan(imputer.transform(X)).any())
+        False
         """
         check_is_fitted(self)
         check_parameters(self)
@@ -192,6 +213,17 @@ class VAEImputer(TransformerMixin, BaseEstimator):
         Returns
         -------
         names : ndarray of str
+            One for each column.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skvae import VAEImputer, VAETransformer
+        >>> X = np.random.default_rng(0).normal(size=(200, 1)) + np.zeros((1, 3))
+        >>> X[:20, 1] = np.nan
+        >>> imputer = VAEImputer(VAETransformer(1, max_iter=5), random_state=0).fit(X)
+        >>> imputer.get_feature_names_out().tolist()
+        ['x0', 'x1', 'x2']
         """
         self.estimator_.get_feature_names_out(input_features)
         names = [str(n) for n in self._names()]

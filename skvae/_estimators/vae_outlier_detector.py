@@ -8,7 +8,6 @@ import numpy as np
 from sklearn.base import OutlierMixin
 
 from skvae._fitted.fitted_model import FittedModel
-from skvae._inference.conformal import conformal_pvalues, rejected
 from skvae._inference.scoring import SCORES
 from skvae._table.reading import Table
 from skvae._training.weights import (
@@ -21,6 +20,7 @@ from skvae._validation import Constraint, an_int, is_real, one_of
 from skvae.likelihoods import StudentT
 from skvae.objectives import ELBO
 
+from .conformal import ConformalMixin
 from .explaining import ExplanationMixin
 from .mode import Mode
 from .parameters import VAEParameters
@@ -28,7 +28,7 @@ from .parameters import VAEParameters
 N_FENCE = 2000  # training rows, at most, that determine the threshold of contamination="auto"
 
 
-class VAEOutlierDetector(OutlierMixin, ExplanationMixin):
+class VAEOutlierDetector(OutlierMixin, ConformalMixin, ExplanationMixin):
     r"""Outliers of a table by the log-density of a variational autoencoder.
 
     A row is as normal as it is likely, by an equal mixture of `n_estimators` models,
@@ -247,7 +247,23 @@ class VAEOutlierDetector(OutlierMixin, ExplanationMixin):
         Returns
         -------
         scores : ndarray of shape (n_samples,)
-            A row's score does not depend on the others. A row without any cell has 0.
+            The score of a row does not depend on the other rows. A row without an observed cell
+            has 0.
+
+        Raises
+        ------
+        ValueError
+            If X does not have the fitted columns.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skvae import VAEOutlierDetector
+        >>> X = np.random.default_rng(0).normal(size=(400, 2))
+        >>> detector = VAEOutlierDetector(1, max_iter=20, random_state=0).fit(X)
+        >>> scores = detector.score_samples([[0.0, 0.0], [9.0, -9.0]])
+        >>> bool(scores[0] > scores[1])
+        True
         """
         table, settings = self._read(X), self._settings()
         return self.fitted_model_.score(table, self.score_method, settings)
@@ -262,6 +278,21 @@ class VAEOutlierDetector(OutlierMixin, ExplanationMixin):
         Returns
         -------
         distances : ndarray of shape (n_samples,)
+            In nats; at least 0 for inliers.
+
+        Raises
+        ------
+        ValueError
+            If X does not have the fitted columns.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skvae import VAEOutlierDetector
+        >>> X = np.random.default_rng(0).normal(size=(400, 2))
+        >>> detector = VAEOutlierDetector(1, max_iter=20, random_state=0).fit(X)
+        >>> bool(detector.decision_function([[9.0, -9.0]])[0] < 0)
+        True
         """
         return self.score_samples(X) - self.offset_
 
@@ -276,81 +307,22 @@ class VAEOutlierDetector(OutlierMixin, ExplanationMixin):
         -------
         labels : ndarray of int of shape (n_samples,)
             −1 for outliers, 1 for the others.
-        """
-        return np.where(self.decision_function(X) >= 0, 1, -1)
-
-    def pvalues(self, X):
-        r"""Conformal p-value of each row: its rank among the calibration rows.
-
-        .. math:: p(x) = \frac{1 + \#\{\text{calibration rows that score no higher}\}}{1 + n}
-
-        If a row comes from the distribution of the calibration rows, then P(p ≤ α) ≤ α, whatever
-        the model: among rows with p ≤ 0.01 that are called outliers, one normal row in a hundred
-        is a false alarm.
-
-        Parameters
-        ----------
-        X : table of shape (n_samples, n_features)
-
-        Returns
-        -------
-        pvalues : ndarray of shape (n_samples,)
-            Between 1 / (n + 1) and 1.
-
-        References
-        ----------
-        Vovk, Gammerman & Shafer (2005), Algorithmic Learning in a Random World. Bates et al.
-        (2023), Testing for Outliers with Conformal p-values, arXiv:2104.08279.
-        """
-        scores = self.score_samples(X)
-        if not len(self.calibration_scores_):
-            raise ValueError(
-                f"p-values need rows that the model has not seen, but the last fit of this "
-                f"{type(self).__name__} held none out. Fit it with calibration_fraction=0.2."
-            )
-        return conformal_pvalues(scores, self.calibration_scores_)
-
-    def predict_fdr(self, X, alpha=0.1):
-        """Which rows to call outliers, so that at most a proportion `alpha` of them is normal.
-
-        The procedure of Benjamini and Hochberg on the p-values of all rows together: on average
-        over tables, at most `alpha` of the rows that are called outliers are normal. The answer
-        for a row depends on the other rows of the call.
-
-        Parameters
-        ----------
-        X : table of shape (n_samples, n_features)
-        alpha : float, default=0.1
-            False discovery rate, in (0, 1).
-
-        Returns
-        -------
-        labels : ndarray of int of shape (n_samples,)
-            −1 for outliers, 1 for the others.
 
         Raises
         ------
         ValueError
-            If the calibration rows are so few that no row could be called an outlier: a row that
-            scores below all n of them has p = 1 / (n + 1), which must not be more than `alpha`.
+            If X does not have the fitted columns.
 
-        Warns
-        -----
-        UserWarning
-            If rows score below all calibration rows, but these are too few to call them outliers
-            among so many rows.
-
-        References
-        ----------
-        Benjamini & Hochberg (1995), Controlling the False Discovery Rate.
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skvae import VAEOutlierDetector
+        >>> X = np.random.default_rng(0).normal(size=(400, 2))
+        >>> detector = VAEOutlierDetector(1, max_iter=20, random_state=0).fit(X)
+        >>> detector.predict([[0.0, 0.0], [9.0, -9.0]])
+        array([ 1, -1])
         """
-        if not is_real(alpha, above=0, below=1):
-            raise ValueError(
-                "The 'alpha' parameter of predict_fdr must be a number in the range (0, 1). Got "
-                f"{alpha!r} instead."
-            )
-        outliers = rejected(self.pvalues(X), len(self.calibration_scores_), alpha)
-        return np.where(outliers, -1, 1)
+        return np.where(self.decision_function(X) >= 0, 1, -1)
 
     @property
     def models_(self) -> list:

@@ -241,7 +241,7 @@ class VAETransformer(
     >>> rows = pd.DataFrame(
     ...     {"height": [171.0, 150.0], "weight": [70.0, 120.0], "shirt": ["M", "L"]}
     ... )
-    >>> normal, outlier = vae.score_samples(rows)
+    >>> normal, outlier = vae.score_samples(pd.DataFrame(rows))
     >>> bool(normal > outlier + 5)
     True
     """

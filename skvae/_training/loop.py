@@ -25,45 +25,14 @@ from skvae._validation import caller_stacklevel
 from skvae.objectives import ELBO, Objective
 
 from .analytic_gradients import AnalyticGradients, has_analytic_gradients
+from .budget import Budget, evaluation_draws, learning_rate
 from .masking import EVERY, masked_cells
 from .stacking import Stack
 
 MAX_GRADIENT_NORM = 100.0
 ROUNDS = 50  # evaluations of the held-out bound in a full run
 MIN_HELD_OUT, MAX_HELD_OUT = 10, 10_000
-EVALUATION_DRAWS, EVALUATED = 4, 2000  # draws of a row, fewer where there are many rows
 MAX_REPAIRS = 5
-WARMUP = 0.05  # proportion of the steps in which the learning rate rises
-
-
-def default_steps(n_rows: int) -> int:
-    """The default budget: enough steps for a small table, enough epochs for a large one."""
-    return round(12 * n_rows**0.6)
-
-
-def evaluation_draws(n_rows: int) -> int:
-    """Draws for each row held out: their mean over the rows is what counts."""
-    return max(1, min(EVALUATION_DRAWS, EVALUATED // max(1, n_rows)))
-
-
-@dataclass
-class Budget:
-    """How long to train, and when to stop."""
-
-    n_steps: int
-    batch_size: int
-    learning_rate: float
-    schedule: bool = True  # rise and fall of the learning rate; False: constant
-    warms_up: bool = True  # whether the objective may; False if the run continues another
-    patience: int | None = None  # evaluations without progress; None: no early stopping
-    tol: float = 1e-4
-    mask_ratio: float = (
-        0.0  # largest proportion of the cells of a row that is masked for the encoder
-    )
-
-    def progress(self, step: int) -> float:
-        """Proportion of the run that is done, as the objective sees it."""
-        return step / self.n_steps if self.warms_up else 1.0
 
 
 @dataclass
@@ -130,17 +99,6 @@ def batches(split: Split, size: int, generator: torch.Generator) -> Iterator[Ten
         else:
             order = weighted_indices(cumulated, n, generator)
         yield from rows[order].split(size)
-
-
-def learning_rate(step: int, budget: Budget) -> float:
-    """Linear rise, then half a cosine down to zero."""
-    if not budget.schedule:
-        return budget.learning_rate
-    rise = max(1, round(WARMUP * budget.n_steps))
-    if step < rise:
-        return budget.learning_rate * (step + 1) / rise
-    progress = (step - rise) / max(1, budget.n_steps - rise)
-    return budget.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
 
 
 def train(
