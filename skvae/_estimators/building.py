@@ -48,8 +48,8 @@ def resolved(estimator: Any) -> dict[str, Any]:
     prior = latent.default_prior() if estimator.prior == "auto" else estimator.prior
     prior = resolve(prior, priors.Prior, "prior")
     objective = resolve(unnamed(estimator, "objective"), objectives.Objective, "objective")
-    if isinstance(estimator.objective, str) and hasattr(objective, "beta"):
-        objective.warmup = latent.warmup
+    if isinstance(estimator.objective, str):
+        objective = objective.with_warmup(latent.warmup)
     latent.check_partners(prior, objective)
     return {"latent": latent, "prior": prior, "objective": objective}
 
