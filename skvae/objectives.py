@@ -1,4 +1,4 @@
-"""Objectives: log-densities → a bound on log p(x) for each row.
+"""Objectives of training: from log-densities to a bound on log p(x) for each row.
 
 To add one: write one class, put it into :data:`OBJECTIVES`, and add a row to
 ``tests/components.py``.
@@ -11,10 +11,12 @@ from abc import ABC, abstractmethod
 from typing import ClassVar
 
 import torch
+from sklearn.base import clone
 from torch import Tensor
 
 from ._component import Component
 from ._nn.draw import Draw
+from ._nn.score_function import leave_one_out_mean, score_function
 from ._validation import a_real, an_int, one_of
 from .likelihoods import Likelihood, Normal
 
@@ -22,24 +24,37 @@ __all__ = ["ELBO", "IWAE", "Embedding", "Objective", "Trimmed"]
 
 
 class Objective(ABC, Component):
-    """What training maximises."""
+    """The function that training maximizes.
 
-    n_samples: int  # draws of z for each row and step
-    detach_z: bool = False  # whether no gradient may flow through z
-    supports_codes: bool = False  # whether z may stand for integers
-    supports_vmap: bool = False  # whether `bound` is a plain function of tensors, for vmap
-    warmup: float = 0.0  # share of the training after which the objective is what it is to be
-    trim: float = 0.0  # share of the rows, those with the lowest bounds, that do not count
-    likelihood: Likelihood | None = None  # what likelihood="auto" stands for, if of its own
+    Attributes
+    ----------
+    n_samples : int
+        Draws of z for each row and gradient step.
+    detach_z : bool
+        Whether the gradient through z is stopped.
+    supports_codes : bool
+        Whether the objective can be used with integer codes.
+    supports_vmap : bool
+        Whether ``bound`` can be used with ``torch.func.vmap``.
+    warmup : float
+        Proportion of the training after which the objective has its final form.
+    trim : float
+        Proportion of the rows, those with the lowest bounds, that are left out.
+    likelihood : Likelihood or None
+        The likelihood that ``likelihood="auto"`` stands for. None: it depends on the column.
+    """
 
-    def with_warmup(self, warmup):
-        if hasattr(self, "beta"):
-            self.warmup = warmup
-        return self
+    n_samples: int
+    detach_z: bool = False
+    supports_codes: bool = False
+    supports_vmap: bool = False
+    warmup: float = 0.0
+    trim: float = 0.0
+    likelihood: Likelihood | None = None
 
     @abstractmethod
     def bound(self, log_px: Tensor, draw: Draw, progress: float) -> Tensor:
-        """The bound of each row, shape (n_rows,).
+        """The bound on log p(x) of each row.
 
         Parameters
         ----------
@@ -48,28 +63,35 @@ class Objective(ABC, Component):
         draw : Draw
             z with its log-densities.
         progress : float
-            Share of the training done, in [0, 1]; 1 asks for the objective without warm-up.
+            Proportion of the training that is done, in [0, 1]. With 1 there is no warm-up.
+
+        Returns
+        -------
+        bound : Tensor of shape (n_rows,)
         """
+
+    def with_warmup(self, warmup: float) -> Objective:
+        """The objective with another warm-up.
+
+        Parameters
+        ----------
+        warmup : float
+            Proportion of the training, in [0, 1].
+
+        Returns
+        -------
+        objective : Objective
+            A copy with the parameter `warmup`, or the object itself if it has no such parameter.
+        """
+        if "warmup" not in self.get_params(deep=False):
+            return self
+        objective: Objective = clone(self)
+        return objective.set_params(warmup=warmup)
 
 
 def divergence(draw: Draw) -> Tensor:
-    """KL(q(z | x) ‖ p(z)) of each row: in closed form where known, else over the draws."""
+    """KL(q(z | x) ‖ p(z)) of each row, in closed form if it is known, else by Monte Carlo."""
     return draw.kl.sum(-1) if draw.kl is not None else (draw.log_qz - draw.log_pz).mean(0)
-
-
-def score_function(signal: Tensor, log_qz: Tensor) -> Tensor:
-    r"""Nothing, with the gradient :math:`\text{signal} \cdot \nabla_\phi \log q(z|x)`."""
-    return signal.detach() * (log_qz - log_qz.detach())
-
-
-def left_out_mean(signal: Tensor) -> Tensor:
-    """The mean of the others, (n_samples, n_rows): other draws, or with one draw other rows.
-
-    It knows nothing of the draw it stands beside, so as a baseline it leaves the mean alone.
-    """
-    dim = 0 if signal.shape[0] > 1 else 1
-    n = signal.shape[dim]
-    return (signal.sum(dim, keepdim=True) - signal) / max(n - 1, 1)
 
 
 class ELBO(Objective):
@@ -81,23 +103,25 @@ class ELBO(Objective):
     Parameters
     ----------
     beta : float, default=1.0
-        Weight of the KL term. Above 1 the code is pressed to be simple (β-VAE), below 1
-        reconstruction comes first.
+        Weight of the KL term. Values above 1 favor a simple distribution of the codes (β-VAE),
+        values below 1 favor reconstruction.
     warmup : float, default=0.0
-        Share of the training, in [0, 1], over which the weight rises linearly from 0 to `beta`.
+        Proportion of the training, in [0, 1], over which the weight rises linearly from 0 to
+        `beta`.
     free_bits : float, default=0.0
-        Nats of KL that every latent dimension may have for free: training counts no less, so
-        that no dimension is pressed to say nothing. Counted by the mean over the batch; with a
-        prior that ties the dimensions together, for their sum.
+        Lower bound, in nats, of the KL of each latent dimension in the objective: below it there
+        is no gradient towards an unused dimension. The bound applies to the mean over the batch
+        and, if the KL of the prior is not a sum over dimensions, to the total of all dimensions.
     n_samples : int, default=1
-        Draws of z for each row and step.
+        Draws of z for each row and gradient step.
     gradient : {"reparameterization", "score_function"}, default="reparameterization"
-        How the encoder learns. "reparameterization" differentiates through z. "score_function"
-        (REINFORCE) holds z fixed and weighs
-        :math:`\nabla_\phi \log q(z|x)` by the bound of the draw less a baseline, the mean of
-        the row's other draws, or with one draw of the other rows in the batch: unbiased too. With
-        one draw it is far noisier; with several the baseline makes up for it where q is near the
-        posterior. For integer codes it is the one without bias.
+        Estimator of the gradient of the encoder. "reparameterization" differentiates through z.
+        "score_function" (REINFORCE) holds z fixed and weights
+        :math:`\nabla_\phi \log q(z|x)` by the bound of the draw minus a baseline, which is the
+        mean over the other draws of the row or, with one draw, over the other rows of the batch.
+        Both are unbiased for continuous z. The variance of the second is much higher with one
+        draw; with several draws the baseline reduces it if q is close to the posterior. For
+        integer codes only the second is unbiased.
 
     References
     ----------
@@ -147,21 +171,21 @@ class ELBO(Objective):
     def bound(self, log_px: Tensor, draw: Draw, progress: float) -> Tensor:
         beta = self.weight(progress)
         if self.detach_z:
-            return self._held_bound(log_px, draw, beta)
+            return self._score_function_bound(log_px, draw, beta)
         return log_px.mean(0) - beta * self._divergence(draw)
 
     def weight(self, progress: float) -> float:
-        """Of the KL term, at a share of the training."""
+        """Weight of the KL term at a proportion of the training."""
         return self.beta * min(1.0, progress / self.warmup) if self.warmup > 0 else self.beta
 
-    def _held_bound(self, log_px: Tensor, draw: Draw, beta: float) -> Tensor:
-        """The bound of draws with z held fixed, with the score function's gradient."""
+    def _score_function_bound(self, log_px: Tensor, draw: Draw, beta: float) -> Tensor:
+        """The bound for fixed z, with the gradient of the score function."""
         rate = draw.log_qz.detach() - draw.log_pz
         if self.free_bits:
             rate = torch.where(rate.mean() > self._free(draw), rate, self._free(draw))
         each = log_px - beta * rate
         signal = each.detach()
-        return (each + score_function(signal - left_out_mean(signal), draw.log_qz)).mean(0)
+        return (each + score_function(signal - leave_one_out_mean(signal), draw.log_qz)).mean(0)
 
     def _free(self, draw: Draw) -> float:
         return self.free_bits * draw.z.shape[-1]
@@ -174,27 +198,30 @@ class ELBO(Objective):
 
 
 class Embedding(ELBO):
-    r"""The bound of a nonlinear PCA, for codes to look at and to compute with,
+    r"""Evidence lower bound with the noise of PCA, for embedding and visualization,
 
     .. math:: L = E_{q(z|x)}[\log p(x|z)] - \beta\, KL(q(z|x) \| p(z)), \quad
         p(x_j|z) = N(x_j; \mu_j(z), \sigma^2),
 
-    with one noise for all numbers, unless `likelihood` says otherwise, and a low weight of the KL.
-    The default objective is to nonlinear factor analysis what this is to PCA: a density is served
-    best by noise that fits each column, and spends the code on columns that can be told exactly;
-    with one noise every column counts by its variance, so that k numbers give back as much of the
-    table as they can, and distances between codes are distances between rows. The density is
-    there too, but lower.
+    with one noise variance for all numbers, unless `likelihood` is given, and a low weight of the
+    KL term. It is to PCA as the default objective is to factor analysis. The default objective
+    fits the noise of each column, which gives higher densities, but codes that represent columns
+    with little noise. With equal noise every column counts by its variance, so that the codes
+    reconstruct as much of the total variance as they can, and distances between codes approximate
+    distances between rows. Densities are available, but lower.
 
     Parameters
     ----------
     beta : float, default=0.2
         Weight of the KL term.
     warmup : float, default=0.0
+        As in :class:`ELBO`.
     free_bits : float, default=0.0
+        As in :class:`ELBO`.
     n_samples : int, default=1
+        As in :class:`ELBO`.
     gradient : {"reparameterization", "score_function"}, default="reparameterization"
-        As of :class:`ELBO`.
+        As in :class:`ELBO`.
 
     References
     ----------
@@ -227,14 +254,15 @@ class Embedding(ELBO):
 
 
 class IWAE(Objective):
-    r"""Importance-weighted bound, tighter with every draw,
+    r"""Importance-weighted bound, which is tighter with more draws,
 
     .. math:: L_K = E\Big[\log \tfrac1K \sum_k w_k\Big], \quad
         w_k = \frac{p(x, z_k)}{q(z_k|x)}, \quad
         \text{ELBO} = L_1 \le L_K \le L_{K+1} \le \log p(x).
 
-    The plain gradient of the encoder is more noise than signal for many draws. For ``Gaussian``
-    and ``Ladder`` it is replaced by the doubly reparameterised one, which has the same mean,
+    The signal-to-noise ratio of its gradient for the encoder falls with the number of draws. For
+    ``Gaussian`` and ``Ladder`` the doubly reparameterized gradient is used, which has the same mean
+    and lower variance,
 
     .. math:: \nabla_\phi L_K = E\Big[\sum_k \tilde w_k^2\,
         \frac{\partial \log w_k}{\partial z_k} \nabla_\phi z_k\Big], \quad
@@ -243,7 +271,7 @@ class IWAE(Objective):
     Parameters
     ----------
     n_samples : int, default=8
-        K, the draws of z for each row and step.
+        K, the draws of z for each row and gradient step.
 
     References
     ----------
@@ -264,32 +292,33 @@ class IWAE(Objective):
         self.n_samples = n_samples
 
     def bound(self, log_px: Tensor, draw: Draw, progress: float) -> Tensor:
-        # The gradient of log mean w weighs ∂ log w_k by w̃_k; what flows on to the encoder
-        # through z_k is weighed by w̃_k once more, and its parameters in log q stand still.
+        # The gradient of log mean w weights ∂ log w_k by w̃_k. The gradient of the encoder through
+        # z_k is weighted by w̃_k once more, with the parameters of log q held fixed.
         log_qz = draw.log_qz if draw.path_log_qz is None else draw.path_log_qz()
         log_w = log_px + draw.log_pz - log_qz
         if draw.z.requires_grad and draw.path_log_qz is not None:
-            share = torch.softmax(log_w.detach(), dim=0).unsqueeze(-1)
-            draw.z.register_hook(lambda gradient: gradient * share)
+            weight = torch.softmax(log_w.detach(), dim=0).unsqueeze(-1)
+            draw.z.register_hook(lambda gradient: gradient * weight)
         return torch.logsumexp(log_w, dim=0) - math.log(len(log_w))
 
 
 class Trimmed(Objective):
-    r"""Another objective without the rows that it fits worst, for tables with outliers in them,
+    r"""Objective without the rows that have the lowest bounds, for tables with outliers,
 
     .. math:: \frac{1}{|S|} \sum_{n \in S} L(x_n), \quad
         S = \{n : L(x_n) \text{ is not among the lowest } \alpha \text{ of the batch}\}.
 
-    A net learns the common rows first, and the odd ones last (the inlier-memorisation effect):
-    what is left out of each batch are mostly these. Nor are they among the exemplars of the
-    aggregated prior, where they would vouch for themselves.
+    Networks learn common rows first and outliers last (the inlier memorization effect), so that
+    most of the rows that are left out of each batch are outliers. The rows that are fitted worst
+    are not used as exemplars of the aggregated prior either, because an exemplar increases the
+    density at its own position.
 
     Parameters
     ----------
     fraction : float, default=0.1
-        :math:`\alpha`, the share of the rows to leave out.
+        :math:`\alpha`, the proportion of the rows that are left out.
     objective : Objective, default=None
-        What the other rows are trained on. None: ``ELBO()``.
+        The objective of the other rows. None: ``ELBO()``.
 
     References
     ----------
@@ -318,6 +347,7 @@ class Trimmed(Objective):
 
     @property
     def inner(self) -> Objective:
+        """The objective of the other rows, with its default resolved."""
         return ELBO() if self.objective is None else self.objective
 
     @property
@@ -353,6 +383,12 @@ class Trimmed(Objective):
         worst_kept = bound.detach().sort().values[int(self.fraction * len(bound))]
         kept = bound.detach() >= worst_kept
         return torch.where(kept, bound, 0.0) / kept.to(bound).mean()
+
+    def with_warmup(self, warmup: float) -> Trimmed:
+        if warmup == self.inner.warmup:
+            return self
+        objective: Trimmed = clone(self)
+        return objective.set_params(objective=self.inner.with_warmup(warmup))
 
 
 OBJECTIVES: dict[str, type[Objective]] = {

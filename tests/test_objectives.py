@@ -7,11 +7,12 @@ import math
 import numpy as np
 import pytest
 import torch
+from components import OBJECTIVES
 
-from skvae import ELBO, IWAE, Normal, Trimmed, VAETransformer
+from skvae import ELBO, IWAE, Embedding, Ladder, Normal, Trimmed, VAETransformer
 from skvae._model.rows import Rows
+from skvae._nn.score_function import leave_one_out_mean, score_function
 from skvae.latents import Draw
-from skvae.objectives import left_out_mean, score_function
 
 
 @pytest.fixture(scope="module")
@@ -81,9 +82,11 @@ def test_the_baseline_of_a_draw_does_not_know_it():
     signal = torch.randn(5, 7, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     numbers = signal.numpy()
     expected = [np.delete(numbers[:, 2], i).mean() for i in range(5)]
-    np.testing.assert_allclose(left_out_mean(signal)[:, 2], expected)
-    np.testing.assert_allclose(left_out_mean(signal[:1])[0, 3], np.delete(numbers[0], 3).mean())
-    assert left_out_mean(signal[:1, :1]) == 0  # one row, one draw: no baseline
+    np.testing.assert_allclose(leave_one_out_mean(signal)[:, 2], expected)
+    np.testing.assert_allclose(
+        leave_one_out_mean(signal[:1])[0, 3], np.delete(numbers[0], 3).mean()
+    )
+    assert leave_one_out_mean(signal[:1, :1]) == 0  # one row, one draw: no baseline
 
 
 class PlainIWAE(IWAE):
@@ -153,3 +156,30 @@ def test_trimmed_leaves_the_lowest_bounds_out():
     np.testing.assert_allclose(log_px.grad[0], [0] * 3 + [1 / 7] * 7, rtol=1e-6)
     whole = Trimmed(0.0).bound(log_px, draw, 1.0)
     torch.testing.assert_close(whole, ELBO().bound(log_px, draw, 1.0))
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES, ids=repr)
+def test_a_warm_up_is_set_on_a_copy(objective):
+    before = repr(objective)
+    changed = objective.with_warmup(0.25)
+    assert repr(objective) == before
+    inner = objective.inner if isinstance(objective, Trimmed) else objective
+    assert changed.warmup == (0.0 if isinstance(inner, IWAE) else 0.25)
+    assert changed.with_warmup(objective.warmup).trim == objective.trim
+    assert type(changed) is type(objective)
+
+
+@pytest.mark.parametrize(
+    ("objective", "expected"),
+    [
+        ("elbo", ELBO(warmup=0.2)),
+        ("embedding", Embedding(warmup=0.2)),
+        ("trimmed", Trimmed(objective=ELBO(warmup=0.2))),
+        ("iwae", IWAE()),
+        (Trimmed(), Trimmed()),
+    ],
+)
+def test_objectives_given_by_name_have_the_warm_up_of_the_latent_family(X, objective, expected):
+    vae = VAETransformer(3, latent=Ladder(), objective=objective, max_iter=1).fit(X)
+    assert vae.objective_ == expected
+    assert vae.objective_.warmup == expected.warmup

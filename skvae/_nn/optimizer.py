@@ -4,13 +4,16 @@ r"""Adam on one tensor.
     v \leftarrow \beta_2 v + (1 - \beta_2) g^2, \quad
     \theta \leftarrow \theta - \eta\, \frac{\hat m}{\sqrt{\hat v} + \epsilon}
 
-with the moments corrected for their start at 0 (Kingma & Ba 2015, arXiv:1412.6980). The operator is
-that of ``torch.optim.Adam(fused=True)``. It is called here because all parameters of a model are
-one tensor already, and because the first optimiser of ``torch.optim`` in a process takes a second
-to import what it then does not use.
+with bias-corrected moments :math:`\hat m` and :math:`\hat v` (Kingma & Ba 2015, arXiv:1412.6980).
+It is used in place of ``torch.optim.Adam`` because all parameters of a model are one tensor, which
+takes five operations, and because the first optimizer of ``torch.optim`` in a process imports
+modules for about a second. The fused operator of torch is private; with it a training step on a CPU
+would be about one percent faster.
 """
 
 from __future__ import annotations
+
+import math
 
 import torch
 from torch import Tensor
@@ -19,34 +22,38 @@ BETAS = 0.9, 0.999
 
 
 class Adam:
-    """Descends along gradients; `values` is changed in place.
+    """Gradient descent with adaptive step sizes; `values` is changed in place.
 
     Parameters
     ----------
     values : Tensor
         The parameters.
     state : dict, default=None
-        What ``state`` of an earlier run holds, to go on from.
+        The ``state`` of an earlier run, which is continued.
+    eps : float, default=1e-8
     """
 
     def __init__(self, values: Tensor, state: dict | None = None, eps: float = 1e-8) -> None:
         self.values, self.eps = values, eps
         self.mean, self.square = torch.zeros_like(values), torch.zeros_like(values)
-        self.n_steps = torch.zeros((), dtype=torch.float32, device=values.device)
+        self.n_steps = 0
+        self._root = torch.empty_like(values)  # memory of the denominator
         if state:
             self.mean.copy_(state["mean"])
             self.square.copy_(state["square"])
-            self.n_steps += state["n_steps"]
+            self.n_steps = state["n_steps"]
 
     @property
     def state(self) -> dict:
-        return {"mean": self.mean, "square": self.square, "n_steps": int(self.n_steps)}
+        return {"mean": self.mean, "square": self.square, "n_steps": self.n_steps}
 
     @torch.no_grad()
     def step(self, gradient: Tensor, rate: float) -> None:
+        """Change the values by one step along the negative gradient."""
         self.n_steps += 1
-        torch.ops.aten._fused_adam_(
-            [self.values], [gradient], [self.mean], [self.square], [], [self.n_steps],
-            lr=rate, beta1=BETAS[0], beta2=BETAS[1], eps=self.eps,
-            weight_decay=0.0, amsgrad=False, maximize=False,
-        )  # fmt: skip
+        first, second = (1 - beta**self.n_steps for beta in BETAS)
+        self.mean.lerp_(gradient, 1 - BETAS[0])
+        self.square.mul_(BETAS[1]).addcmul_(gradient, gradient, value=1 - BETAS[1])
+        # Numerator and denominator are multiplied by √second, which saves one operation.
+        torch.sqrt(self.square, out=self._root).add_(self.eps * math.sqrt(second))
+        self.values.addcdiv_(self.mean, self._root, value=-rate * math.sqrt(second) / first)

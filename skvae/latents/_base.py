@@ -217,9 +217,6 @@ class Latent(ABC, Component):
         """Components that the family has if the user asks for `n_components`."""
         return default if n_components is None else n_components
 
-    def sizes(self, candidates):
-        return list(candidates)
-
     def check_partners(self, prior: Prior, objective: Objective) -> None:
         """Raise a ValueError that says why the family cannot go with a prior or an objective."""
         if prior.over_codes:

@@ -57,7 +57,7 @@ class PriorModule(nn.Module, ABC):
 
     def finalize(
         self, mean: Tensor, log_var: Tensor, weight: Tensor, generator: torch.Generator,
-        *, keys=None, continued: bool = False,
+        *, goes_on: bool = False,
     ) -> None:  # fmt: skip
         """Look at the posteriors of the trained model, one for each different row.
 

@@ -137,10 +137,10 @@ class _AggregatedModule(PriorModule):
 
     def finalize(
         self, mean: Tensor, log_var: Tensor, weight: Tensor, generator: torch.Generator,
-        *, keys=None, continued: bool = False,
+        *, goes_on: bool = False,
     ) -> None:  # fmt: skip
         var, weight = log_var.exp(), weight.to(mean)
-        if continued and len(self.mean):
+        if goes_on and len(self.mean):
             mean, var = torch.cat([mean, self.mean]), torch.cat([var, self.var])
             weight = torch.cat([weight, self.weight])
         order = torch.randperm(len(mean), generator=generator)[: self.n_exemplars]
