@@ -154,10 +154,11 @@ def check_categorical_features(value: Any, names: list) -> list[bool]:
     if wanted.dtype == bool and wanted.shape == (len(names),):
         return [bool(w) for w in wanted]
     if wanted.dtype.kind in "iu":
-        if len(wanted) and not (-len(names) <= wanted.min() and wanted.max() < len(names)):
+        outside = [int(w) for w in wanted if not -len(names) <= w < len(names)]
+        if outside:
             raise ValueError(
-                f"The 'categorical_features' parameter names column {int(wanted.max())}, but X "
-                f"has {len(names)} columns, numbered from 0."
+                f"The 'categorical_features' parameter names column {outside[0]}, but X has "
+                f"{len(names)} columns, numbered from 0."
             )
         chosen = {int(w) % len(names) for w in wanted}
         return [j in chosen for j in range(len(names))]

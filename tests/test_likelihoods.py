@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from columns import column_of
 from components import LIKELIHOODS
 from scipy import stats
 
@@ -18,19 +19,18 @@ from skvae import (
     Normal,
     StudentT,
 )
-from skvae._table.column_fitting import fit_column
 from skvae._table.layouts import Cells
 
 ids = [repr(likelihood) for likelihood in LIKELIHOODS]
 
 
-def numeric_column(integer=False):
+def numeric_column(integer=False, likelihood=None):
     """A fitted column with a spike at 0, and nothing odd beside."""
     rng = np.random.default_rng(0)
     values = np.where(rng.random(400) < 0.3, 0.0, rng.gamma(2, 3, size=400) + 0.05)
     values = (20 * values).round() if integer else values
     cells = Cells("integer" if integer else "float", values, np.zeros(400, dtype=bool))
-    return fit_column("x", cells, np.ones(400), categorical=False)
+    return column_of("x", cells, likelihood=likelihood)
 
 
 LEVELS = SimpleNamespace(n_codes=3, frequencies=np.array([0.2, 0.3, 0.5]), probability=0.3)
@@ -40,8 +40,9 @@ def case(likelihood, seed=0):
     """Random outputs for two columns, and what is known of the columns."""
     column = LEVELS
     if "continuous" in likelihood.kinds or "integer" in likelihood.kinds:
-        column = numeric_column("continuous" not in likelihood.kinds or likelihood.is_mass)
-        column.atoms = likelihood.atoms(column)
+        column = numeric_column(
+            "continuous" not in likelihood.kinds or likelihood.is_mass, likelihood
+        )
     shape = likelihood.n_outputs(column), likelihood.n_constants(column)
     generator = torch.Generator().manual_seed(seed)
     outputs = torch.randn(1, 1, 2, shape[0], generator=generator, dtype=torch.float64)

@@ -47,7 +47,7 @@ def fit_table_schema(
         weights,
         check_categorical_features(estimator.categorical_features, table.names),
         resolve_transforms(estimator.numeric_transform, table.names, TRANSFORMS, owner),
-        lambda columns: resolve_likelihoods(likelihood, columns, LIKELIHOODS, owner),
+        resolve_likelihoods(likelihood, table.names, LIKELIHOODS, owner),
         check_informative(estimator.informative_missing, table.names),
         max_categories=estimator.max_categories,
         min_frequency=estimator.min_frequency,

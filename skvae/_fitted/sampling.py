@@ -133,9 +133,8 @@ def draw_in_bounds(
     """
     values, codes = model.decode(z, generator)
     if generator is not None:
-        low, high = schema.bounds
         for _ in range(N_REDRAWS):
-            outside = (values < low) | (values > high)
+            outside = schema.is_out_of_bounds(values)
             rows = outside.any(1).nonzero().squeeze(1)
             if not len(rows):
                 break

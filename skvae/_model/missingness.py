@@ -1,18 +1,19 @@
-r"""Missing cells that say something: a likelihood of the missing mask, and masks as they were seen.
+r"""Informative missing values: a likelihood of the missing mask, and the masks of a table.
 
-By default a missing cell says nothing beyond its not being there (missing at random). Of a column
-whose missing cells are informative, the chance to be missing is learned,
+By default a missing value is not informative (missing at random). For a column whose missing values
+are informative, the probability of a missing value is learned,
 
 .. math:: P(m_j = 1 | z) = s(a_j + b_j \cdot E[x_j | z]),
 
-with :math:`s` the logistic function: it goes by the value that the decoder expects in the very
-cell (of levels, by the probability of each). So values that hide because they are high are known
-to be high, after not-MIWAE (Ipsen, Mattei & Frellsen 2021, arXiv:2006.12871), where the chance
-goes by a draw of the value.
+with :math:`s` the logistic function: it depends on the value that the decoder expects in the cell
+(for levels, on the probability of each). So values that are missing because they are high are
+imputed as high, after not-MIWAE (Ipsen, Mattei & Frellsen 2021, arXiv:2006.12871), where the
+probability depends on a draw of the value.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -30,9 +31,9 @@ class Missingness(nn.Module):
     ----------
     informative : Tensor of bool of shape (d,)
     bias : Tensor of shape (d,)
-        a_j, started at the share of missing cells.
+        a_j, initialized by the proportion of missing values.
     slope : Tensor of shape (d, n_levels) or (d, 1)
-        b_j, in scaled units; started at zero.
+        b_j, in scaled units; initialized at zero.
     """
 
     informative: Tensor
@@ -52,33 +53,44 @@ class Missingness(nn.Module):
             return self.bias + self.slope[:, 0] * mean
         return self.bias + (self.slope * mean).sum(-1)
 
-    def log_prob(self, mean: Tensor, missing: Tensor, hidden: Tensor | None) -> Tensor:
-        """log P(m_j | z) of each cell, (..., d): 0 where nobody looked."""
+    def log_prob(self, mean: Tensor, missing: Tensor, marginalized: Tensor | None) -> Tensor:
+        """log P(m_j | z) of each cell, (..., d): 0 where it is marginalized."""
         logit = self.logit(mean)
-        metrics = F.logsigmoid(torch.where(missing, logit, -logit))
-        silent = ~self.informative if hidden is None else hidden | ~self.informative
-        return metrics.masked_fill(silent, 0.0)
+        log_p = F.logsigmoid(torch.where(missing, logit, -logit))
+        ignored = ~self.informative if marginalized is None else marginalized | ~self.informative
+        return log_p.masked_fill(ignored, 0.0)
 
 
+@dataclass(frozen=True, eq=False)
 class Patterns:
-    """Which cells of a row were missing, as often as it was so.
+    """Which cells of a row were missing, and how often.
 
     Attributes
     ----------
     missing : ndarray of bool of shape (n_patterns, n_features)
-    shares : ndarray of shape (n_patterns,)
+    weights : ndarray of shape (n_patterns,)
     """
 
-    def __init__(self, missing: np.ndarray, weights: np.ndarray) -> None:
+    missing: np.ndarray
+    weights: np.ndarray
+
+    @classmethod
+    def of(cls, missing: np.ndarray, weights: np.ndarray) -> Patterns:
+        """The distinct patterns of some rows; of very many a sample."""
         packed, index = np.unique(np.packbits(missing, axis=1), axis=0, return_inverse=True)
         total = np.bincount(index.ravel(), weights=weights)
-        if len(packed) > MAX_PATTERNS:  # a sample, each drawn as often as it is there
+        if len(packed) > MAX_PATTERNS:  # in proportion to their weights
             steps = (np.arange(MAX_PATTERNS) + 0.5) / MAX_PATTERNS * total.sum()
             kept, counts = np.unique(np.searchsorted(np.cumsum(total), steps), return_counts=True)
-            packed, total = packed[kept], counts
-        self.missing = np.unpackbits(packed, axis=1, count=missing.shape[1]).astype(bool)
-        self.shares = total / total.sum()
+            packed, total = packed[kept], counts * (total.sum() / MAX_PATTERNS)
+        return cls(np.unpackbits(packed, axis=1, count=missing.shape[1]).astype(bool), total)
+
+    def updated(self, missing: np.ndarray, weights: np.ndarray) -> Patterns:
+        """The patterns after more rows."""
+        both = np.concatenate([self.missing, missing])
+        return Patterns.of(both, np.concatenate([self.weights, weights]))
 
     def sample(self, n_samples: int, rng: Any) -> np.ndarray:
         """Patterns at random, (n_samples, n_features)."""
-        return self.missing[rng.choice(len(self.shares), size=n_samples, p=self.shares)]
+        p = self.weights / self.weights.sum()
+        return self.missing[rng.choice(len(p), size=n_samples, p=p)]

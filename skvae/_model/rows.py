@@ -28,8 +28,8 @@ class Rows:
         cell, the count, the number of the atom.
     log_measure : Tensor of shape (n_rows,)
         The part of log p(x) that does not depend on z; see :mod:`skvae._table.columns`.
-    hidden : Tensor of shape (n_rows, n_numeric + n_categorical) or None
-        Cells that are missing because nobody asked for them: that says nothing of the row.
+    marginalized : Tensor of shape (n_rows, n_numeric + n_categorical) or None
+        Cells that are missing because they are not asked for, which is not informative.
     """
 
     values: Tensor
@@ -37,14 +37,21 @@ class Rows:
     missing: Tensor | None
     extras: Tensor | None
     log_measure: Tensor
-    hidden: Tensor | None = None
+    marginalized: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.values)
 
     def fields(self) -> list[Tensor | None]:
         """The tensors, in the order in which ``Rows`` takes them."""
-        return [self.values, self.codes, self.missing, self.extras, self.log_measure, self.hidden]
+        return [
+            self.values,
+            self.codes,
+            self.missing,
+            self.extras,
+            self.log_measure,
+            self.marginalized,
+        ]
 
     def _map(self, function: Any) -> Rows:
         fields = [None if f is None else function(f) for f in self.fields()]
@@ -76,13 +83,13 @@ class Rows:
         return self.values.shape[1] + self.codes.shape[1]
 
     def mask(self, cells: Tensor) -> Rows:
-        """The rows with cells hidden; `log_measure` stays what it is."""
+        """The rows with cells masked; `log_measure` stays what it is."""
         missing = cells if self.missing is None else cells | self.missing
-        hidden = cells if self.hidden is None else cells | self.hidden
+        marginalized = cells if self.marginalized is None else cells | self.marginalized
         n_values = self.values.shape[1]
         values = self.values.masked_fill(missing[:, :n_values], 0.0)
         codes = self.codes.masked_fill(missing[:, n_values:], -1)
-        return replace(self, values=values, codes=codes, missing=missing, hidden=hidden)
+        return replace(self, values=values, codes=codes, missing=missing, marginalized=marginalized)
 
 
 def patterns(rows: Rows) -> Tensor:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import copy
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from skvae._table.column_fitting import fit_column
+from skvae._component import identity
+from skvae._table.column_fitting import build_numeric, summarize_column
 from skvae._table.columns import MAX_INDICATORS, CategoricalColumn, Column, ConstantColumn
 from skvae._table.layouts import Cells
-from skvae._table.numeric_column import NumericColumn
+from skvae._table.numeric_column import ROUNDING, NumericColumn, NumericSummary
 from skvae._table.reading import Table
-from skvae.likelihoods import Choice, Likelihood
+from skvae.likelihoods import Choice, FittedColumn, Likelihood
 
 from .missingness import Patterns
 from .rows import Rows
@@ -37,6 +40,7 @@ class Group:
 
     likelihood: Likelihood
     columns: list[Any]
+    positions: list[int]  # of the columns in the table
     cells: slice
     extras: slice
 
@@ -44,24 +48,28 @@ class Group:
 class Schema:
     """What is known of a table: columns, likelihoods, layout.
 
-    `columns` are in the order of the table; `numeric` and `categorical` hold their indices in the
-    order of the model, where columns that share a likelihood are neighbours; `choices` tells by
-    name which likelihood was chosen, and why; `patterns` are the missing masks of the rows.
+    Attributes
+    ----------
+    columns : list of Column
+        In the order of the table.
+    numeric, categorical : list of int
+        Positions of the columns that enter the model, in the order of the model, where columns
+        that share a likelihood are neighbors.
+    choices : dict
+        By name of the column its likelihood, and the reason for it.
+    patterns : Patterns
+        Which cells of a row are missing, with their proportions.
     """
 
     def __init__(
-        self,
-        table: Table,
-        columns: list[Column],
-        chosen: Mapping[int, Choice],
-        patterns: Patterns,
+        self, layout: Any, columns: list[Column], chosen: Mapping[int, Choice], patterns: Patterns
     ) -> None:
-        self.layout, self.columns, self.patterns = table.layout, columns, patterns
+        self.layout, self.columns, self.patterns = layout, columns, patterns
         self.choices = {columns[j].name: choice for j, choice in chosen.items()}
         likelihoods = {j: likelihood for j, (likelihood, _) in chosen.items()}
         groups: dict[tuple, list[int]] = {}
         for j, likelihood in likelihoods.items():
-            groups.setdefault(_group_key(likelihood, columns[j]), []).append(j)
+            groups.setdefault(_group_key(likelihood, cast(FittedColumn, columns[j])), []).append(j)
         self.numeric: list[int] = []
         self.categorical: list[int] = []
         self.n_extras = 0
@@ -74,15 +82,27 @@ class Schema:
             order.extend(members)
             width, first = N_EXTRAS.get(likelihood.target, 0), self.n_extras
             self.n_extras += width * len(members)
-            for i, j in enumerate(members):
-                columns[j].is_mass = likelihood.is_mass
-                if width:
+            if width:
+                for i, j in enumerate(members):
                     self.extras[j] = slice(first + i * width, first + (i + 1) * width)
-                column = columns[j]
-                if isinstance(column, NumericColumn):
-                    column.target, column.atoms = likelihood.target, likelihood.atoms(column)
             extras = slice(first, self.n_extras)
-            self.groups.append(Group(likelihood, [columns[j] for j in members], cells, extras))
+            group = [columns[j] for j in members]
+            self.groups.append(Group(likelihood, group, members, cells, extras))
+
+    def updated(self, table: Table, weights: np.ndarray) -> Schema:
+        """The schema after more rows: bounds, counts and resolution follow, the rest stays."""
+        missing = np.zeros((table.n_rows, len(self.columns)), dtype=bool)
+        columns = []
+        for j, column in enumerate(self.columns):
+            cells = table.cells(j, column.type == "label")
+            missing[:, j] = cells.missing
+            columns.append(column.updated(cells, weights))
+        schema = copy.copy(self)
+        schema.columns, schema.patterns = columns, self.patterns.updated(missing, weights)
+        schema.groups = [
+            replace(group, columns=[columns[j] for j in group.positions]) for group in self.groups
+        ]
+        return schema
 
     @property
     def order(self) -> list[int]:
@@ -96,6 +116,12 @@ class Schema:
         return [column for column in columns if isinstance(column, NumericColumn)]
 
     @property
+    def categorical_columns(self) -> list[CategoricalColumn]:
+        """The columns that enter the model as a code, in its order."""
+        columns = [self.columns[j] for j in self.categorical]
+        return [column for column in columns if isinstance(column, CategoricalColumn)]
+
+    @property
     def modelled(self) -> list[Column]:
         """The columns that enter the model, in its order."""
         return [self.columns[j] for j in self.order]
@@ -103,14 +129,18 @@ class Schema:
     @property
     def n_features(self) -> int:
         """Encoded features: one a number, one fewer than its levels a categorical column."""
-        levels = [self.columns[j].n_codes - 1 for j in self.categorical]  # type: ignore[attr-defined]
+        levels = [column.n_codes - 1 for column in self.categorical_columns]
         return len(self.numeric) + sum(min(n, MAX_INDICATORS) for n in levels)
 
-    @property
-    def bounds(self) -> Tensor:
-        """Least and greatest value seen of each number, as the model draws them: (2, n_numeric)."""
-        bounds = [self.columns[j].bounds for j in self.numeric]  # type: ignore[attr-defined]
-        return torch.tensor(bounds, dtype=torch.float64).reshape(-1, 2).T
+    def is_out_of_bounds(self, values: Tensor) -> Tensor:
+        """Which drawn numbers are outside the bounds of their columns, (n_rows, n_numeric).
+
+        Draws went through single precision: what is outside by a rounding is at the bound.
+        """
+        bounds = [column.bounds for column in self.numeric_columns]
+        low, high = torch.tensor(bounds, dtype=torch.float64).reshape(-1, 2).T
+        slack = ROUNDING * values.abs().clamp(min=1.0)
+        return (values < low - slack) | (values > high + slack)
 
     def n_components(self, requested: int | str | None) -> int:
         """Latent dimensions: as requested, or half the features between 1 and 16.
@@ -130,9 +160,6 @@ class Schema:
             )
         return int(requested)
 
-    def updated(self, table, weights):
-        return self
-
     def encode(self, table: Table, dtype: torch.dtype = torch.float64) -> Rows:
         """The rows of a table with the fitted columns."""
         n = table.n_rows
@@ -143,7 +170,7 @@ class Schema:
         measure = np.zeros(n)
         for j, column in enumerate(self.columns):
             cells = table.cells(j, column.type == "label")
-            encoded = column.encode(cells)  # type: ignore[attr-defined]
+            encoded = column.encode(cells)
             measure += encoded.log_measure
             if j in self.numeric:
                 i = position = self.numeric.index(j)
@@ -171,7 +198,7 @@ class Schema:
         """What each column adds to ``Rows.log_measure``, (n_rows, n_columns)."""
         cells = (table.cells(j, c.type == "label") for j, c in enumerate(self.columns))
         pairs = zip(self.columns, cells, strict=True)
-        return np.stack([column.encode(c).log_measure for column, c in pairs], axis=1)  # type: ignore[attr-defined]
+        return np.stack([column.encode(c).log_measure for column, c in pairs], axis=1)
 
     def cells(self, values: np.ndarray, codes: np.ndarray, rng: Any = None) -> list[Cells]:
         """The cells of each column from scaled numbers and codes."""
@@ -186,14 +213,14 @@ class Schema:
         return cells
 
 
-def _group_key(likelihood: Likelihood, column: Column) -> tuple:
+def _group_key(likelihood: Likelihood, column: FittedColumn) -> tuple:
     # Few outputs are padded together, many while that wastes less than half: a step pays for each
     # group before it pays for numbers.
     size = likelihood.n_outputs(column)
     n_constants = likelihood.n_constants(column)
     varies = likelihood.target == "code" or likelihood.grid(column).size > 0
     padded = max(size - 1, FEW_OUTPUTS - 1).bit_length() if varies else size
-    return repr(likelihood), likelihood.target, padded, n_constants
+    return identity(likelihood), likelihood.target, padded, n_constants
 
 
 def fit_schema(
@@ -201,37 +228,41 @@ def fit_schema(
     weights: np.ndarray,
     categorical: Sequence[bool],
     transforms: Sequence[str],
-    choose: Callable[[list[Column]], Mapping[int, Choice]],
+    choose: Callable[[int, Any], Choice],
     informative: Collection[int] | None = (),
     **pooling: Any,
 ) -> Schema:
-    """What is known of a table; `choose` picks the likelihoods once the columns are known.
+    """The fitted columns of a table: each is summarized, given a likelihood, and built.
 
     The missing cells of `informative` columns are given a likelihood of their own; None: those of
     all columns that have some.
     """
-
     missing = np.zeros((table.n_rows, len(table.names)), dtype=bool)
-
-    def fit(j: int, transform: str) -> Column:
+    columns: list[Column] = []
+    chosen: dict[int, Choice] = {}
+    for j, name in enumerate(table.names):
         cells = table.cells(j, categorical[j])
         missing[:, j] = cells.missing
-        return fit_column(table.names[j], cells, weights, categorical[j], transform, **pooling)
-
-    columns = [fit(j, transform) for j, transform in enumerate(transforms)]
-    chosen = choose(columns)
-    for j, (likelihood, _) in chosen.items():
-        if likelihood.transform is not None:  # the family brings its own map
-            columns[j] = fit(j, likelihood.transform)
-    for j in map(int, np.flatnonzero(missing.any(0)) if informative is None else informative):
-        if columns[j].kind == "constant" and informative is not None:
+        is_informative = cells.missing.any() if informative is None else j in informative
+        rate = float(np.average(cells.missing, weights=weights)) if is_informative else math.nan
+        column, distinct = summarize_column(name, cells, weights, categorical[j], rate, **pooling)
+        if column.kind != "constant":
+            chosen[j] = choose(j, column)
+        elif is_informative and informative is not None:
             raise ValueError(
-                f"'informative_missing' names column {columns[j].name!r}, which has but one value: "
-                "there is nothing that its missing cells could go by. Leave it out, or add a "
-                "boolean column that tells where it is missing."
+                f"'informative_missing' names column {name!r}, which has but one value: there is "
+                "nothing that its missing values could depend on. Leave it out, or add a boolean "
+                "column that is true where it is missing."
             )
-        columns[j].missing_rate = float(np.average(missing[:, j], weights=weights))
-    return Schema(table, columns, chosen, Patterns(missing, weights))
+        if isinstance(column, NumericSummary):
+            likelihood, _ = chosen[j]
+            column = build_numeric(
+                column, distinct, likelihood.transform or transforms[j],
+                is_mass=likelihood.is_mass, target=likelihood.target,
+                atoms=likelihood.atoms(cast(FittedColumn, column)),
+            )  # fmt: skip
+        columns.append(column)
+    return Schema(table.layout, columns, chosen, Patterns.of(missing, weights))
 
 
 class _Mask:

@@ -61,8 +61,7 @@ class ColumnGroup(nn.Module):
         columns = group.columns
         sizes = [self.likelihood.n_outputs(column) for column in columns]
         self.n_columns, self.n_outputs = len(columns), max(sizes)
-        steps = [getattr(column, "scaled_resolution", 0.0) for column in columns]
-        self.register_buffer("resolution", torch.tensor(steps, dtype=torch.float32))
+        self.register_buffer("resolution", _resolutions(group))
         mask = torch.arange(self.n_outputs) < torch.tensor(sizes).unsqueeze(-1)
         self.register_buffer("level_mask", None if bool(mask.all()) else mask)
         self.register_buffer("grid", _padded([self.likelihood.grid(column) for column in columns]))
@@ -123,12 +122,17 @@ class ColumnGroup(nn.Module):
             return None
         columns = self.columns(n_values)
         mean = self.likelihood.mean(self.split(outputs), self)
-        hidden = None if rows.hidden is None else rows.hidden[:, columns]
+        marginalized = None if rows.marginalized is None else rows.marginalized[:, columns]
         if rows.missing is None:
             missing = torch.zeros(len(rows), self.n_columns, dtype=torch.bool, device=mean.device)
         else:
             missing = rows.missing[:, columns]
-        return self.missingness.log_prob(mean, missing, hidden)
+        return self.missingness.log_prob(mean, missing, marginalized)
+
+
+def _resolutions(group: Group) -> Tensor:
+    steps = [getattr(column, "scaled_resolution", 0.0) for column in group.columns]
+    return torch.tensor(steps, dtype=torch.float32)
 
 
 def _padded(grids: list[np.ndarray]) -> Tensor:
@@ -175,8 +179,10 @@ class VAE(nn.Module):
     def __setstate__(self, state: dict) -> None:
         super().__setstate__({name: value for name, value in state.items() if name != "_zuko"})
 
-    def update_schema(self, schema):
-        pass
+    def update_schema(self, schema: Schema) -> None:
+        """Follow a schema that was updated: the floors of scales go by the resolution."""
+        for group, fitted in zip(self.groups, schema.groups, strict=True):
+            group.resolution.copy_(_resolutions(fitted))
 
     @property
     def groups(self) -> list[ColumnGroup]:
@@ -304,8 +310,8 @@ class VAE(nn.Module):
             if group.missingness is not None:
                 columns, informative = group.columns(first), group.missingness.informative
                 ignored = ~informative
-                if rows.hidden is not None:
-                    ignored = ignored | rows.hidden[:, columns]
+                if rows.marginalized is not None:
+                    ignored = ignored | rows.marginalized[:, columns]
                 unobserved = unobserved.clone()
                 unobserved[:, columns] &= ignored
         return unobserved.all(1)

@@ -6,36 +6,47 @@ rows does not matter and an integer weight is a repetition.
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 
 from .columns import MAX_REPEATED, CategoricalColumn, Column, ConstantColumn
 from .layouts import TICKS_PER_DAY, Cells
-from .numeric_column import NumericColumn
+from .numeric_column import NumericColumn, NumericSummary, decimals_of
 from .scaling import TRANSFORMS, Map
 
-MAX_DECIMALS = 12
 N_QUANTILES = 129
 NEIGHBOURS = 4  # distinct values on either side
 
 
-def fit_column(
+@dataclass(frozen=True)
+class Distinct:
+    """The distinct values of a column, sorted, and their summed weights."""
+
+    values: np.ndarray
+    weights: np.ndarray
+
+
+def summarize_column(
     name: Any,
     cells: Cells,
     weights: np.ndarray,
     categorical: bool,
-    transform: str = "auto",
+    missing_rate: float = math.nan,
     **pooling: Any,
-) -> Column:
-    """The fitted column of some cells.
+) -> tuple[Column, Distinct]:
+    """The statistics of a column, and its distinct values.
+
+    Columns of levels and constant columns are complete; a column of numbers is a
+    :class:`NumericSummary`, of which :func:`build_numeric` makes the column once its likelihood is
+    chosen.
 
     Parameters
     ----------
     weights : ndarray of shape (n_rows,)
         Positive.
-    transform : str
-        Name of the map of a numeric column, in :data:`skvae._table.scaling.TRANSFORMS`.
     """
     base = {
         "name": name,
@@ -43,29 +54,60 @@ def fit_column(
         "unit": cells.unit,
         "duration": cells.duration,
         "prototype": cells.prototype,
+        "missing_rate": missing_rate,
     }
     seen = ~cells.missing
     values, index = np.unique(cells.exact_values[seen], return_inverse=True)
     counts = np.bincount(index, weights=weights[seen], minlength=len(values))
     base["weight"] = float(counts.sum())
+    distinct = Distinct(values, counts)
     if len(values) <= 1:
         value = None if len(values) == 0 else values[0]
         if value is not None and cells.type == "label":
             value = cells.levels[value]
-        return ConstantColumn(**base, value=value)
+        return ConstantColumn(**base, value=value), distinct
     if cells.type == "label" or (categorical and cells.type != "time"):
         if cells.type == "label":
             levels = [cells.levels[v] for v in values]
         else:
             python_type = {"integer": int, "boolean": bool}.get(cells.type, float)
             levels = [python_type(v) for v in values.tolist()]
-        return _fit_categorical({**base, "type": "label"}, levels, counts, cells, **pooling)
-    return _fit_numeric(base, values, counts, cells.single, transform)
+        base["type"] = "label"
+        return _fit_categorical(base, levels, counts, cells, **pooling), distinct
+    return _summarize_numbers(base, values, counts, cells.single)
 
 
-def _fit_numeric(
-    base: dict, values: np.ndarray, counts: np.ndarray, single: bool, transform: str
+def build_numeric(
+    summary: NumericSummary,
+    distinct: Distinct,
+    transform: str,
+    *,
+    is_mass: bool = True,
+    target: str = "value",
+    atoms: np.ndarray | None = None,
 ) -> NumericColumn:
+    """The column of numbers with its map, for a likelihood.
+
+    Parameters
+    ----------
+    transform : str
+        Name of the map, in :data:`skvae._table.scaling.TRANSFORMS`.
+    is_mass, target, atoms
+        Of the likelihood.
+    """
+    of_summary = {each.name: getattr(summary, each.name) for each in fields(summary)}
+    return NumericColumn(
+        **of_summary,
+        map=_fit_map(distinct.values, distinct.weights, transform, summary.name, summary.kind),
+        is_mass=is_mass,
+        target=target,
+        atoms=np.empty(0) if atoms is None else atoms,
+    )
+
+
+def _summarize_numbers(
+    base: dict, values: np.ndarray, counts: np.ndarray, single: bool
+) -> tuple[NumericSummary, Distinct]:
     origin, kind = 0, {"float": "continuous", "time": "datetime"}.get(base["type"], base["type"])
     if kind == "datetime":
         origin, decimals = int(values[0]), None
@@ -81,15 +123,14 @@ def _fit_numeric(
             values[-1] = np.nextafter(values[-1], 0)
         gaps = np.diff(values)
         resolution = float(gaps[gaps > 0].min())
-        decimals = _decimals(values, single) if kind == "continuous" else 0
+        decimals = decimals_of(values, single) if kind == "continuous" else 0
         step = _step(values, decimals)
     frequent = np.sort(np.argsort(-counts, kind="stable")[:MAX_REPEATED])
     cumulated = np.cumsum(counts) / counts.sum()
     at = np.searchsorted(cumulated, np.linspace(0, 1, N_QUANTILES)).clip(max=len(values) - 1)
-    column = NumericColumn(
+    summary = NumericSummary(
         **base,
         kind=kind,
-        map=_fit_map(values, counts, transform, base["name"], kind),
         origin=origin,
         minimum=float(values[0]),
         maximum=float(values[-1]),
@@ -101,10 +142,10 @@ def _fit_numeric(
         shares=counts[frequent] / counts.sum(),
         prominence=_prominence(counts, frequent),
         quantiles=values[at],
+        probability=float(counts[-1] / counts.sum()) if kind == "boolean" else 0.5,
+        single=single,
     )
-    if kind == "boolean":
-        column.probability = float(counts[-1] / counts.sum())
-    return column
+    return summary, Distinct(values, counts)
 
 
 def _prominence(counts: np.ndarray, which: np.ndarray) -> np.ndarray:
@@ -134,18 +175,6 @@ def _step(values: np.ndarray, decimals: int | None) -> int:
     if decimals is None or (values[-1] - values[0]) * 10.0**decimals >= 2**53:
         return 1
     return int(np.gcd.reduce(np.round((values - values[0]) * 10.0**decimals).astype(np.int64)))
-
-
-def _decimals(values: np.ndarray, single: bool) -> int | None:
-    """The fewest decimals that write all values, None if more than a user would type."""
-    precision = np.float32 if single else np.float64
-    values = values.astype(precision)
-    if np.abs(values).max() >= 1e15:
-        return None
-    for decimals in range((MAX_DECIMALS if not single else 5) + 1):
-        if np.array_equal(np.round(values.astype(np.float64), decimals).astype(precision), values):
-            return decimals
-    return None
 
 
 def _fit_categorical(

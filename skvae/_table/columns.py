@@ -1,35 +1,38 @@
-"""Table → tensors → table: what is learned about each column, and the way back.
+"""Fitted columns: cells → numbers or codes, and back.
 
 A column has a *kind*: continuous, integer, boolean, datetime, categorical, ordered or constant.
-Numeric kinds enter the model as one number y in units of their spread (`_scaling.NumericMap`),
-categorical kinds as a code, constant columns not at all.
+Numeric kinds enter the model as one number y in units of their spread
+(:mod:`skvae._table.scaling`), categorical kinds as a code, constant columns not at all. A column is
+built once, and does not change: ``updated`` returns another one.
 
 The **measure belongs to the column**: counting for integers, booleans, levels and constants,
-Lebesgue for continuous ones, with datetimes in days. Whatever of log p(x) does not depend on z —
-log-derivatives of the scaling, the shares of pooled levels, the surprise of a level or a constant
-never seen — is collected here, in ``log_measure``:
+Lebesgue for continuous ones, with datetimes in days. The part of log p(x) that does not depend on z
+(log-derivatives of the scaling, the proportions of pooled levels, the probability of a level or a
+constant that did not occur) is ``log_measure``:
 
 =====================================  =========================================================
-cell                                   contribution to log p(x), beside the likelihood's
+cell                                   contribution to log p(x), besides the likelihood's
 =====================================  =========================================================
 missing                                0
 continuous, under a density            log dy/dx
 continuous, under a mass               − log resolution
-known level of n seen cells            log n/(n + 1)
+known level of n observed cells        log n/(n + 1)
 unknown level, no level was pooled     − log(n + 1)
-pooled level seen c of C times         log c/(C + 1), beside p(pooled | z)
-unknown level where some were pooled   − log(C + 1), beside p(pooled | z)
-constant column, the seen value        log n/(n + 1)
+pooled level, c of C pooled cells      log c/(C + 1), besides p(pooled | z)
+unknown level where some were pooled   − log(C + 1), besides p(pooled | z)
+constant column, its value             log n/(n + 1)
 constant column, another value         − log(n + 1)
 =====================================  =========================================================
 
-so that every column sums to one over its seen levels and "anything else" (Laplace's rule).
+so that every column sums to one over its levels and "any other" (Laplace's rule of succession).
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -41,9 +44,9 @@ MIN_WIDTH = 2.5e-3  # scaled units: the cell in which an atom is as dense as Nor
 MAX_INDICATORS = 32  # categorical columns up to this many levels enter the encoder as indicators
 
 
-@dataclass
+@dataclass(frozen=True)
 class EncodedColumn:
-    """Scaled numbers or codes, and for some columns what else their likelihood wants."""
+    """Scaled numbers or codes, and for some columns what else their likelihood reads."""
 
     values: np.ndarray
     missing: np.ndarray
@@ -51,9 +54,9 @@ class EncodedColumn:
     extra: np.ndarray | None = None  # of shape (n_rows, n_extra)
 
 
-@dataclass
-class Column:
-    """What every fitted column knows: its name, its kind, and how its cells were stored."""
+@dataclass(frozen=True)
+class Column(ABC):
+    """What every column has: its name, its kind, and how its cells were stored."""
 
     name: Any
     type: str
@@ -61,20 +64,28 @@ class Column:
     duration: bool = False
     prototype: Any = None
     kind: str = "constant"
-    weight: float = 0.0  # n: seen cells, counted with their sample weights
-    is_mass: bool = True  # set when the likelihood is chosen: log_prob is a mass, not a density
-    missing_rate: float = math.nan  # share of missing cells, where that is informative
+    weight: float = 0.0  # n: observed cells, counted with their sample weights
+    missing_rate: float = math.nan  # proportion of missing cells, where that is informative
+
+    @abstractmethod
+    def encode(self, cells: Cells) -> EncodedColumn:
+        """Numbers or codes of cells, with their log-measure."""
+
+    @abstractmethod
+    def updated(self, cells: Cells, weights: np.ndarray) -> Column:
+        """The column after more cells: bounds, counts and resolution follow, the rest stays."""
 
     def coerce(self, cells: Cells) -> Cells:
         """Cells read at use time as the type that was fitted."""
         if cells.type == self.type and (cells.duration == self.duration or cells.missing.all()):
             return cells
-        if cells.missing.all():  # whatever a column of holes was read as
+        if cells.missing.all():  # whatever a column without a value was read as
             empty = np.nan if self.type in ("float", "integer", "boolean") else -1
             return Cells(self.type, np.full(len(cells.missing), empty), cells.missing)
         if self.type == "label":
             seen = ~cells.missing
-            levels, codes = np.unique(cells.values[seen], return_inverse=True)
+            # float64 would merge integers of 2⁵³ and more
+            levels, codes = np.unique(cells.exact_values[seen], return_inverse=True)
             values = np.full(len(cells.values), -1)
             values[seen] = codes
             return Cells("label", values, cells.missing, tuple(levels.tolist()))
@@ -83,7 +94,7 @@ class Column:
             found = repr(cells.levels[0]) if cells.levels else found
             raise TypeError(
                 f"Column {self.name!r} was fitted as {self.kind}, but now holds {found}. "
-                "Convert it to the type it had in fit, or replace what cannot be by a missing cell."
+                "Convert it to the type it had in fit, or replace other cells by missing values."
             )
         return cells
 
@@ -93,9 +104,9 @@ class Column:
         return Cells(self.type, values, missing, unit=self.unit, prototype=self.prototype, **levels)
 
 
-@dataclass
+@dataclass(frozen=True)
 class ConstantColumn(Column):
-    """A column with at most one value: carried around the model and restored."""
+    """A column with at most one value: not part of the model, and restored when decoding."""
 
     value: Any = None  # None: all cells were missing
 
@@ -119,6 +130,12 @@ class ConstantColumn(Column):
             np.zeros(len(same)), cells.missing, np.where(cells.missing, 0.0, surprise)
         )
 
+    def updated(self, cells: Cells, weights: np.ndarray) -> ConstantColumn:
+        if self.value is None:
+            return self
+        same = self.is_value(self.coerce(cells)) & ~cells.missing
+        return replace(self, weight=self.weight + float(weights[same].sum()))
+
     def decode(self, n_rows: int) -> Cells:
         missing = np.full(n_rows, self.value is None)
         if self.type == "label":
@@ -128,19 +145,20 @@ class ConstantColumn(Column):
         return self.cells(np.full(n_rows, empty if self.value is None else self.value), missing)
 
 
-@dataclass
+@dataclass(frozen=True, eq=False)
 class CategoricalColumn(Column):
-    """Levels; rare ones share the code after the kept ones and are told apart by their counts."""
+    """Levels; rare ones share the last code, and are drawn in proportion to their counts."""
 
-    levels: tuple = ()  # all seen levels, in order
+    levels: tuple = ()  # all observed levels, in order
     counts: np.ndarray = field(default_factory=lambda: np.empty(0))
     codes: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=int))  # level → code
     pools: bool = False  # the last code stands for several rare levels, or for new ones
     ordered: bool = False
     handle_unknown: str = "infrequent_if_exist"
 
-    def __post_init__(self) -> None:
-        self.code_of = {_key(level): i for i, level in enumerate(self.levels)}
+    @cached_property
+    def _place_of(self) -> dict:
+        return {_key(level): i for i, level in enumerate(self.levels)}
 
     @property
     def n_codes(self) -> int:
@@ -158,7 +176,7 @@ class CategoricalColumn(Column):
 
     @property
     def frequencies(self) -> np.ndarray:
-        """Share of each code among the seen cells, shape (n_codes,)."""
+        """Proportion of each code among the observed cells, shape (n_codes,)."""
         return np.asarray(np.bincount(self.codes, weights=self.counts) / self.counts.sum())
 
     def _level_measure(self) -> np.ndarray:
@@ -174,7 +192,7 @@ class CategoricalColumn(Column):
     def find(self, cells: Cells) -> np.ndarray:
         """The level of each cell by its place in `levels`; their number: unknown, or missing."""
         unknown = len(self.levels)
-        places = [self.code_of.get(_key(level), unknown) for level in cells.levels]
+        places = [self._place_of.get(_key(level), unknown) for level in cells.levels]
         return np.array([*places, unknown])[cells.values]
 
     def encode(self, cells: Cells) -> EncodedColumn:
@@ -189,11 +207,18 @@ class CategoricalColumn(Column):
                 "handle_unknown='infrequent_if_exist' to accept new levels."
             )
         measure = np.where(cells.missing, 0.0, self._level_measure()[found])
-        # Without a pooled level an unknown one says nothing about z: a missing cell to the model.
+        # Without a pooled level an unknown one is a missing value to the model.
         unknown_code = self.n_codes - 1 if self.pools else -1
         codes = np.append(self.codes, unknown_code)[found]
         codes = np.where(cells.missing, -1, codes)
         return EncodedColumn(codes, codes < 0, measure)
+
+    def updated(self, cells: Cells, weights: np.ndarray) -> CategoricalColumn:
+        found = self.find(self.coerce(cells))
+        known = (found < len(self.levels)) & ~cells.missing
+        added = np.bincount(found[known], weights[known], minlength=len(self.levels))
+        weight = self.weight + float(weights[~cells.missing].sum())
+        return replace(self, counts=self.counts + added, weight=weight)
 
     def decode(self, codes: np.ndarray, rng: np.random.Generator | None = None) -> Cells:
         """Codes to levels; the pooled code to one of its levels, by count or the most frequent."""

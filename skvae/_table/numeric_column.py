@@ -1,8 +1,10 @@
-"""The column of one number: how it is scaled, what likelihoods want of it, and the way back."""
+"""Columns of numbers: their statistics, what likelihoods read of a cell, and the way back."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -10,28 +12,60 @@ from .columns import MIN_WIDTH, Column, EncodedColumn
 from .layouts import TICKS_PER_DAY, Cells
 from .scaling import Map, NumericMap
 
-SNAP = 1e-6  # in scaled units
+# Draws and atoms went through single precision: relative error of a scaled number that is a
+# rounding, in every comparison of a drawn value with a fitted one.
+ROUNDING = 1e-6
+MAX_DECIMALS = 12
 
 
-@dataclass
-class NumericColumn(Column):
-    """Continuous, integer, boolean or datetime: one number, scaled by a monotone map."""
+def _empty() -> np.ndarray:
+    return np.empty(0)
 
-    map: Map = field(default_factory=lambda: NumericMap(0.0, 1.0))
+
+@dataclass(frozen=True, eq=False)
+class NumericSummary(Column):
+    """The statistics of a column of numbers, by which its likelihood is chosen."""
+
     origin: int = 0  # datetimes: tick of the first; integers that float64 cannot hold: the least
     minimum: float = 0.0
     maximum: float = 0.0
     resolution: float = 0.0  # smallest step between two values
     decimals: int | None = None  # None: as many as there are
+    single: bool = False  # whether the numbers are stored in float32
     step: int = 1  # all values are whole steps apart, in units of the last decimal (or of a tick)
-    target: str = "value"  # set when the likelihood is chosen: see `likelihoods.Likelihood`
-    atoms: np.ndarray = field(default_factory=lambda: np.empty(0))  # likewise
     n_distinct: int = 2
-    repeated: np.ndarray = field(default_factory=lambda: np.empty(0))  # most frequent, sorted
-    shares: np.ndarray = field(default_factory=lambda: np.empty(0))  # of the cells
-    prominence: np.ndarray = field(default_factory=lambda: np.empty(0))  # share / share around
-    quantiles: np.ndarray = field(default_factory=lambda: np.empty(0))  # at equal steps of 0 … 1
-    probability: float = 0.5  # booleans: share of True
+    repeated: np.ndarray = field(default_factory=_empty)  # most frequent values, sorted
+    shares: np.ndarray = field(default_factory=_empty)  # their proportions of the cells
+    prominence: np.ndarray = field(default_factory=_empty)  # proportion / that of values around
+    quantiles: np.ndarray = field(default_factory=_empty)  # at equal steps of 0 … 1
+    probability: float = 0.5  # booleans: proportion of True
+
+    def encode(self, cells: Cells) -> EncodedColumn:
+        raise TypeError(f"column {self.name!r} has no map yet")
+
+    def updated(self, cells: Cells, weights: np.ndarray) -> Column:
+        raise TypeError(f"column {self.name!r} has no map yet")
+
+    def numbers(self, cells: Cells) -> np.ndarray:
+        """Float64 with NaN; datetimes in days since the first."""
+        cells = self.coerce(cells)
+        if cells.type != "time":
+            if self.origin and cells.exact is not None:
+                offset = np.array([int(v) - self.origin for v in cells.exact], dtype=np.float64)
+                return np.where(cells.missing, np.nan, offset)
+            return np.asarray(cells.values - float(self.origin), dtype=np.float64)
+        days = cells.days_since(self.origin, self.unit)
+        return np.where(cells.missing, np.nan, days)
+
+
+@dataclass(frozen=True, eq=False)
+class NumericColumn(NumericSummary):
+    """Continuous, integer, boolean or datetime: one number, scaled by a monotone map."""
+
+    map: Map = field(default_factory=lambda: NumericMap(0.0, 1.0))
+    is_mass: bool = True  # whether the likelihood is a probability mass, not a density
+    target: str = "value"  # what the likelihood reads: see `likelihoods.Likelihood`
+    atoms: np.ndarray = field(default_factory=_empty)  # values with a probability of their own
 
     @property
     def n_levels(self) -> int | None:
@@ -55,17 +89,6 @@ class NumericColumn(Column):
         width = np.exp(np.log(cell) + self.map.log_derivative(values))
         return width if self.kind == "integer" else np.maximum(width, MIN_WIDTH)
 
-    def numbers(self, cells: Cells) -> np.ndarray:
-        """Float64 with NaN; datetimes in days since the first."""
-        cells = self.coerce(cells)
-        if cells.type != "time":
-            if self.origin and cells.exact is not None:
-                offset = np.array([int(v) - self.origin for v in cells.exact], dtype=np.float64)
-                return np.where(cells.missing, np.nan, offset)
-            return np.asarray(cells.values - float(self.origin), dtype=np.float64)
-        days = cells.days_since(self.origin, self.unit)
-        return np.where(cells.missing, np.nan, days)
-
     def encode(self, cells: Cells) -> EncodedColumn:
         x = self.numbers(cells)
         missing = np.isnan(x)
@@ -82,7 +105,7 @@ class NumericColumn(Column):
         return EncodedColumn(y, missing, measure, self._extra(x, y, missing))
 
     def _extra(self, x: np.ndarray, y: np.ndarray, missing: np.ndarray) -> np.ndarray | None:
-        """What the likelihood wants beside the scaled number: see `likelihoods.Likelihood`."""
+        """What the likelihood reads besides the scaled number: see `likelihoods.Likelihood`."""
         if self.target == "count":
             return self._counts(x, missing)[:, None]
         if self.target == "interval":
@@ -122,7 +145,7 @@ class NumericColumn(Column):
 
     @property
     def bounds(self) -> tuple[float, float]:
-        """Least and greatest value seen, as the likelihood draws them; half a cell more."""
+        """Least and greatest value, as the likelihood draws them; half a cell more."""
         if self.kind == "boolean":
             return -np.inf, np.inf
         ends = np.array([self.minimum, self.maximum])
@@ -135,13 +158,13 @@ class NumericColumn(Column):
 
     @property
     def is_affine(self) -> bool:
-        """Whether the map is a straight line over the values that were seen."""
+        """Whether the map is affine over the fitted values."""
         if self.kind == "boolean" or self.target == "count":
             return True
         return bool(np.ptp(self.map.log_derivative(self.quantiles)) < 1e-9)
 
     def unscaled(self, y: np.ndarray) -> np.ndarray:
-        """Numbers as likelihoods draw them in the units of the table, inside the seen bounds.
+        """Numbers as likelihoods draw them in the units of the table, inside the bounds.
 
         Booleans keep their sign; numbers count from `origin`.
         """
@@ -157,7 +180,7 @@ class NumericColumn(Column):
         return x + float(self.origin) if self.target == "count" else self.map.forward(x)
 
     def decode(self, y: np.ndarray) -> Cells:
-        """Back to the table: inside the seen bounds, rounded as the seen values were."""
+        """Back to the table: inside the bounds, rounded as the fitted values are."""
         if self.kind == "boolean":
             return self.cells((y > 0).astype(np.float64))
         if self.target == "count":
@@ -171,23 +194,74 @@ class NumericColumn(Column):
             x = self.minimum + np.round((x - self.minimum) / step) * step
             x = np.clip(np.round(x, self.decimals), self.minimum, self.maximum)
         if self.type == "time":
-            steps = np.round(x * (TICKS_PER_DAY[self.unit] / self.step)).astype(np.uint64)
-            return self.cells((steps * np.uint64(self.step)).view(np.int64) + self.origin)
+            steps = np.round(np.abs(x) * (TICKS_PER_DAY[self.unit] / self.step)).astype(np.uint64)
+            return self.cells(self._from_origin(steps * np.uint64(self.step), x < 0))
         if not self.origin:
             return self.cells(x)
-        offset = x.astype(np.uint64)  # a span may exceed int64
-        return self.cells(
-            offset + np.uint64(self.origin)
-            if self.origin > 0
-            else offset.view(np.int64) + np.int64(self.origin)
-        )
+        return self.cells(self._from_origin(np.abs(x).astype(np.uint64), x < 0))
+
+    def _from_origin(self, distance: np.ndarray, below: np.ndarray) -> np.ndarray:
+        """Integers at a distance from the origin: a span may exceed int64, not uint64."""
+        if self.type == "integer" and self.origin > 0:
+            origin = np.uint64(self.origin)
+            return np.where(below, origin - distance, origin + distance)
+        signed, origin_ = distance.view(np.int64), np.int64(self.origin)
+        return np.where(below, origin_ - signed, origin_ + signed)
 
     def _snapped(self, x: np.ndarray) -> np.ndarray:
-        """A draw of a repeated value went through float32: back to the value itself."""
-        if not len(self.repeated):
-            return x
-        middles = self.repeated[:-1] / 2 + self.repeated[1:] / 2
-        nearest = self.repeated[np.searchsorted(middles, x)]
+        """Values that are a repeated value, or a bound, up to rounding: exactly that value."""
+        known = np.unique(np.concatenate([self.repeated, [self.minimum, self.maximum]]))
+        middles = known[:-1] / 2 + known[1:] / 2
+        nearest = known[np.searchsorted(middles, x)]
         y = self.map.forward(x)
-        close = np.abs(y - self.map.forward(nearest)) < SNAP * np.maximum(np.abs(y), 1)
-        return np.where(close, nearest, x)
+        distance = np.abs(y - self.map.forward(nearest))
+        return np.where(distance < ROUNDING * np.maximum(np.abs(y), 1), nearest, x)
+
+    def updated(self, cells: Cells, weights: np.ndarray) -> NumericColumn:
+        """Bounds, resolution, decimals, step and weight follow the cells; the map stays."""
+        x = self.numbers(cells)
+        seen = ~np.isnan(x)
+        if not seen.any():
+            return self
+        values, weight = np.unique(x[seen]), float(weights[seen].sum())
+        total = self.weight + weight
+        minimum, maximum = min(self.minimum, values[0]), max(self.maximum, values[-1])
+        gaps = np.diff(values)
+        changes: dict[str, Any] = {
+            "weight": total,
+            "minimum": float(minimum),
+            "maximum": float(maximum),
+            "resolution": float(min([self.resolution, *gaps[gaps > 0]])),
+        }
+        if self.kind == "boolean":
+            true = float(weights[seen][x[seen] > 0.5].sum())
+            changes["probability"] = (self.probability * self.weight + true) / total
+        elif self.type == "time":
+            changes["step"] = self._updated_step(values * TICKS_PER_DAY[self.unit], 1)
+        elif self.decimals is not None:
+            finest = decimals_of(values, self.single)
+            changes["decimals"] = None if finest is None else max(self.decimals, finest)
+            if finest is not None:
+                scale = 10.0 ** max(self.decimals, finest)
+                finer = round(scale / 10.0**self.decimals)
+                changes["step"] = self._updated_step((values - self.minimum) * scale, finer)
+        return replace(self, **changes)
+
+    def _updated_step(self, offsets: np.ndarray, finer: int) -> int:
+        """The largest step that divides the old one and the offsets, in the finer unit."""
+        if np.abs(offsets).max() >= 2**53:
+            return 1
+        whole = np.round(offsets).astype(np.int64)
+        return math.gcd(self.step * finer, int(np.gcd.reduce(np.abs(whole))))
+
+
+def decimals_of(values: np.ndarray, single: bool) -> int | None:
+    """The fewest decimals that write all values, None if more than a user would type."""
+    precision = np.float32 if single else np.float64
+    values = values.astype(precision)
+    if np.abs(values).max() >= 1e15:
+        return None
+    for decimals in range((MAX_DECIMALS if not single else 5) + 1):
+        if np.array_equal(np.round(values.astype(np.float64), decimals).astype(precision), values):
+            return decimals
+    return None

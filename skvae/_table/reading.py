@@ -1,6 +1,11 @@
-"""Tables in: any container → the :class:`Cells` of each column.
+"""Reading: a table of any container → the :class:`Cells` of each column.
 
-What a data-frame library does in its own way is here and in ``_layouts.py``, so that the rest of
+A *table* is a numpy array, a data frame of pandas, polars or pyarrow, a list of rows, or a sparse
+matrix of scipy, of shape (n_samples, n_features). A column holds numbers, integers, booleans,
+levels (strings, categories, any hashable objects), dates, datetimes or durations; NaN, None, NA and
+NaT are missing values. Array columns are named "x0", "x1", …
+
+What a data-frame library does in its own way is here and in ``layouts.py``, so that the rest of
 the package sees plain arrays: floats with NaN, ticks of time, or codes into a list of levels.
 """
 
@@ -20,18 +25,25 @@ import pandas as pd
 from scipy import sparse
 from sklearn.utils.validation import check_array
 
+from skvae._validation import caller_stacklevel
+
 from .layouts import TICKS_PER_DAY, ArrayLayout, Cells, FrameLayout, PandasLayout, SparseLayout
 
 MAX_DECIMALS = 12  # of decimal.Decimal: what a float can tell apart
 _NESTED = (list, dict, set, tuple, frozenset, np.ndarray, pd.Series, pd.DataFrame)
 
 
-def _numbers(cell_type: str, values: np.ndarray, name: Any) -> Cells:
+def _numbers(
+    cell_type: str, values: np.ndarray, name: Any, missing: np.ndarray | None = None
+) -> Cells:
+    """Cells of numbers; NaN is missing, and so are the cells of a mask."""
     single = values.dtype.kind == "f" and values.dtype.itemsize <= 4
     exact = values if values.dtype.kind in "iu" and values.dtype.itemsize == 8 else None
     values = np.asarray(values, dtype=np.float64)
     if exact is not None and not (np.abs(values) >= 2**53).any():
         exact = None
+    if missing is not None and missing.any():
+        values = np.where(missing, np.nan, values)
     if np.isinf(values).any():
         raise ValueError(
             f"Input X contains infinity or a value too large for dtype('float64') in column "
@@ -65,7 +77,7 @@ def _object_cells(values: np.ndarray, name: Any, allow_nested: bool, as_label: b
         return _object_labels(values)
     if kind in ("integer", "floating", "mixed-integer-float", "decimal", "boolean", "empty"):
         cell_type = kind if kind in ("integer", "boolean") else "float"
-        cells = _numbers(cell_type, np.where(missing, np.nan, values).astype(np.float64), name)
+        cells = _numbers(cell_type, _plain_objects(values, missing, kind), name, missing)
         return replace(cells, prototype=_prototype(kind, values[~missing]))
     if kind in ("date", "datetime", "datetime64"):
         times = [None if m else _naive(v) for v, m in zip(values, missing, strict=True)]
@@ -89,13 +101,25 @@ def _object_cells(values: np.ndarray, name: Any, allow_nested: bool, as_label: b
             f"Column {name!r} holds nested objects, such as {cell!r}; its cells are treated as "
             "levels of a category.",
             UserWarning,
-            stacklevel=2,
+            stacklevel=caller_stacklevel(),
         )
         keys = np.array([None if m else repr(v) for v, m in zip(values, missing, strict=True)])
         cells = _labels(keys)
         first = {repr(v): v for v in values[::-1]}
         return Cells("label", cells.values, cells.missing, tuple(first[k] for k in cells.levels))
     return _object_labels(values)
+
+
+def _plain_objects(values: np.ndarray, missing: np.ndarray, kind: str) -> np.ndarray:
+    """Integers as int64 or uint64 where they fit, 0 where missing; other numbers as floats."""
+    if kind == "integer":
+        filled = np.where(missing, 0, values)
+        for dtype in (np.int64, np.uint64):
+            try:
+                return filled.astype(dtype)
+            except OverflowError:
+                continue
+    return np.where(missing, np.nan, values).astype(np.float64)
 
 
 def _object_labels(values: np.ndarray) -> Cells:
@@ -264,6 +288,10 @@ def _read_pandas(X: pd.DataFrame) -> Table:
             raise ValueError(f"Complex data not supported: column {name!r} has dtype {dtype}.")
         if dtype.kind in "iufb":
             cell_type = _array_type(dtype)
+            if series.hasnans and dtype.kind in "iu" and not isinstance(dtype, pd.SparseDtype):
+                missing = series.isna().to_numpy()  # float64 could not hold every integer
+                filled = series.mask(missing, 0).to_numpy(dtype=f"{dtype.kind}8")
+                return _numbers(cell_type, filled, name, missing)
             if series.hasnans or isinstance(dtype, pd.SparseDtype):
                 return _numbers(cell_type, series.to_numpy(dtype=np.float64, na_value=np.nan), name)
             return _numbers(cell_type, np.asarray(series.to_numpy()), name)
@@ -287,9 +315,9 @@ def _read_narwhals(X: nw.DataFrame) -> Table:
         dtype: Any = series.dtype
         if dtype.is_numeric():
             cell_type = "integer" if dtype.is_integer() else "float"
-            return _numbers(cell_type, _plain(series), name)
+            return _numbers(cell_type, *_plain(series, name))
         if dtype == nw.Boolean:
-            return _numbers("boolean", _plain(series.cast(nw.Int8)), name)
+            return _numbers("boolean", *_plain(series.cast(nw.Int8), name))
         if dtype in (nw.Datetime, nw.Date, nw.Duration, nw.Time):
             return _narwhals_time(series)
         if dtype == nw.Enum:
@@ -308,13 +336,12 @@ def _read_narwhals(X: nw.DataFrame) -> Table:
     return Table(names, len(X), FrameLayout(X), read)
 
 
-def _plain(series: nw.Series) -> np.ndarray:
-    """Numbers as they are where none is missing, else floats with NaN."""
+def _plain(series: nw.Series, name: Any) -> tuple[np.ndarray, Any, np.ndarray]:
+    """Numbers, 0 where missing, the name, and the mask of missing values."""
     if series.dtype == nw.Decimal:
         series = series.cast(nw.Float64)
-    missing = series.is_null().to_numpy()
-    values = np.asarray(series.fill_null(0).to_numpy())
-    return np.where(missing, np.nan, values.astype(np.float64)) if missing.any() else values
+    missing = np.asarray(series.is_null().to_numpy())
+    return np.asarray(series.fill_null(0).to_numpy()), name, missing
 
 
 def _narwhals_time(series: nw.Series) -> Cells:

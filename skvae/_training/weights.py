@@ -96,7 +96,7 @@ def split_rows(
     if n_held < MIN_HELD_OUT:
         return Split(index, None if whole else real, index[:0])
     pattern = patterns(rows)
-    by_pattern = _is_split_by_pattern(rows, pattern, fraction)
+    by_pattern = _is_split_by_pattern(rows, pattern, real, fraction)
     unit = pattern[index] if by_pattern else torch.arange(len(index))
     order = torch.randperm(int(unit[-1]) + 1, generator=generator)
     size = torch.bincount(unit)[order].cumsum(0)
@@ -107,17 +107,22 @@ def split_rows(
     return Split(index[~held], real[~held], held_out)
 
 
-def _is_split_by_pattern(rows: Rows, pattern: torch.Tensor, fraction: float) -> bool:
+def _is_split_by_pattern(
+    rows: Rows, pattern: torch.Tensor, weights: torch.Tensor, fraction: float
+) -> bool:
     """Whether equal rows are copies: one column alone distinguishes at least half of the rows.
 
     In a table of few patterns, as of a few categorical columns, equal rows are what the table
     consists of. To hold out a whole pattern there costs density: .75 nats for 150 patterns of four
-    columns.
+    columns. Nor can a pattern be held out that makes up much of the table.
     """
     n_distinct = int(pattern[-1]) + 1
     if n_distinct == len(pattern):
         return True
     if fraction * n_distinct < MIN_HELD_OUT:
+        return False
+    weight = torch.zeros(n_distinct, dtype=weights.dtype).index_add(0, pattern, weights)
+    if weight.sum() ** 2 / weight.square().sum() < n_distinct / 2:  # the effective number
         return False
     columns = [column for tensor in (rows.values, rows.codes) for column in tensor.T]
     return any(2 * len(torch.unique(column)) >= n_distinct for column in columns)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from skvae._validation import by_column, resolve_component
@@ -42,51 +42,57 @@ def choose(column: FittedColumn) -> Choice:
 
 
 def resolve_likelihoods(
-    spec: Any, columns: list, registry: Mapping[str, type[Likelihood]], owner: str
-) -> dict[int, Choice]:
-    """The likelihood of each column that is not constant, by its position.
+    spec: Any, names: list, registry: Mapping[str, type[Likelihood]], owner: str
+) -> Callable[[int, FittedColumn], Choice]:
+    """A function that chooses the likelihood of a column.
 
     Parameters
     ----------
     spec : "auto", str, Likelihood or dict
         A name or object applies to all columns that it can describe. A dict gives a likelihood for
         single columns. The other columns have that of :func:`choose`.
-    columns : list of FittedColumn
+    names : list
+        Names of all columns.
     registry : mapping from str to Likelihood class
     owner : str
         Class of the estimator, for error messages.
 
     Returns
     -------
-    chosen : dict from int to (Likelihood, str)
-        Likelihood of each column, and the reason for it.
+    choose : callable
+        From the position of a column that is not constant and its statistics to the likelihood and
+        the reason for it. It raises ValueError if a likelihood that was given for a single column
+        cannot describe it.
 
     Raises
     ------
     ValueError
-        If a name is unknown, a parameter is illegal, or a likelihood that was given for a single
-        column cannot describe it.
+        If a name is unknown or a parameter is illegal.
     """
-    chosen = {j: choose(column) for j, column in enumerate(columns) if column.kind != "constant"}
+    single: dict[int, Likelihood] = {}
+    whole: Likelihood | None = None
     if isinstance(spec, Mapping):
-        names = [column.name for column in columns]
         for j, value in by_column(spec, names, "likelihood", owner).items():
-            if _is_auto(value):
-                continue
-            parameter = f"likelihood[{names[j]!r}]"
-            likelihood = resolve_component(value, registry, Likelihood, parameter, owner)
-            if j in chosen:  # a constant column has none
-                _check(likelihood, columns[j])
-                chosen[j] = likelihood, "user-specified"
+            if not _is_auto(value):
+                parameter = f"likelihood[{names[j]!r}]"
+                single[j] = resolve_component(value, registry, Likelihood, parameter, owner)
     elif not _is_auto(spec):
         whole = resolve_component(spec, registry, Likelihood, "likelihood", owner)
-        for j, (likelihood, reason) in chosen.items():
-            try:
-                _check(whole, columns[j])
-                chosen[j] = whole, "user-specified"
-            except ValueError as error:
-                chosen[j] = likelihood, f"{reason}; {error}"
-    return chosen
+
+    def choose_for(j: int, column: FittedColumn) -> Choice:
+        likelihood = single.get(j, whole)
+        if likelihood is None:
+            return choose(column)
+        try:
+            _check(likelihood, column)
+        except ValueError as error:
+            if j in single:
+                raise
+            other, reason = choose(column)
+            return other, f"{reason}; {error}"
+        return likelihood, "user-specified"
+
+    return choose_for
 
 
 def _is_auto(value: Any) -> bool:

@@ -5,19 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from columns import column_of
 from frames import pandas_frame
 
 from skvae import VAETransformer
-from skvae._table.column_fitting import fit_column
 from skvae._table.reading import read_table
-
-POOLING = {"max_categories": 100, "min_frequency": 2, "handle_unknown": "infrequent_if_exist"}
 
 
 def fit(values, categorical=False, weights=None, **pooling):
     table = read_table(pd.DataFrame({"c": values}))
     weights = np.ones(len(values)) if weights is None else weights
-    return fit_column("c", table.cells(0), weights, categorical, **{**POOLING, **pooling})
+    return column_of("c", table.cells(0), weights, categorical, **pooling)
 
 
 def measure(column, values):
@@ -38,7 +36,7 @@ def test_kinds():
     table = read_table(X)
     for j, name in enumerate(X.columns):
         if name in expected:
-            column = fit_column(name, table.cells(j), np.ones(len(X)), False, **POOLING)
+            column = column_of(name, table.cells(j))
             assert column.kind == expected[name], name
 
 
@@ -102,8 +100,7 @@ def test_ordered_categories_keep_their_order_and_levels_sort():
 def test_datetimes_are_scored_in_days():
     days = pd.date_range("2020-01-01", periods=100, freq="D")
     for stored in (days.as_unit("s"), days.as_unit("ns")):
-        column = fit(stored)
-        column.is_mass = False
+        column = fit(stored, is_mass=False)
         np.testing.assert_allclose(
             measure(column, stored)[0], column.map.log_derivative(np.array([0.0]))[0]
         )
