@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -17,6 +20,7 @@ from skvae import (
     StandardNormal,
     VAETransformer,
 )
+from skvae._nn.noise import priority
 from skvae._nn.zuko import autoregressive_flow
 
 OVER_VECTORS = [prior for prior in PRIORS if not prior.over_codes]
@@ -240,8 +244,101 @@ def test_the_bandwidth_has_the_best_leave_one_out_likelihood():
     def left_out(factor):
         log_weight = torch.full((300, 1), -np.log(299.0))
         log_bandwidth = prior.bandwidth.log() + torch.log(torch.tensor(factor))
-        return float(prior._left_out(z, log_bandwidth, log_weight, torch.arange(300))[-1].mean())
+        return float(
+            prior._leave_one_out(z, log_bandwidth, log_weight, torch.arange(300))[-1].mean()
+        )
 
     best = left_out([1.0, 1.0])
     for factor in ([2.0, 1.0], [0.5, 1.0], [1.0, 2.0], [1.0, 0.5]):
         assert left_out(factor) < best
+
+
+def batch_of(i, n=400):
+    """Posteriors of the rows of a batch, which are near (10 i, 0), and their weights."""
+    generator = torch.Generator().manual_seed(i)
+    mean = torch.randn(n, 2, generator=generator) + torch.tensor([10.0 * i, 0.0])
+    return mean, torch.full((n, 2), -3.0), torch.ones(n), generator
+
+
+def hashes(n, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(-(2**63), 2**63 - 1, (n,), generator=generator)
+
+
+@pytest.mark.parametrize("with_keys", [True, False])
+def test_batches_of_equal_size_have_equal_proportions(with_keys):
+    """The exemplars are a uniform sample of all batches: earlier ones are not forgotten."""
+    module = Aggregated(n_exemplars=500).build(2, torch.Generator().manual_seed(0))
+    for i in range(8):
+        options = {"keys": hashes(400, seed=i)} if with_keys else {}
+        module.finalize(*batch_of(i), continued=i > 0, **options)
+    assert len(module.mean) == 500
+    batch = (module.mean[:, 0] / 10).round().long()
+    proportion = torch.zeros(8).index_add(0, batch, module.weight) / module.weight.sum()
+    error = np.sqrt(1 / 8 * 7 / 8 / 500)
+    assert float((proportion - 1 / 8).abs().max()) < 4 * error
+
+
+def test_passes_over_the_same_rows_leave_the_prior_as_it_is():
+    """A row that is seen again replaces its exemplar, and is no evidence for a small bandwidth."""
+    mean, log_var, weight, _ = batch_of(0)
+    keys = hashes(400)
+    module = Aggregated(n_exemplars=500).build(2, torch.Generator().manual_seed(0))
+    found = []
+    for i in range(5):
+        order = torch.randperm(400, generator=torch.Generator().manual_seed(i))
+        generator = torch.Generator().manual_seed(0)
+        module.finalize(mean[order], log_var, weight, generator, keys=keys[order], continued=i > 0)
+        found.append(module.bandwidth)
+    assert len(module.mean) == 400
+    assert (module.weight == 5).all()
+    torch.testing.assert_close(found[-1], found[0], rtol=1e-3, atol=0)
+
+
+def test_a_row_that_is_seen_again_has_its_new_posterior():
+    mean, log_var, weight, generator = batch_of(0)
+    module = Aggregated(n_exemplars=300).build(2, generator)
+    module.finalize(mean, log_var, weight, generator, keys=hashes(400))
+    old = dict(zip(module.key.tolist(), module.mean[:, 0].tolist(), strict=True))
+    again = hashes(400)[:50]
+    module.finalize(
+        mean[:50] + 1, log_var[:50], 2 * weight[:50], generator, keys=again, continued=True
+    )
+    seen = torch.isin(module.key, again)
+    expected = torch.tensor([old[key] for key in module.key.tolist()]) + seen
+    torch.testing.assert_close(module.mean[:, 0], expected)
+    assert torch.equal(module.weight, torch.where(seen, 3.0, 1.0))
+
+
+def test_exemplars_depend_on_the_rows_alone():
+    """Not on their order, nor on the batches in which they came: also their weights are exact."""
+    mean, log_var, weight, _ = batch_of(0, 2000)
+    keys = hashes(2000)
+    twice = torch.arange(0, 2000, 3)
+    repeated = torch.cat([torch.arange(2000), twice])
+    modules = [Aggregated(n_exemplars=150).build(2, torch.Generator()) for _ in range(2)]
+    weight[twice] = 2.0
+    modules[0].finalize(mean, log_var, weight, torch.Generator().manual_seed(0), keys=keys)
+    order = torch.randperm(len(repeated), generator=torch.Generator().manual_seed(1))
+    for i, part in enumerate(repeated[order].split(100)):
+        rows, counts = part.unique(return_counts=True)
+        generator = torch.Generator().manual_seed(0)
+        modules[1].finalize(
+            mean[rows], log_var[rows], counts, generator, keys=keys[rows], continued=i > 0
+        )
+    for name in ("key", "mean", "var", "weight", "bandwidth", "guard_logit"):
+        torch.testing.assert_close(getattr(modules[0], name), getattr(modules[1], name))
+
+
+def test_keys_are_kept_with_the_model():
+    mean, log_var, weight, generator = batch_of(0)
+    module = Aggregated(n_exemplars=100).build(2, generator)
+    module.finalize(mean, log_var, weight, generator, keys=hashes(400))
+    for other in (copy.deepcopy(module).double().float(), pickle.loads(pickle.dumps(module))):
+        assert torch.equal(other.key, module.key)
+    assert (priority(module.key).diff() > 0).all()
+
+
+def test_priority_is_the_finalizer_of_splitmix64():
+    expected = [0xE220A8397B1DCDAF, 0x910A2DEC89025CC1, 0x975835DE1C9756CE]  # of 0, 1 and 2
+    assert [p % 2**64 for p in priority(torch.arange(3)).tolist()] == expected

@@ -169,7 +169,7 @@ def finalize_model(
             kept = _fit_well(model, rows, weight, trim)
             mean, log_var, weight = mean[kept], log_var[kept], weight[kept]
         mean, log_var = map(model.latent.under_prior, (mean, log_var))
-        model.prior.finalize(mean, log_var, weight, generator, goes_on=goes_on)
+        model.prior.finalize(mean, log_var, weight, generator, continued=goes_on)
     if model.latent.uses_data:
         model.finalize_latent(data.take(split.train), goes_on)
     return {**units, **ordered, **model.latent.attributes()}

@@ -1,7 +1,7 @@
 """Priors p(z): one file per family.
 
-A prior is a value; ``build`` makes the module that holds what is learned. To add one: write one
-file with one class and its module, put it into :data:`PRIORS`, and add a row to
+A prior is a value object; ``build`` creates the module with its learned parameters. To add a
+family: write one file with one class and its module, put it into :data:`PRIORS`, and add a row to
 ``tests/components.py``.
 """
 

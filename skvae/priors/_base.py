@@ -11,20 +11,22 @@ from skvae._component import Component
 
 
 class PriorModule(nn.Module, ABC):
-    """p(z) with its learned parameters, if any.
+    """p(z) with its learned parameters.
 
     Attributes
     ----------
     width : int
-        Numbers that ``log_prob`` needs at once for one z; chunks of rows are cut by it.
+        Number of elements that ``log_prob`` needs in memory for one z. It limits the number of
+        rows that are evaluated at once.
     n_posteriors : int
-        Rows whose posteriors ``start`` and ``finish`` want to see, at most; 0: none.
+        Number of rows whose posteriors ``initialize`` and ``finalize`` use at most. 0: they use
+        none.
     supports_reordering : bool
-        Whether ``reorder`` is there.
+        Whether ``reorder`` is implemented.
     is_standard_normal : bool
-        Whether it is N(0, I) in training.
+        Whether the prior is N(0, I) during training.
     supports_vmap : bool
-        Whether ``log_prob`` and ``kl`` are plain functions of tensors, fit for ``torch.func.vmap``.
+        Whether ``log_prob`` and ``kl`` can be used with ``torch.func.vmap``.
     """
 
     width: int = 1
@@ -35,41 +37,121 @@ class PriorModule(nn.Module, ABC):
 
     @abstractmethod
     def log_prob(self, z: Tensor) -> Tensor:
-        """log p(z) for z of shape (..., n_components)."""
+        """log p(z).
+
+        Parameters
+        ----------
+        z : Tensor of shape (..., n_components)
+
+        Returns
+        -------
+        log_prob : Tensor of shape (...)
+        """
 
     @abstractmethod
     def sample(self, n_samples: int, generator: torch.Generator) -> Tensor:
-        """Draws of shape (n_samples, n_components)."""
+        """Draws from p(z).
+
+        Parameters
+        ----------
+        n_samples : int
+        generator : torch.Generator
+
+        Returns
+        -------
+        z : Tensor of shape (n_samples, n_components)
+        """
 
     def kl(self, mean: Tensor, log_var: Tensor) -> Tensor | None:
-        """KL(N(mean, exp(log_var)) ‖ p) where it has a closed form, else None.
+        """KL(N(mean, exp(log_var)) ‖ p) in closed form.
 
-        Shape (n_rows, n_components): one number a dimension.
+        Parameters
+        ----------
+        mean, log_var : Tensor of shape (n_rows, n_components)
+
+        Returns
+        -------
+        kl : Tensor of shape (n_rows, n_components) or None
+            The terms of each dimension. None: there is no closed form.
         """
         return None
 
     def reorder(self, order: Tensor, sign: Tensor) -> None:
-        """Put the dimensions in an order, with signs."""
+        """Permute the dimensions of z and change their signs.
+
+        Parameters
+        ----------
+        order : Tensor of shape (n_components,), int64
+        sign : Tensor of shape (n_components,)
+            1 or −1 for each dimension in the new order.
+
+        Raises
+        ------
+        NotImplementedError
+            If not ``supports_reordering``.
+        """
         raise NotImplementedError
 
     def initialize(self, mean: Tensor, log_var: Tensor, generator: torch.Generator) -> None:
-        """Look at the posteriors of the untrained model, N(mean, exp(log_var)) a row."""
+        """Set parameters from the posteriors N(mean, exp(log_var)) of the untrained model.
+
+        Parameters
+        ----------
+        mean, log_var : Tensor of shape (n_rows, n_components)
+        generator : torch.Generator
+        """
 
     def finalize(
-        self, mean: Tensor, log_var: Tensor, weight: Tensor, generator: torch.Generator,
-        *, goes_on: bool = False,
-    ) -> None:  # fmt: skip
-        """Look at the posteriors of the trained model, one for each different row.
+        self,
+        mean: Tensor,
+        log_var: Tensor,
+        weight: Tensor,
+        generator: torch.Generator,
+        *,
+        keys: Tensor | None = None,
+        continued: bool = False,
+    ) -> None:
+        """Set parameters from the posteriors of the trained model.
 
-        `weight` tells how often a row was there; if training goes on, these are more rows.
+        Parameters
+        ----------
+        mean, log_var : Tensor of shape (n_rows, n_components)
+            Posteriors of distinct rows.
+        weight : Tensor of shape (n_rows,)
+            Sum of the sample weights of the rows with the contents of each row.
+        generator : torch.Generator
+        keys : Tensor of shape (n_rows,), int64, or None, default=None
+            Hash of the contents of each row: equal rows have equal keys in all calls. If not all
+            rows of a table are passed, it should be those with the smallest
+            :func:`skvae._nn.noise.priority`. None: no row occurs in more than one call.
+        continued : bool, default=False
+            Whether the rows are added to those of earlier calls.
         """
 
 
 class Prior(ABC, Component):
-    """A family of priors."""
+    """A family of priors.
 
-    over_codes: bool = False  # whether p is over integers, not over vectors
+    Attributes
+    ----------
+    over_codes : bool
+        Whether p is over integer codes, not over vectors.
+    """
+
+    over_codes: bool = False
 
     @abstractmethod
     def build(self, n_components: int, generator: torch.Generator) -> PriorModule:
-        """The module for a latent space of `n_components` dimensions."""
+        """The module for a latent space.
+
+        Parameters
+        ----------
+        n_components : int
+            Number of dimensions.
+        generator : torch.Generator
+            Source of the initial parameters.
+
+        Returns
+        -------
+        module : PriorModule
+        """

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from skvae._nn.densities import log_mixture, log_normals, shifted_exp
+from skvae._nn.noise import priority
 from skvae._nn.optimizer import Adam
 from skvae._validation import an_int
 
@@ -19,37 +20,44 @@ MAX_QUERIES = 500
 
 
 class Aggregated(Prior):
-    r"""The aggregated posterior over M exemplars, widened, beside a broad guard,
+    r"""Aggregated posterior of M exemplars, a kernel density estimate, mixed with a broad prior,
 
     .. math:: p(z) = (1 - w) \sum_{m=1}^M \pi_m\,
         N(z; \mu(x_m), \mathrm{diag}(\sigma(x_m)^2 + b^2)) + w\, p_\text{guard}(z),
 
-    with shares :math:`\pi_m` by how often a row is there.
+    with proportions :math:`\pi_m` by the frequency of the rows.
 
-    Training sees the guard alone. Afterwards the exemplars are set to the posteriors of rows of
-    the table, and the bandwidths b (one a dimension) and the weight w are chosen by
-    leave-one-out likelihood: no exemplar vouches for itself.
+    During training the prior is the guard alone. Afterwards the exemplars are set to the posteriors
+    of rows of the table, and the bandwidths b (one for each dimension) and the weight w maximize
+    the leave-one-out likelihood, in which an exemplar does not contribute to the density of draws
+    from its own posterior.
 
     Parameters
     ----------
     n_exemplars : int, default=2000
-        M, at most; they are drawn from the different rows that were trained on.
+        Maximum number M of exemplars. They are a uniform sample of the distinct rows of the
+        training data.
     guard : Prior, default=None
-        The prior in training and, afterwards, the component that keeps p(z) proper off the data.
-        None: ``StandardNormal()``.
+        The prior during training and, afterwards, a component that keeps p(z) positive far from
+        the exemplars. None: ``StandardNormal()``.
 
     Notes
     -----
-    Exemplars are posterior means and widths, never rows; decoded, they resemble rows all the
-    same. Where that matters, ``Mixture`` keeps clusters only. A row that was an exemplar scores
-    somewhat higher than a new one; the fitted prior measures by how much, on average and in nats:
-    ``model_.prior.exemplar_bias``. ``partial_fit`` adds its rows to the exemplars, and thins them
-    out when they are too many.
+    Exemplars are means and variances of posteriors, not rows, but their decoded values resemble
+    rows. If the data are confidential, ``Mixture`` is preferable, which stores clusters only. The
+    log-density of an exemplar is higher than that of a new row; ``model_.prior.exemplar_bias``
+    estimates the mean difference in nats.
+
+    The exemplars are the rows with the smallest values of a hash of their contents (bottom-k
+    sampling). After several calls of ``partial_fit`` they are a uniform sample of the distinct rows
+    of all batches, whatever their order and repetitions, and the proportions are the exact relative
+    frequencies of the sampled rows.
 
     References
     ----------
     Tomczak & Welling (2018), VAE with a VampPrior, arXiv:1705.07120. Norouzi, Fleet & Norouzi
-    (2020), Exemplar VAE, arXiv:2004.04795.
+    (2020), Exemplar VAE, arXiv:2004.04795. Cohen & Kaplan (2007), Summarizing Data using Bottom-k
+    Sketches.
 
     Examples
     --------
@@ -80,6 +88,7 @@ class _AggregatedModule(PriorModule):
     weight: Tensor
     bandwidth: Tensor
     guard_logit: Tensor
+    key: Tensor
 
     def __init__(self, guard: PriorModule, n_exemplars: int) -> None:
         super().__init__()
@@ -89,6 +98,8 @@ class _AggregatedModule(PriorModule):
         self.exemplar_bias = 0.0
         for name in ("mean", "var", "weight", "bandwidth", "guard_logit"):
             self.register_buffer(name, torch.zeros(0))
+        # Keys of the rows of the exemplars, which are sorted by the priority of the keys.
+        self.register_buffer("key", torch.zeros(0, dtype=torch.long))
 
     @property
     def supports_reordering(self) -> bool:  # type: ignore[override]
@@ -106,15 +117,15 @@ class _AggregatedModule(PriorModule):
 
     @property
     def has_exemplars(self) -> bool:
-        """Whether p(z) is the aggregated posterior: not while the nets are trained."""
+        """Whether p(z) is the aggregated posterior: not during training."""
         return len(self.mean) > 0 and not self.training
 
     def log_prob(self, z: Tensor) -> Tensor:
         if not self.has_exemplars:
             return self.guard.log_prob(z)
         log_proportions = (self.weight / self.weight.sum()).log()
-        near = log_mixture(z, log_proportions, self.mean, self._log_var(self.bandwidth))
-        return _mixed(near, self.guard.log_prob(z), self.guard_logit)
+        log_exemplars = log_mixture(z, log_proportions, self.mean, self._log_var(self.bandwidth))
+        return _mixed(log_exemplars, self.guard.log_prob(z), self.guard_logit)
 
     def _log_var(self, bandwidth: Tensor) -> Tensor:
         return (self.var + bandwidth.square()).log()
@@ -123,89 +134,104 @@ class _AggregatedModule(PriorModule):
         return None if self.has_exemplars else self.guard.kl(mean, log_var)
 
     def sample(self, n_samples: int, generator: torch.Generator) -> Tensor:
-        broad = self.guard.sample(n_samples, generator)
+        from_guard = self.guard.sample(n_samples, generator)
         if not self.has_exemplars:
-            return broad
+            return from_guard
         m = torch.multinomial(self.weight, n_samples, replacement=True, generator=generator)
-        noise = torch.randn(broad.shape, generator=generator, dtype=broad.dtype)
-        near = self.mean[m] + (0.5 * self._log_var(self.bandwidth)).exp()[m] * noise
-        u = torch.rand((n_samples, 1), generator=generator, dtype=broad.dtype)
-        return torch.where(u < torch.sigmoid(self.guard_logit), broad, near)
+        noise = torch.randn(from_guard.shape, generator=generator, dtype=from_guard.dtype)
+        from_exemplars = self.mean[m] + (0.5 * self._log_var(self.bandwidth)).exp()[m] * noise
+        u = torch.rand((n_samples, 1), generator=generator, dtype=from_guard.dtype)
+        return torch.where(u < torch.sigmoid(self.guard_logit), from_guard, from_exemplars)
 
     def initialize(self, mean: Tensor, log_var: Tensor, generator: torch.Generator) -> None:
         self.guard.initialize(mean, log_var, generator)
 
     def finalize(
-        self, mean: Tensor, log_var: Tensor, weight: Tensor, generator: torch.Generator,
-        *, goes_on: bool = False,
-    ) -> None:  # fmt: skip
-        var, weight = log_var.exp(), weight.to(mean)
-        if goes_on and len(self.mean):
-            mean, var = torch.cat([mean, self.mean]), torch.cat([var, self.var])
-            weight = torch.cat([weight, self.weight])
-        order = torch.randperm(len(mean), generator=generator)[: self.n_exemplars]
+        self,
+        mean: Tensor,
+        log_var: Tensor,
+        weight: Tensor,
+        generator: torch.Generator,
+        *,
+        keys: Tensor | None = None,
+        continued: bool = False,
+    ) -> None:
+        if keys is None:
+            keys = torch.randint(-(2**63), 2**63 - 1, (len(mean),), generator=generator)
+        merged = [keys, mean, log_var.exp(), weight.to(mean)]
+        if continued and len(self.mean):
+            old = (self.key, self.mean, self.var, self.weight)
+            merged = [torch.cat(pair) for pair in zip(merged, old, strict=True)]
+        # The first occurrence of a key has the newest posterior.
+        found, index = torch.unique(merged[0], return_inverse=True)
+        position = torch.arange(len(index))
+        first = torch.full_like(found, len(index)).scatter_reduce(0, index, position, "amin")
+        total = torch.zeros(len(found), dtype=mean.dtype).index_add(0, index, merged[3])
+        order = priority(found).argsort()[: self.n_exemplars]
         if len(order) < 2:
             return
-        self.mean, self.var, self.weight = mean[order], var[order], weight[order]
+        self.key, self.weight = found[order], total[order]
+        self.mean, self.var = (values[first[order]] for values in merged[1:3])
         noise = torch.randn(self.mean.shape, generator=generator)
         z = (self.mean + self.var.sqrt() * noise)[:MAX_QUERIES]
         self._choose_bandwidth(z, self.mean.std(0))
 
     @torch.no_grad()
     def _choose_bandwidth(self, z: Tensor, spread: Tensor) -> None:
-        """Maximise the leave-one-out likelihood of draws; the i-th comes from exemplar i.
+        """Maximize the leave-one-out likelihood of draws; the i-th comes from exemplar i.
 
-        Equal rows are one exemplar of more weight, and so do not vouch for each other. The slopes
-        are written out, which takes half the time: with the shares r_nm of the exemplars in a draw,
+        Equal rows are one exemplar with a larger weight, and so are left out together. The gradient
+        is analytic, which takes half the time of autograd: with the posterior probability r_nm that
+        draw n comes from exemplar m and the variances v_mj,
         ∂/∂log b_j = b_j² Σ_nm r_nm ((z_nj − μ_mj)² / v_mj² − 1 / v_mj).
         """
         query = self.weight[: len(z)]
         log_weight = self.weight.log() - (self.weight.sum() - query).log().unsqueeze(1)
-        share, itself = query / query.sum(), torch.arange(len(z))
+        proportion, own = query / query.sum(), torch.arange(len(z))
         log_guard = self.guard.log_prob(z)
         moments = torch.cat([z.square(), z, torch.ones_like(z[:, :1])], dim=1)
         sizes = [z.shape[1], z.shape[1], 1]
         silverman = len(self.mean) ** (-1 / (len(spread) + 4))
         start = (silverman * spread.clamp(min=1e-3)).log()
-        both = torch.cat([start, start.new_tensor([-3.0])])
-        log_bandwidth, guard_logit = both[:-1], both[-1]
-        optimizer = Adam(both)
+        parameters = torch.cat([start, start.new_tensor([-3.0])])
+        log_bandwidth, guard_logit = parameters[:-1], parameters[-1]
+        optimizer = Adam(parameters)
         for _ in range(N_STEPS):
-            terms, total, others = self._left_out(z, log_bandwidth, log_weight, itself)
-            near = others + nn.functional.logsigmoid(-guard_logit)
-            is_near = torch.sigmoid(near - log_guard - nn.functional.logsigmoid(guard_logit))
-            shares = (share * is_near / total).unsqueeze(1)  # of a draw, over those of its terms
-            second, first, total = (terms.T @ (shares * moments)).split(sizes, 1)
-            squares = second - 2 * first * self.mean + total * self.mean.square()
-            precision, b_squared = (
-                (-self._log_var(log_bandwidth.exp())).exp(),
-                (2 * log_bandwidth).exp(),
+            terms, total, others = self._leave_one_out(z, log_bandwidth, log_weight, own)
+            log_exemplars = others + nn.functional.logsigmoid(-guard_logit)
+            p_exemplars = torch.sigmoid(
+                log_exemplars - log_guard - nn.functional.logsigmoid(guard_logit)
             )
-            of_bandwidth = b_squared * (squares * precision**2 - total * precision).sum(0)
-            of_guard = (share * (torch.sigmoid(-guard_logit) - is_near)).sum()
-            optimizer.step(-torch.cat([of_bandwidth, of_guard.view(1)]), RATE)
-        *_, others = self._left_out(z, log_bandwidth, log_weight, itself)
-        left_out = (share * _mixed(others, log_guard, guard_logit)).sum()
+            weight = (proportion * p_exemplars / total).unsqueeze(1)
+            second, first, total = (terms.T @ (weight * moments)).split(sizes, 1)
+            squares = second - 2 * first * self.mean + total * self.mean.square()
+            precision = (-self._log_var(log_bandwidth.exp())).exp()
+            b_squared = (2 * log_bandwidth).exp()
+            grad_bandwidth = b_squared * (squares * precision**2 - total * precision).sum(0)
+            grad_guard = (proportion * (torch.sigmoid(-guard_logit) - p_exemplars)).sum()
+            optimizer.step(-torch.cat([grad_bandwidth, grad_guard.view(1)]), RATE)
+        *_, others = self._leave_one_out(z, log_bandwidth, log_weight, own)
+        left_out = (proportion * _mixed(others, log_guard, guard_logit)).sum()
         self.bandwidth, self.guard_logit = log_bandwidth.exp(), guard_logit.clone()
         self.eval()
-        self.exemplar_bias = float((share * self.log_prob(z)).sum() - left_out)
+        self.exemplar_bias = float((proportion * self.log_prob(z)).sum() - left_out)
 
-    def _left_out(
-        self, z: Tensor, log_bandwidth: Tensor, log_weight: Tensor, itself: Tensor
+    def _leave_one_out(
+        self, z: Tensor, log_bandwidth: Tensor, log_weight: Tensor, own: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """π_m N(z_n; …) of all exemplars but the draw's own, and log Σ of them.
+        """Terms π_m N(z_n; …) of all exemplars m except the own one, and the log of their sum.
 
-        The terms, (n, M), and their sums, (n,), are relative to the greatest of a draw.
+        The terms, (n, M), and their sums, (n,), are divided by the largest term of each draw.
         """
         each = log_normals(z, self.mean, self._log_var(log_bandwidth.exp())) + log_weight
-        each[itself, itself] = -torch.inf
+        each[own, own] = -torch.inf
         terms, top = shifted_exp(each)
-        terms[itself, itself] = 0.0
+        terms[own, own] = 0.0
         total = terms.sum(-1)
         return terms, total, total.log() + top.squeeze(-1)
 
 
-def _mixed(log_near: Tensor, log_broad: Tensor, logit: Tensor) -> Tensor:
-    """log((1 − w) near + w broad) with w = s(logit)."""
+def _mixed(log_exemplars: Tensor, log_guard: Tensor, logit: Tensor) -> Tensor:
+    """log((1 − w) p_exemplars + w p_guard) with w = s(logit)."""
     log_w, log_rest = nn.functional.logsigmoid(logit), nn.functional.logsigmoid(-logit)
-    return torch.logaddexp(log_near + log_rest, log_broad + log_w)
+    return torch.logaddexp(log_exemplars + log_rest, log_guard + log_w)

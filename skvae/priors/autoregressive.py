@@ -1,4 +1,4 @@
-"""A learned prior over the positions of a quantised code."""
+"""A learned prior over integer codes."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from skvae._validation import as_layers, layers
 
 from ._base import Prior, PriorModule
 
-N_EMBEDDED = 8  # numbers by which a code enters the net
+N_EMBEDDED = 8  # dimensions of the embedding of a code
 
 
 class Autoregressive(Prior):
-    r"""Categorical distributions over integer codes, each given those before it,
+    r"""Autoregressive categorical distributions over integer codes,
 
     .. math:: p(c) = \prod_i p(c_i | c_1, \dots, c_{i-1}).
 
-    A masked net gives all the factors at once. It is learned with the model, and starts at the
-    frequencies of the codes. It goes with the families that have codes, ``Quantized`` and
-    ``FiniteScalar``, whose ``prior="auto"`` it is.
+    A masked network computes all factors at once. It is learned with the model, and is initialized
+    at the frequencies of the codes. It is the prior of the latent families with integer codes,
+    ``Quantized`` and ``FiniteScalar``.
 
     Parameters
     ----------
     hidden_layer_sizes : int or tuple of int, default=(128,)
-        Hidden layers of the net.
+        Hidden layers of the network.
 
     References
     ----------
@@ -87,12 +87,12 @@ class AutoregressiveModule(PriorModule):
     def sample(self, n_samples: int, generator: torch.Generator) -> Tensor:
         codes = torch.zeros(n_samples, self.n_positions, dtype=torch.long)
         for i in range(self.n_positions):
-            shares = self.log_proportions(codes)[:, i].exp()
-            codes[:, i] = torch.multinomial(shares, 1, generator=generator).squeeze(1)
+            proportions = self.log_proportions(codes)[:, i].exp()
+            codes[:, i] = torch.multinomial(proportions, 1, generator=generator).squeeze(1)
         return codes
 
     @torch.no_grad()
     def initialize_codes(self, codes: Tensor) -> None:
-        """Set the frequencies to those of some rows' codes, (n_rows, n_positions)."""
+        """Set the frequencies to those of the codes of some rows, (n_rows, n_positions)."""
         counts = nn.functional.one_hot(codes, self.n_codes).sum(0) + 1.0
         self.log_frequency.copy_((counts / counts.sum(-1, keepdim=True)).log())

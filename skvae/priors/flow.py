@@ -1,4 +1,4 @@
-"""A normalising flow as prior, on zuko's transforms."""
+"""A normalizing flow as prior, with the transforms of zuko."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ class FlowPrior(Prior):
 
     .. math:: p(z) = N(f(z); 0, I)\, |\det \partial f / \partial z|,
 
-    with f autoregressive rational-quadratic splines. It starts as the identity, so p(z) starts as
-    the standard normal.
+    where f consists of autoregressive rational-quadratic splines. It is initialized as the
+    identity, so that p(z) is initially the standard normal.
 
     Parameters
     ----------
     n_transforms : int, default=2
-        Splines in a row, each with the order of the dimensions reversed.
+        Number of splines; the order of the dimensions is reversed from one to the next.
     hidden_layer_sizes : tuple of int, default=(64, 64)
-        Hidden layers of the nets that give the splines.
+        Hidden layers of the networks that compute the parameters of the splines.
     n_bins : int, default=8
-        Bins of a spline.
+        Number of bins of a spline.
 
     References
     ----------

@@ -24,13 +24,13 @@ class Mixture(Prior):
 
     .. math:: p(z) = \sum_{m=1}^M \pi_m\, N(z; \mu_m, \mathrm{diag}\,\sigma_m^2).
 
-    It starts from k-means on the encodings of the untrained model: each component has the mean of
-    its cluster, and the variance of the posteriors in it.
+    It is initialized by k-means on the posterior means of the untrained model: each component has
+    the mean and the variance of the posteriors in its cluster.
 
     Parameters
     ----------
     n_components : int, default=50
-        M; on small tables at most one for every 50 rows.
+        Number M of components; on small tables there is at most one for every 50 rows.
 
     References
     ----------
@@ -70,10 +70,10 @@ class _MixtureModule(PriorModule):
         return log_mixture(z, torch.log_softmax(self.logits, 0), self.mean, log_var)
 
     def sample(self, n_samples: int, generator: torch.Generator) -> Tensor:
-        shares = torch.softmax(self.logits, 0)
-        m = torch.multinomial(shares, n_samples, replacement=True, generator=generator)
+        proportions = torch.softmax(self.logits, 0)
+        m = torch.multinomial(proportions, n_samples, replacement=True, generator=generator)
         noise = torch.randn(
-            (n_samples, self.mean.shape[1]), generator=generator, dtype=shares.dtype
+            (n_samples, self.mean.shape[1]), generator=generator, dtype=proportions.dtype
         )
         scale = (0.5 * self.log_var.clamp(MIN_LOG_VAR, MAX_LOG_VAR)).exp()
         return self.mean[m] + scale[m] * noise

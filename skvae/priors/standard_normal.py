@@ -1,4 +1,4 @@
-"""The textbook prior."""
+"""The standard normal prior."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ._base import Prior, PriorModule
 
 
 class StandardNormal(Prior):
-    r"""The textbook prior, :math:`p(z) = N(0, I)`.
+    r"""Standard normal prior, :math:`p(z) = N(0, I)`.
 
     Its divergence from a diagonal Gaussian posterior is
 
@@ -45,7 +45,7 @@ class _StandardNormalModule(PriorModule):
         return -0.5 * (z.square() + LOG_2PI).sum(-1)
 
     def reorder(self, order: Tensor, sign: Tensor) -> None:
-        """It looks the same from all sides."""
+        """The density is the same for all orders and signs of the dimensions."""
 
     def sample(self, n_samples: int, generator: torch.Generator) -> Tensor:
         shape = (n_samples, len(self.origin))
