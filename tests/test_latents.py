@@ -282,3 +282,29 @@ def test_a_ladder_samples_what_it_scores(X):
     _, log_var = latent.down[0](draws[:, 2:])
     entropy = 0.5 * (1 + np.log(2 * np.pi)) * 3 + 0.5 * float(log_var.sum(-1).mean())
     assert float(latent.log_pz(draws, prior).mean()) == pytest.approx(-entropy, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("latent", "expected"),
+    [
+        (Gaussian(), [1, 2, 3, 4, 6, 8]),
+        (Quantized(), [1, 2, 3, 4, 6, 8]),
+        (Quantized(n_codebooks=2), [2, 4, 6, 8]),
+        (Quantized(n_codebooks=4), [4, 8]),
+        (Quantized(n_codebooks=16), [16]),
+        (Ladder(), [1, 2, 3, 4, 6, 8]),
+        (Ladder(layers=(3, 2)), [5]),
+        (Ladder(output_layers=(2,)), [2, 3, 4, 6, 8]),
+    ],
+    ids=repr,
+)
+def test_sizes_that_a_family_can_have(latent, expected):
+    assert latent.sizes([1, 2, 3, 4, 6, 8]) == expected
+    for k in expected:
+        assert latent.size(k, 5) == k
+        assert latent.build(k, 10, torch.Generator().manual_seed(0)).n_components == k
+
+
+def test_codebooks_have_the_same_size():
+    with pytest.raises(ValueError, match="cannot be divided evenly among the 4 positions"):
+        Quantized(n_codebooks=4).build(6, 10, torch.Generator())
