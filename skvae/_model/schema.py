@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from skvae._table.columns import MAX_INDICATORS, CategoricalColumn, Column, Cons
 from skvae._table.layouts import Cells
 from skvae._table.numeric_column import NumericColumn
 from skvae._table.reading import Table
-from skvae.likelihoods import Choice, Likelihood
+from skvae.likelihoods import Choice, FittedColumn, Likelihood
 
 from .missingness import Patterns
 from .rows import Rows
@@ -61,7 +61,7 @@ class Schema:
         likelihoods = {j: likelihood for j, (likelihood, _) in chosen.items()}
         groups: dict[tuple, list[int]] = {}
         for j, likelihood in likelihoods.items():
-            groups.setdefault(_group_key(likelihood, columns[j]), []).append(j)
+            groups.setdefault(_group_key(likelihood, cast(FittedColumn, columns[j])), []).append(j)
         self.numeric: list[int] = []
         self.categorical: list[int] = []
         self.n_extras = 0
@@ -80,7 +80,8 @@ class Schema:
                     self.extras[j] = slice(first + i * width, first + (i + 1) * width)
                 column = columns[j]
                 if isinstance(column, NumericColumn):
-                    column.target, column.atoms = likelihood.target, likelihood.atoms(column)
+                    column.target = likelihood.target
+                    column.atoms = likelihood.atoms(cast(FittedColumn, column))
             extras = slice(first, self.n_extras)
             self.groups.append(Group(likelihood, [columns[j] for j in members], cells, extras))
 
@@ -172,7 +173,7 @@ class Schema:
         return cells
 
 
-def _group_key(likelihood: Likelihood, column: Column) -> tuple:
+def _group_key(likelihood: Likelihood, column: FittedColumn) -> tuple:
     # Few outputs are padded together, many while that wastes less than half: a step pays for each
     # group before it pays for numbers.
     size = likelihood.n_outputs(column)
