@@ -1,4 +1,4 @@
-"""Families with integer codes: sums over codes, codebooks in use, and what more rows do to them."""
+"""Families with integer codes: sums over codes, codebooks, and additional rows."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def X():
 
 
 def counted(vae):
-    """Every code of a model with few of them: (n_all, n_positions)."""
+    """All codes of a model: (n_all, n_positions)."""
     latent = vae.model_.latent
     each = [torch.arange(latent.n_codes)] * latent.n_noise
     return torch.cartesian_prod(*each).view(-1, latent.n_noise)
@@ -83,10 +83,10 @@ def test_only_code_families_have_codes(X):
         fitted(X, "gaussian").codes(X)
 
 
-def test_codebooks_are_in_use_and_plain_ones_less():
-    """Usage of nine tenths and a perplexity of half the codes; not so without the three helps."""
+def test_codebooks_are_used():
+    """Usage and perplexity are high; not without k-means, restarts and a temperature."""
     rng = np.random.default_rng(0)
-    # Four factors: two positions of two dimensions have something to say in each.
+    # Four factors: both positions of two dimensions are needed.
     X = rng.normal(size=(3000, 4)) @ rng.normal(size=(4, 8)) + 0.2 * rng.normal(size=(3000, 8))
     vae = VAETransformer(4, latent=Quantized(64), random_state=0, max_iter=40).fit(X)
     assert (vae.codebook_usage_ >= 0.9).all()
@@ -99,7 +99,7 @@ def test_codebooks_are_in_use_and_plain_ones_less():
 
 
 def test_the_codebook_is_kept_and_restored_with_the_weights(X):
-    """What moves without a gradient is part of the best weights."""
+    """Buffers that change in training are restored with the parameters."""
     model = fitted(X, Quantized(8), max_iter=1).model_
     latent, flat = model.latent, FlatParameters(model)
     before, kept = latent.codebook.clone(), flat.copy()
@@ -112,7 +112,7 @@ def test_the_codebook_is_kept_and_restored_with_the_weights(X):
 
 @pytest.mark.parametrize("latent", ["quantized", "finite_scalar"])
 def test_a_few_more_rows_leave_the_proposals_wide(X, latent):
-    """One row near its entry says nothing of the distance of others, nor which entries are used."""
+    """Single added rows change neither the width of q much nor the usage of the codebook."""
     vae = fitted(X, latent, k=4)
     width, usage = vae.model_.latent.width_squared.clone(), vae.codebook_usage_
     for i in range(10):
@@ -148,7 +148,7 @@ def test_attributes_of_codes_go_with_the_family(X):
 
 @pytest.mark.parametrize("latent", ["quantized", Flow("planar")], ids=repr)
 def test_unpickling_leaves_torch_as_it_was(X, latent, tmp_path):
-    """zuko switches the validation of torch.distributions off when it is imported."""
+    """The import of zuko disables the validation of torch.distributions."""
     vae = fitted(X, latent, k=4)
     path = tmp_path / "vae.pkl"
     path.write_bytes(pickle.dumps(vae))

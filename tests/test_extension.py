@@ -1,4 +1,4 @@
-"""A toy outsider of each kind: what the contract asks for is enough, and nothing else changes."""
+"""Components that are defined outside of the package, with the required methods only."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ TABLE = with_holes(pandas_frame(120))[["float64", "Int64", "object", "boolean", 
 
 
 def check(vae):
-    """Fits, improves, scores, embeds, samples, and is a value."""
+    """Fitting, scores, embeddings and samples work, and training improves the score."""
     vae = clone(vae).fit(TABLE)
     assert np.isfinite(vae.score_samples(TABLE)).all()
     assert np.isfinite(vae.transform(TABLE)).all()
@@ -114,13 +114,13 @@ def check(vae):
     rows = vae.inverse_transform(vae.transform(TABLE))
     assert (rows.dtypes == TABLE.dtypes).all()
     untrained = clone(vae).set_params(max_iter=1, learning_rate_init=1e-12).fit(TABLE)
-    if getattr(vae.objective_, "beta", 1) <= 1:  # above, the code matters more than the density
+    if getattr(vae.objective_, "beta", 1) <= 1:  # a larger weight of the KL lowers the density
         assert vae.score(TABLE) > untrained.score(TABLE)
     copy = clone(vae)
     assert repr(copy) == repr(clone(copy))
 
 
-OUTSIDERS = [
+EXTERNAL = [
     {"likelihood": Laplace()},
     {"likelihood": {"float64": Laplace(scale=1.0)}},
     {"prior": WideNormal()},
@@ -130,8 +130,8 @@ OUTSIDERS = [
 ]
 
 
-@pytest.mark.parametrize("params", OUTSIDERS, ids=str)
-def test_outsiders(params):
+@pytest.mark.parametrize("params", EXTERNAL, ids=str)
+def test_external_components(params):
     check(VAETransformer(2, hidden_layer_sizes=(16,), random_state=0, max_iter=150, **params))
 
 
@@ -150,7 +150,7 @@ def test_every_component_of_the_table(params):
 
 
 def test_the_table_of_components_is_complete():
-    """Whoever registers a family must add its row, and so gets every property test."""
+    """Every registered family has a row, and so every property test."""
     for registry, rows in (
         (likelihoods_module.LIKELIHOODS, LIKELIHOODS),
         (latents_module.LATENTS, LATENTS),

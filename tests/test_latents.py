@@ -1,4 +1,4 @@
-"""The latent families: densities that are densities, closed forms, sizes, and what each is for."""
+"""The latent families: densities, closed forms, sizes, and the advantages of each."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def fitted(X, latent, k=2, **params):
 
 
 def drawn(vae, X, n_samples, seed=0):
-    """The model, what its encoder says of some rows, and draws of their posteriors."""
+    """The model, encoder outputs of some rows, and draws of their posteriors."""
     model, rows = vae.model_, vae.fitted_model_.encode(X)
     h = model.encode(rows)
     generator = torch.Generator().manual_seed(seed)
@@ -53,8 +53,8 @@ def drawn(vae, X, n_samples, seed=0):
 
 
 @pytest.mark.parametrize("latent", LATENTS, ids=repr)
-def test_draws_tell_their_density(X, latent):
-    """log q(z | x) along the draw is the density at the place, and so is log p(z)."""
+def test_draws_have_their_density(X, latent):
+    """log q(z | x) and log p(z) of a draw are the densities at its z."""
     model, h, draw = drawn(fitted(X, latent, k=4), X[:20], 8)
     torch.testing.assert_close(model.latent.log_prob(draw.z, h, model.prior), draw.log_qz)
     torch.testing.assert_close(model.latent.log_pz(draw.z, model.prior), draw.log_pz)
@@ -87,7 +87,7 @@ def test_closed_form_divergence_is_that_of_the_draws(X, latent):
 
 @pytest.mark.parametrize("latent", [*CONTINUOUS, Ladder((3, 2, 1)), Ladder((2, 3))], ids=repr)
 def test_every_family_starts_at_probabilistic_pca(latent):
-    """The untrained model has the exact density, and its posterior is exact, draw by draw."""
+    """The untrained model has the density of probabilistic PCA, and its posterior is exact."""
     rng = np.random.default_rng(0)
     X = rng.normal(size=(500, 3)) @ rng.normal(size=(3, 6)) + rng.normal(size=(500, 6))
     X = (X - X.mean(0)) / X.std(0)
@@ -105,7 +105,7 @@ def test_every_family_starts_at_probabilistic_pca(latent):
 
 
 def encoder_gradients(vae, X, objective, n, k):
-    """Of all that belongs to q, one row a draw of the noise."""
+    """Gradients of the parameters of q, one row for each draw of the noise."""
     model, rows = vae.model_, vae.fitted_model_.encode(X)
     parameters = [p for p in model.latent.parameters() if p.numel()]
     for parameter in parameters:
@@ -126,7 +126,7 @@ def encoder_gradients(vae, X, objective, n, k):
 def same_mean(a, b):
     error = torch.sqrt((a.var(0) + b.var(0)) / len(a))
     gap = (a.mean(0) - b.mean(0)).abs() / (error + 1e-9)
-    assert float((gap**2).mean()) < 1.5  # 1 if only chance tells them apart
+    assert float((gap**2).mean()) < 1.5  # 1 in expectation if the means are equal
     assert float(gap.max()) < 6
 
 
@@ -137,11 +137,11 @@ def test_score_function_is_unbiased(X, latent, k):
     ours = encoder_gradients(vae, X[:4], ELBO(gradient="score_function"), 250, k)
     plain = encoder_gradients(vae, X[:4], ELBO(), 250, k)
     same_mean(ours, plain)
-    if k == 1:  # the row's own other draws are a baseline that makes up for much
+    if k == 1:  # the other draws of the row are a good baseline
         assert float(ours.var(0).sum()) > 2 * float(plain.var(0).sum())
 
 
-def test_doubly_reparameterised_gradient_of_a_ladder(X):
+def test_doubly_reparameterized_gradient_of_a_ladder(X):
     class PlainIWAE(IWAE):
         def bound(self, log_px, draw, progress):
             log_w = log_px + draw.log_pz - draw.log_qz
@@ -157,7 +157,7 @@ def test_doubly_reparameterised_gradient_of_a_ladder(X):
 @pytest.mark.parametrize("latent", ["gaussian", "flow", Flow("spline"), Flow("planar"), "ladder",
                                     "quantized", "finite_scalar"], ids=str)  # fmt: skip
 @pytest.mark.parametrize("k", [1, 2, 3, 4])
-def test_names_take_their_sizes_from_n_components(X, latent, k):
+def test_families_given_by_name_take_their_sizes_from_n_components(X, latent, k):
     vae = VAETransformer(k, latent=latent, max_iter=2, random_state=0).fit(X)
     assert vae.n_components_ == vae.transform(X).shape[1] == k
     assert vae.active_units_.shape == vae.kl_per_unit_.shape == (k,)
@@ -174,7 +174,7 @@ def test_sizes_that_disagree_are_an_error(X, latent, k):
     assert total == VAETransformer(total, latent=latent, max_iter=1).fit(X).n_components_
 
 
-def test_partners_that_cannot_be_are_refused(X):
+def test_partners_that_are_rejected(X):
     for params, why in (
         ({"latent": "quantized", "prior": Mixture()}, "integer codes"),
         ({"latent": "gaussian", "prior": "autoregressive"}, "integer codes"),
@@ -188,8 +188,8 @@ def test_partners_that_cannot_be_are_refused(X):
 # ------------------------------------------------------------------------------ flow
 
 
-def test_a_flow_tightens_the_bound_on_a_bent_posterior():
-    """x = (z₁² + z₂, tanh z₁z₂) leaves z on a curve: the diagonal posterior cannot follow it."""
+def test_a_flow_tightens_the_bound_for_a_nonlinear_posterior():
+    """The posterior of z given x = (z₁² + z₂, tanh z₁z₂) is near a curve, not diagonal."""
     rng = np.random.default_rng(0)
     z = rng.normal(size=(1500, 2))
     X = np.c_[z[:, 0] ** 2 + z[:, 1], np.tanh(z[:, 0] * z[:, 1])]
@@ -208,7 +208,7 @@ def test_a_flow_tightens_the_bound_on_a_bent_posterior():
 
 
 def two_levels(n=1000, noise=0.3):
-    """A circle, in four numbers with noise of their own, in twelve columns."""
+    """Twelve noisy functions of four numbers, which are noisy functions of a circle."""
     rng = np.random.default_rng(0)
     top = rng.normal(size=n)
     middle = np.c_[np.sin(2 * top), np.cos(2 * top), top, top**2 - 1]
@@ -225,7 +225,7 @@ def kl_per_layer(latent, **params):
 
 
 def test_a_ladder_keeps_its_layers_in_use():
-    """All of five layers, where the textbook's start without warm-up loses the upper ones."""
+    """All of five layers; a random initialization without warm-up does not use the upper ones."""
     active, kl = kl_per_layer(Ladder((6, 4, 3, 2, 1)))
     assert all(active)
     assert (kl > 0.1).all()
@@ -236,15 +236,15 @@ def test_a_ladder_keeps_its_layers_in_use():
     assert kl[-1] < 0.01
 
 
-def test_the_name_elbo_warms_a_ladder_up(X):
+def test_elbo_by_name_has_a_warm_up_with_a_ladder(X):
     assert VAETransformer(2, latent="ladder", max_iter=1).fit(X).objective_.warmup == 0.2
     asked = VAETransformer(2, latent="ladder", objective=ELBO(), max_iter=1).fit(X)
     assert asked.objective_.warmup == 0
     assert VAETransformer(2, max_iter=1).fit(X).objective_.warmup == 0
 
 
-def test_going_on_does_not_warm_up_again(X):
-    """A second fit with warm_start counts the KL from its first step, and is not worse for it."""
+def test_warm_start_does_not_repeat_the_warm_up(X):
+    """The second fit has the full weight of the KL from its first step."""
     vae = fitted(X, Ladder((2, 1)), k=None, warm_start=True, max_iter=30)
     before = vae.history_["validation_bound"][-1]
     vae.set_params(max_iter=1).fit(X)
@@ -264,9 +264,9 @@ def test_layers_have_names_and_some_can_be_left_out(X):
         assert list(part.get_feature_names_out()) == [names[i] for i in columns]
         np.testing.assert_array_equal(part.transform(X), every[:, columns])
         back = part.inverse_transform(part.transform(X))
-        if 1 in layers:  # the decoder reads nothing else
+        if 1 in layers:  # the only input of the decoder
             np.testing.assert_array_equal(back, vae.inverse_transform(every))
-        else:  # filled in with the means given the layer above
+        else:  # replaced by the conditional means given the layer above
             model, z = part.model_, torch.zeros(len(X), 6, dtype=torch.float64)
             z[:, columns] = torch.from_numpy(every[:, columns])
             if 2 not in layers:
@@ -277,11 +277,37 @@ def test_layers_have_names_and_some_can_be_left_out(X):
         fitted(X, Ladder((3, 2, 1), output_layers=(4,)), k=None)
 
 
-def test_a_ladder_samples_what_it_scores(X):
-    """Mean log p(z) of the draws of p is its negative entropy, with Gaussians all the way."""
+def test_a_ladder_samples_from_its_density(X):
+    """The mean of log p(z) over draws from p is the negative entropy, a sum for Gaussians."""
     vae = fitted(X, Ladder((2, 1)), k=None)
     latent, prior = vae.model_.latent, vae.model_.prior
     draws = latent.sample(20_000, prior, torch.Generator().manual_seed(0))
     _, log_var = latent.down[0](draws[:, 2:])
     entropy = 0.5 * (1 + np.log(2 * np.pi)) * 3 + 0.5 * float(log_var.sum(-1).mean())
     assert float(latent.log_pz(draws, prior).mean()) == pytest.approx(-entropy, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("latent", "expected"),
+    [
+        (Gaussian(), [1, 2, 3, 4, 6, 8]),
+        (Quantized(), [1, 2, 3, 4, 6, 8]),
+        (Quantized(n_codebooks=2), [2, 4, 6, 8]),
+        (Quantized(n_codebooks=4), [4, 8]),
+        (Quantized(n_codebooks=16), [16]),
+        (Ladder(), [1, 2, 3, 4, 6, 8]),
+        (Ladder(layers=(3, 2)), [5]),
+        (Ladder(output_layers=(2,)), [2, 3, 4, 6, 8]),
+    ],
+    ids=repr,
+)
+def test_sizes_that_a_family_can_have(latent, expected):
+    assert latent.sizes([1, 2, 3, 4, 6, 8]) == expected
+    for k in expected:
+        assert latent.size(k, 5) == k
+        assert latent.build(k, 10, torch.Generator().manual_seed(0)).n_components == k
+
+
+def test_codebooks_have_the_same_size():
+    with pytest.raises(ValueError, match="cannot be divided evenly among the 4 positions"):
+        Quantized(n_codebooks=4).build(6, 10, torch.Generator())

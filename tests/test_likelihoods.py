@@ -1,4 +1,4 @@
-"""Each likelihood is a density: it has mass one, its draws follow it, its gradients reach it."""
+"""Each likelihood is a density: mass, draws, gradients of all outputs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ids = [repr(likelihood) for likelihood in LIKELIHOODS]
 
 
 def numeric_column(integer=False, likelihood=None):
-    """A fitted column with a spike at 0, and nothing odd beside."""
+    """A fitted column with a repeated value at 0."""
     rng = np.random.default_rng(0)
     values = np.where(rng.random(400) < 0.3, 0.0, rng.gamma(2, 3, size=400) + 0.05)
     values = (20 * values).round() if integer else values
@@ -37,12 +37,11 @@ LEVELS = SimpleNamespace(n_codes=3, frequencies=np.array([0.2, 0.3, 0.5]), proba
 
 
 def case(likelihood, seed=0):
-    """Random outputs for two columns, and what is known of the columns."""
+    """Random outputs for two columns, and the columns."""
     column = LEVELS
     if "continuous" in likelihood.kinds or "integer" in likelihood.kinds:
-        column = numeric_column(
-            "continuous" not in likelihood.kinds or likelihood.is_mass, likelihood
-        )
+        integer = "continuous" not in likelihood.kinds or likelihood.is_mass
+        column = numeric_column(integer, likelihood)
     shape = likelihood.n_outputs(column), likelihood.n_constants(column)
     generator = torch.Generator().manual_seed(seed)
     outputs = torch.randn(1, 1, 2, shape[0], generator=generator, dtype=torch.float64)
@@ -70,7 +69,7 @@ def support(likelihood, column, columns):
         edges = first + width * torch.arange(-20_000, 20_000, dtype=torch.float64)
         cells = torch.stack([edges, torch.full_like(edges, width)], -1)
         return with_atoms(likelihood, column, cells, edges + width / 2), np.ones(len(edges))
-    # x = sinh(u) covers heavy tails; midpoints between the places where the density may jump
+    # x = sinh(u) covers heavy tails; midpoints between discontinuities of the density
     edges = np.sinh(np.linspace(-16, 16, 200_001))
     if columns.grid.numel():
         places = columns.grid[0, 0].numpy()
@@ -81,7 +80,7 @@ def support(likelihood, column, columns):
 
 
 def with_atoms(likelihood, column, cells, middles):
-    """The cells followed by the number of their atom, where the family asks for it."""
+    """The cells, followed by the number of their atom if the family needs it."""
     if "atoms" not in likelihood.target:
         return cells
     number = torch.from_numpy(column._atom(middles.numpy())).double().unsqueeze(-1)
@@ -123,7 +122,7 @@ def test_draws_follow_the_density(likelihood):
     if isinstance(likelihood, Bernoulli):
         draws = np.sign(draws)
     for j in range(2):
-        if len(edges) <= 1000:  # levels, counts: compare shares
+        if len(edges) <= 1000:  # levels, counts: compare proportions
             shares = [(draws[:, j] == level).mean() for level in edges]
             np.testing.assert_allclose(shares, mass[:, j], atol=0.01)
         else:  # numbers: Kolmogorov–Smirnov against the summed density
@@ -186,7 +185,7 @@ def test_student_t_is_scipys():
 
 
 def test_discretized_logistic_does_not_cancel():
-    """A cell of width 1e-9 at the far tail still has the mass of density times width."""
+    """The mass of a cell of width 1e-9 in the tail is the density times the width."""
     likelihood = DiscretizedLogistic(scale=1.0)
     columns = SimpleNamespace(resolution=torch.zeros(1), level_mask=None)
     x = torch.tensor([[[[30.0, 1e-9]]]])

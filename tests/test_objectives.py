@@ -1,4 +1,4 @@
-"""The objectives are the bounds they say, and their gradients are the gradients of these."""
+"""The objectives are the documented bounds, and their gradients are unbiased."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def X():
 
 @pytest.fixture(scope="module")
 def vae(X):
-    """A model whose encoder is a little off, so that gradients are not zero."""
+    """A model whose encoder is perturbed, so that gradients are not zero."""
     vae = VAETransformer(2, hidden_layer_sizes=(8,), likelihood="normal", max_iter=3,
                          prior="standard_normal", random_state=0).fit(X)  # fmt: skip
     vae.model_.latent.head.bias += 0.2
@@ -78,7 +78,7 @@ def test_variance_of_both_estimators_has_its_closed_form(mu, d):
         assert float(gradient.mean()) == pytest.approx(2 * mu, abs=error)
 
 
-def test_the_baseline_of_a_draw_does_not_know_it():
+def test_the_baseline_of_a_draw_is_independent_of_it():
     signal = torch.randn(5, 7, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     numbers = signal.numpy()
     expected = [np.delete(numbers[:, 2], i).mean() for i in range(5)]
@@ -98,7 +98,7 @@ class PlainIWAE(IWAE):
 
 
 def gradients(vae, rows, objective, n, k):
-    """Of the encoder's head and of the decoder's, (n, …), over independent draws."""
+    """Gradients of the heads of encoder and decoder, (n, …), for independent draws."""
     heads = [vae.model_.latent.head.bias, vae.model_.head.bias]
     found = []
     for head in heads:
@@ -111,7 +111,7 @@ def gradients(vae, rows, objective, n, k):
     return [torch.stack(part) for part in zip(*found, strict=True)]
 
 
-def test_doubly_reparameterised_gradient_is_unbiased_and_quieter(vae, X):
+def test_doubly_reparameterized_gradient_is_unbiased_with_less_variance(vae, X):
     """The same mean as the plain gradient, with less variance in the encoder."""
     rows = vae.fitted_model_.encode(X[:10])
     plain = gradients(vae, rows, PlainIWAE(16), 600, 16)
@@ -122,8 +122,8 @@ def test_doubly_reparameterised_gradient_is_unbiased_and_quieter(vae, X):
     assert (ours[0].var(0) < 0.5 * plain[0].var(0)).all()
 
 
-def test_free_bits_keep_dimensions_awake():
-    """On noise the KL of every dimension falls to zero, but for what it has for free."""
+def test_free_bits_keep_dimensions_active():
+    """For independent columns the KL of each dimension falls to zero, or to the free bits."""
     X = np.random.default_rng(0).normal(size=(600, 6))
     params = {"n_components": 3, "likelihood": Normal(1.0), "prior": "standard_normal",
               "random_state": 0, "max_iter": 60, "early_stopping": False}  # fmt: skip
@@ -137,7 +137,7 @@ def test_free_bits_keep_dimensions_awake():
     assert (kl(ELBO(free_bits=0.5)) > 0.35).all()
 
 
-def test_free_bits_count_no_less_than_they_say(vae, X):
+def test_free_bits_are_a_lower_bound_of_the_kl(vae, X):
     rows = vae.fitted_model_.encode(X[:50])
     plain, log_px, draw = bound(vae, rows, ELBO(), 0, 4)
     bounded = ELBO(free_bits=100.0).bound(log_px, draw, 1.0)

@@ -1,4 +1,4 @@
-"""Each prior is a density over codes: it has mass one, its draws follow it, it learns its shape."""
+"""Each prior is a density over codes: mass, draws, closed forms, and what it learns."""
 
 from __future__ import annotations
 
@@ -97,8 +97,8 @@ def test_mixture_starts_at_the_clusters():
     mean, log_var, generator = posteriors()
     module = Mixture(n_components=2).build(2, generator)
     module.initialize(mean, log_var, generator)
-    shares = torch.softmax(module.logits, 0).sort().values
-    torch.testing.assert_close(shares, torch.tensor([1 / 3, 2 / 3]), atol=0.02, rtol=0)
+    proportions = torch.softmax(module.logits, 0).sort().values
+    torch.testing.assert_close(proportions, torch.tensor([1 / 3, 2 / 3]), atol=0.02, rtol=0)
     assert module.log_prob(mean).mean() > StandardNormal().build(2, generator).log_prob(mean).mean()
 
 
@@ -109,8 +109,8 @@ def test_mixture_is_small_on_a_small_table():
     assert len(module.mean) == 2
 
 
-def test_aggregated_posterior_vouches_for_new_codes():
-    """Bandwidths by leave-one-out: as good on new codes as estimated; the bias is stated."""
+def test_aggregated_posterior_on_new_codes():
+    """The density of new codes is as estimated by leave-one-out: exemplar_bias is the gap."""
     mean, log_var, generator = posteriors(n=1000)
     module = Aggregated(n_exemplars=1000).build(2, generator)
     module.initialize(mean, log_var, generator)
@@ -135,8 +135,8 @@ def test_flow_starts_as_the_standard_normal():
 
 
 @pytest.mark.parametrize("kind", ["spline", "affine"])
-def test_flows_leave_no_trace(kind):
-    """Neither in torch's random stream nor in torch.distributions; and the seed decides."""
+def test_flows_have_no_side_effects(kind):
+    """On the global random state and torch.distributions; the generator sets the parameters."""
     before, validates = torch.get_rng_state(), Distribution._validate_args
     flows = [
         autoregressive_flow(kind, 3, 2, (8,), 4, torch.Generator().manual_seed(s), n_context=2)
@@ -161,12 +161,12 @@ def test_a_prior_over_codes_sums_to_one_and_draws_follow(n_positions):
     assert float(p.sum()) == pytest.approx(1, abs=1e-9)
     draws = module.sample(30_000, generator)
     place = 3 ** torch.arange(n_positions - 1, -1, -1)
-    share = torch.bincount((draws * place).sum(1), minlength=len(every)) / len(draws)
-    assert float(((share - p).square() / p).sum() * len(draws)) < 2.5 * len(every) + 10  # chi²
+    proportion = torch.bincount((draws * place).sum(1), minlength=len(every)) / len(draws)
+    assert float(((proportion - p).square() / p).sum() * len(draws)) < 2.5 * len(every) + 10  # chi²
 
 
 @pytest.mark.parametrize("prior", ["mixture", "aggregated", "flow"])
-def test_richer_priors_hold_two_moons(prior):
+def test_richer_priors_learn_two_moons(prior):
     """Higher density on new rows, and draws that stay on the moons."""
     X, new = two_moons(1000), two_moons(1000, seed=1)
     params = {"n_components": 2, "hidden_layer_sizes": (64,), "random_state": 0}
@@ -183,13 +183,13 @@ def _distance(A, B):
     return np.sqrt(((A[:, None] - B[None]) ** 2).sum(-1)).min(1)
 
 
-def test_a_guard_is_a_broad_prior():
+def test_aggregated_is_no_guard():
     with pytest.raises(ValueError, match="'guard' parameter of Aggregated"):
         VAETransformer(prior=Aggregated(guard=Aggregated())).fit(two_moons(50))
 
 
-def test_equal_rows_do_not_vouch_for_each_other():
-    """Twice the table, as rows or as weights, is one exemplar a row and the same bandwidths."""
+def test_equal_rows_are_one_exemplar():
+    """Every row twice, or with weight 2, gives the same exemplars and bandwidths as once."""
     mean, log_var, _ = posteriors()
     bandwidths = []
     for weight in (1.0, 2.0):
@@ -207,7 +207,7 @@ def test_equal_rows_do_not_vouch_for_each_other():
     torch.testing.assert_close(weighted.bandwidth, twice.bandwidth)
 
 
-def test_partial_fit_gathers_exemplars():
+def test_partial_fit_adds_exemplars():
     X = two_moons(600)
     vae = VAETransformer(2, prior=Aggregated(n_exemplars=250), random_state=0)
     for i, part in enumerate(np.split(X, 6)):
@@ -216,7 +216,7 @@ def test_partial_fit_gathers_exemplars():
     np.testing.assert_allclose(vae.sample(2000, 0).std(0), X.std(0), rtol=0.2)
 
 
-def test_a_family_may_refuse_a_prior():
+def test_a_family_can_reject_a_prior():
     class Choosy(Gaussian):
         def check_partners(self, prior, objective):
             if not isinstance(prior, StandardNormal):
@@ -280,7 +280,7 @@ def test_batches_of_equal_size_have_equal_proportions(with_keys):
 
 
 def test_passes_over_the_same_rows_leave_the_prior_as_it_is():
-    """A row that is seen again replaces its exemplar, and is no evidence for a small bandwidth."""
+    """A repeated row replaces its exemplar and does not reduce the bandwidth."""
     mean, log_var, weight, _ = batch_of(0)
     keys = hashes(400)
     module = Aggregated(n_exemplars=500).build(2, torch.Generator().manual_seed(0))
@@ -311,7 +311,7 @@ def test_a_row_that_is_seen_again_has_its_new_posterior():
 
 
 def test_exemplars_depend_on_the_rows_alone():
-    """Not on their order, nor on the batches in which they came: also their weights are exact."""
+    """Not on their order or their batches; the weights are exact."""
     mean, log_var, weight, _ = batch_of(0, 2000)
     keys = hashes(2000)
     twice = torch.arange(0, 2000, 3)

@@ -297,7 +297,7 @@ class VAE(nn.Module):
         h = self.encode(rows)
         draw = self.latent.draw(h, noise, self.prior)
         if detach_z:
-            draw = self.latent.held(draw, h, self.prior)
+            draw = self.latent.detached(draw, h, self.prior)
         return self.log_px(draw.z, rows), draw
 
     def unobserved(self, rows: Rows) -> Tensor:

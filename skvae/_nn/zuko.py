@@ -104,7 +104,7 @@ def masked_mlp(
     """A network, initially zero, whose output i depends on input j only if adjacency[i, j]."""
     zuko_flows()
     with DrawnFrom(generator):
-        net = importlib.import_module("zuko.nn").MaskedMLP(adjacency, hidden_layer_sizes)
-    for parameter in net[-1].parameters():
+        network = importlib.import_module("zuko.nn").MaskedMLP(adjacency, hidden_layer_sizes)
+    for parameter in network[-1].parameters():
         torch.nn.init.zeros_(parameter)
-    return net
+    return network

@@ -1,8 +1,8 @@
-"""Models of one shape as one: their parameters are the rows of one tensor.
+"""Stacked training of models of one shape: their parameters are the rows of one tensor.
 
-A step over M stacked models is the step of one, with every matrix product done for all M at once
-(:func:`torch.func.vmap`). Small nets are bound by overhead, so eight cost far less than eight
-times one.
+A gradient step of M stacked models is that of one model, with each matrix product computed for all
+M at once (:func:`torch.func.vmap`). For small networks most of the time is overhead, so that eight
+models take much less than eight times the time of one.
 """
 
 from __future__ import annotations
@@ -20,16 +20,28 @@ from skvae.objectives import Objective, divergence
 
 
 class Terms(nn.Module):
-    """The loss of a batch, and what is told of it."""
+    """The loss of a batch and its metrics."""
 
     def __init__(self, model: VAE, objective: Objective) -> None:
         super().__init__()
         self.model, self.objective = model, objective
 
     def forward(self, rows: Rows, noise: Tensor, progress: float) -> tuple[Tensor, Tensor]:
-        """The loss, and the means of bound, reconstruction and KL in nats per row.
+        """The loss and the metrics.
 
-        The former is what training minimises; the latter are in the units of the table.
+        Parameters
+        ----------
+        rows : Rows
+        noise : Tensor of shape (K, n, n_noise)
+        progress : float
+            Proportion of the training that is done.
+
+        Returns
+        -------
+        loss : Tensor of shape ()
+            The function that training minimizes.
+        metrics : Tensor of shape (3,)
+            Means of bound, reconstruction and KL, in nats per row and in the units of the table.
         """
         log_px, draw = self.model(rows, noise, self.objective.detach_z)
         bound = self.objective.bound(log_px, draw, progress).mean()
@@ -41,10 +53,10 @@ class Terms(nn.Module):
 
 
 class FlatParameters:
-    """The parameters of some modules as views of one tensor, one module a row.
+    """The parameters of some modules as views of one tensor with a row for each module.
 
-    Of a single module, the gradients of its parameters are views of one tensor too. Buffers are
-    kept with them: what moves without a gradient is part of the best weights.
+    For a single module, the gradients of its parameters are views of one tensor, too. Its buffers
+    are copied and restored together with the parameters, since some change during training.
     """
 
     def __init__(self, *modules: nn.Module) -> None:
@@ -57,10 +69,10 @@ class FlatParameters:
         self.grad = torch.zeros_like(self.values)
         for row, own, grad in zip(rows, self.values, self.grad, strict=True):
             parts = zip(self.shapes, own.split(self.sizes), grad.split(self.sizes), strict=True)
-            for name, value, slope in parts:
+            for name, value, gradient in parts:
                 row[name].data = value.view(self.shapes[name])
                 if len(modules) == 1:
-                    row[name].grad = slope.view(self.shapes[name])
+                    row[name].grad = gradient.view(self.shapes[name])
         self.buffers = list(modules[0].buffers()) if len(modules) == 1 else []
         self.leaf = self.values.requires_grad_(len(modules) > 1)
         self.values = self.leaf.detach()
@@ -73,9 +85,9 @@ class FlatParameters:
         return {n: p.unflatten(1, s) for (n, s), p in zip(shapes, parts, strict=True)}
 
     def pairs(self) -> dict[nn.Parameter, tuple[Tensor, Tensor]]:
-        """Values and gradient of each parameter of the first module, views of those here.
+        """Views of the values and the gradient of each parameter of the first module.
 
-        Of several modules they are stacked.
+        For several modules they are stacked.
         """
         several = [len(self.values)] if len(self.values) > 1 else []
         parts = zip(*(t.split(self.sizes, dim=1) for t in (self.values, self.grad)), strict=True)
@@ -88,7 +100,7 @@ class FlatParameters:
         return [tensor.clone() for tensor in (self.values, *self.buffers)]
 
     def keep(self, copies: list[Tensor], which: Tensor) -> None:
-        """Bring the copies of some modules, a mask, up to date."""
+        """Update the copies of the modules that a mask selects."""
         if bool(which.any()):
             copies[0][which] = self.values[which]
             for kept, buffer in zip(copies[1:], self.buffers, strict=True):
@@ -101,7 +113,7 @@ class FlatParameters:
 
 
 class Stack:
-    """Models that are trained together: `terms` of all of them, for rows of each or for the same.
+    """Models that are trained together.
 
     Attributes
     ----------
@@ -124,20 +136,29 @@ class Stack:
     def terms(
         self, rows: Rows, noise: Tensor, progress: float, *, freeze_generative: bool = False
     ) -> tuple[Tensor, Tensor]:
-        """The losses, (M,), and what is told of them, (M, 3).
+        """Losses and metrics of all models.
 
         Parameters
         ----------
         rows : Rows
-            n rows for all models, or M times n: those of the first model, then of the second …
-        noise : Tensor of shape (K, n, n_noise), or (M, K, n, n_noise)
-            For all models, or for each.
-        freeze_generative : bool
-            Whether no gradient reaches p(x, z).
+            n rows for all models, or n rows for each model: first those of the first model, then of
+            the second, and so on.
+        noise : Tensor of shape (K, n, n_noise) or (M, K, n, n_noise)
+            For all models, or for each model.
+        progress : float
+            Proportion of the training that is done.
+        freeze_generative : bool, default=False
+            Whether the parameters of p(x, z) get no gradient.
+
+        Returns
+        -------
+        losses : Tensor of shape (M,)
+        metrics : Tensor of shape (M, 3)
+            Means of bound, reconstruction and KL, in nats per row and in the units of the table.
         """
         own = noise.dim() == 4
         if len(self) == 1:
-            return self._alone(rows, noise[0] if own else noise, progress, freeze_generative)
+            return self._single(rows, noise[0] if own else noise, progress, freeze_generative)
         parameters = self.flat.views()
         if freeze_generative:
             parameters = {
@@ -157,15 +178,15 @@ class Stack:
         result: tuple[Tensor, Tensor] = vmap(one, (0, axis, *of_fields))(parameters, noise, *fields)
         return result
 
-    def _alone(
+    def _single(
         self, rows: Rows, noise: Tensor, progress: float, freeze_generative: bool
     ) -> tuple[Tensor, Tensor]:
-        held = self.generative if freeze_generative else []
-        for p in held:
+        frozen = self.generative if freeze_generative else []
+        for p in frozen:
             p.requires_grad_(False)
         try:
             loss, metrics = self.first(rows, noise, progress)
         finally:
-            for p in held:
+            for p in frozen:
                 p.requires_grad_(True)
         return loss.unsqueeze(0), metrics.unsqueeze(0)

@@ -1,6 +1,6 @@
 """Latent families q(z | x): one file per family.
 
-To add one: write one file beside ``gaussian.py``, put the class into :data:`LATENTS`, and add a
+To add a family: write one file like ``gaussian.py``, put the class into :data:`LATENTS`, and add a
 row to ``tests/components.py``.
 """
 

@@ -1,7 +1,8 @@
-"""The contract between a latent family and the rest: noise in, :class:`Draw` out.
+"""The contract of a latent family: from encoder outputs and noise to a :class:`Draw`.
 
-A code z may have several stochastic layers: its columns are those of layer 1, which the decoder
-reads, then of layer 2 and so on; the prior is on the last. Most families have one layer.
+A code z may have several stochastic layers. Its first columns are those of layer 1, the input of
+the decoder, followed by those of layer 2 and so on; the prior is the distribution of the last
+layer. Most families have one layer.
 """
 
 from __future__ import annotations
@@ -25,16 +26,17 @@ MOMENT_DRAWS = 64
 
 @dataclass
 class LinearPosterior:
-    """The posterior of the closed-form start: N(weight · x + bias, exp(log_var)).
+    """The posterior of the closed-form initialization: N(weight · x + bias, exp(log_var)).
 
     Attributes
     ----------
     weight : Tensor of shape (n_decoded, n_inputs)
     bias : Tensor of shape (n_decoded,)
     log_var : Tensor of shape (n_decoded,)
-        With all cells seen.
+        Log-variance of a row without missing values.
     missing : Tensor of shape (n_decoded, n_inputs)
-        What a missing cell adds to ``log_var``: non-zero for the inputs that flag it.
+        The amount that a missing value adds to ``log_var``: non-zero for the inputs that indicate
+        missing values.
     """
 
     weight: Tensor
@@ -49,29 +51,31 @@ class LatentModule(nn.Module, ABC):
     Attributes
     ----------
     layers : tuple of int
-        Sizes of the stochastic layers, from the one that the decoder reads up.
+        Sizes of the stochastic layers, from the input of the decoder upwards.
     shown : list of int
-        Columns of z that ``transform`` gives.
+        Columns of z that ``transform`` returns.
     n_noise : int
-        Standard normal numbers that one draw of one row needs.
+        Number of standard normal variables for one draw of one row.
     width : int
-        Numbers that ``draw`` needs at once for one z; chunks of rows are cut by it.
+        Number of elements that ``draw`` needs in memory for one z. It limits the number of rows
+        that are evaluated at once.
     n_moment_draws : int
-        Draws of a row that ``moments`` needs.
+        Number of draws of a row in ``moments``.
     uses_data : bool
-        Whether ``look`` and ``finish`` do something: encoding the table for them takes time.
+        Whether ``initialize_from_data`` and ``finalize`` are implemented. If not, the encoder
+        outputs for them are not computed.
     is_refinable : bool
         Whether z is a differentiable function of the base noise.
     n_enumerated : int
-        Codes that ``enumerate`` lists; 0: it does not.
+        Number of codes of ``enumerate``. 0: it is not implemented.
     supports_shared_codes : bool
-        Whether ``log_prob`` takes the same codes, (n_samples, 1, n_components), for every row, at
-        a price that is worth it.
+        Whether ``log_prob`` is efficient for the same codes, (n_samples, 1, n_components), in all
+        rows.
     supports_reordering : bool
-        Whether ``reorder`` is there.
+        Whether ``reorder`` is implemented.
     supports_vmap : bool
-        Whether ``draw`` is a plain function of tensors that leaves no trace on the module, fit
-        for ``torch.func.vmap``: then several models are trained as one.
+        Whether ``draw`` can be used with ``torch.func.vmap``: it has no data-dependent control flow
+        and no side effects. Then several models are trained as one.
     """
 
     width: int = 1
@@ -89,35 +93,66 @@ class LatentModule(nn.Module, ABC):
         self.n_components = self.n_noise = sum(layers)
         self.shown = list(range(self.n_components))
 
-    # -------------------------------------------------------------------- every family
+    # ------------------------------------------------------------ required of every family
 
     @abstractmethod
     def draw(self, h: Tensor, noise: Tensor, prior: PriorModule) -> Draw:
-        """Draws of q(z | x).
+        """Draws from q(z | x).
 
         Parameters
         ----------
         h : Tensor of shape (n_rows, n_hidden)
-            What the encoder says of each row. Its first columns are the encoder's inputs.
+            Encoder outputs. The first columns are the inputs of the encoder.
         noise : Tensor of shape (n_samples, n_rows or 1, n_noise)
             Standard normal base noise, pseudo- or quasi-random.
         prior : PriorModule
+
+        Returns
+        -------
+        draw : Draw
         """
 
     @abstractmethod
     def log_prob(self, z: Tensor, h: Tensor, prior: PriorModule) -> Tensor:
-        """log q(z | x) at given codes, (n_samples, n_rows)."""
+        """log q(z | x) at given codes.
+
+        Parameters
+        ----------
+        z : Tensor of shape (n_samples, n_rows, n_components)
+        h : Tensor of shape (n_rows, n_hidden)
+            Encoder outputs.
+        prior : PriorModule
+
+        Returns
+        -------
+        log_prob : Tensor of shape (n_samples, n_rows)
+        """
 
     @abstractmethod
     def initialize(self, posterior: LinearPosterior) -> None:
-        """Set the parameters so that q(z | x) is the given linear posterior."""
+        """Set the parameters so that q(z | x) is the given linear posterior.
 
-    # -------------------------------------------- families that are more than a posterior
+        Parameters
+        ----------
+        posterior : LinearPosterior
+        """
+
+    # -------------------------------------------------- overridden by some of the families
 
     def moments(self, h: Tensor, prior: PriorModule) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance of q(z | x), each (n_rows, n_components).
+        """Mean and log-variance of q(z | x).
 
-        By quasi-random draws, for families that know no closed form.
+        By default they are estimated from quasi-random draws.
+
+        Parameters
+        ----------
+        h : Tensor of shape (n_rows, n_hidden)
+            Encoder outputs.
+        prior : PriorModule
+
+        Returns
+        -------
+        mean, log_var : Tensor of shape (n_rows, n_components)
         """
         z = self.draw(h, quasi_normal(MOMENT_DRAWS, self.n_noise).to(h), prior).z
         return z.mean(0), z.var(0).clamp(min=1e-12).log()
@@ -127,72 +162,106 @@ class LatentModule(nn.Module, ABC):
         return self.moments(h, prior)[0]
 
     def log_pz(self, z: Tensor, prior: PriorModule) -> Tensor:
-        """log p(z), over all layers."""
+        """log p(z) of all layers, (n_samples, n_rows)."""
         return prior.log_prob(z)
 
     def sample(self, n_samples: int, prior: PriorModule, generator: torch.Generator) -> Tensor:
-        """Draws of p(z), (n_samples, n_components)."""
+        """Draws from p(z), (n_samples, n_components)."""
         return prior.sample(n_samples, generator)
 
     def build_prior(self, prior: Prior, generator: torch.Generator) -> PriorModule:
-        """The module of p(z), for the last layer."""
+        """The module of the prior of the last layer."""
         return prior.build(self.layers[-1], generator)
 
     def enumerate(self, h: Tensor, prior: PriorModule) -> Draw | None:
-        """Every code there is, for families that can list them: log p(x) is then their sum."""
+        """All codes, if there are few of them: p(x) is the sum over these. Otherwise None."""
         return None
 
     def snap(self, z: Tensor) -> Tensor:
-        """The codes nearest to z that the decoder knows, for families that know not all."""
+        """The nearest valid codes to z, (n_rows, n_components). By default all are valid."""
         return z
 
     def fill(self, z: Tensor, layers: Collection[int]) -> Tensor:
-        """z with some layers (0: the lowest) set to their mean given the layer above."""
+        """z with some layers (0: the lowest) set to their conditional mean given the layer above.
+
+        Parameters
+        ----------
+        z : Tensor of shape (n_rows, n_components)
+        layers : collection of int
+
+        Returns
+        -------
+        z : Tensor of shape (n_rows, n_components)
+        """
         return z
 
     def initialize_from_data(
         self, h: Tensor, prior: PriorModule, generator: torch.Generator
     ) -> None:
-        """Look at what the untrained encoder says of some rows."""
+        """Set parameters from the outputs of the untrained encoder for some rows.
+
+        Parameters
+        ----------
+        h : Tensor of shape (n_rows, n_hidden)
+        prior : PriorModule
+        generator : torch.Generator
+        """
 
     def after_step(self, generator: torch.Generator) -> None:
-        """Whatever moves without a gradient, after each step of training."""
+        """Update the parameters that have no gradient, after each gradient step."""
 
-    def finalize(self, h: Iterable[Tensor], goes_on: bool) -> None:
-        """Look at what the trained encoder says of the rows, chunk by chunk.
+    def finalize(self, h: Iterable[Tensor], continued: bool) -> None:
+        """Set parameters from the outputs of the trained encoder for the rows.
 
-        If training goes on, these are more rows.
+        Parameters
+        ----------
+        h : iterable of Tensor of shape (n_rows, n_hidden)
+            The outputs in chunks of rows.
+        continued : bool
+            Whether the rows are added to those of earlier calls.
         """
 
     def reorder(self, order: Tensor, sign: Tensor) -> None:
-        """Put the units in an order, with signs."""
+        """Permute the dimensions of z and change their signs.
+
+        Parameters
+        ----------
+        order : Tensor of shape (n_components,), int64
+        sign : Tensor of shape (n_components,)
+            1 or −1 for each dimension in the new order.
+
+        Raises
+        ------
+        NotImplementedError
+            If not ``supports_reordering``.
+        """
         raise NotImplementedError
 
     def generative_parameters(self) -> list[nn.Parameter]:
-        """Those of p(z), for families that own a part of it."""
+        """The parameters of the module that belong to p(z)."""
         return []
 
     def attributes(self) -> dict[str, object]:
         """Fitted attributes that the family adds to the estimator."""
         return {}
 
-    # ------------------------------------------------------------------------ for all
+    # ---------------------------------------------------------------- common to all families
 
-    def held(self, draw: Draw, h: Tensor, prior: PriorModule) -> Draw:
-        """A draw with z fixed: gradients flow through the parameters of p and q alone."""
+    def detached(self, draw: Draw, h: Tensor, prior: PriorModule) -> Draw:
+        """The draw with fixed z: gradients reach only the parameters of p and q."""
         z = draw.z.detach()
         return Draw(z, self.log_pz(z, prior), self.log_prob(z, h, prior), penalty=draw.penalty)
 
     def decoded(self, z: Tensor) -> Tensor:
-        """What the decoder reads of z: the lowest layer."""
+        """The input of the decoder: the lowest layer of z."""
         return z[..., : self.layers[0]]
 
     def under_prior(self, z: Tensor) -> Tensor:
-        """What the prior is on: the highest layer."""
+        """The highest layer of z, whose distribution is the prior."""
         return z[..., self.n_components - self.layers[-1] :]
 
     def slices(self) -> list[slice]:
-        """The columns of each layer, from the lowest up."""
+        """The columns of each layer, from the lowest upwards."""
         bounds = itertools.accumulate(self.layers, initial=0)
         return [slice(*pair) for pair in itertools.pairwise(bounds)]
 
@@ -204,21 +273,72 @@ class LatentModule(nn.Module, ABC):
 
 
 class Latent(ABC, Component):
-    """A latent family: hyper-parameters only."""
+    """A latent family.
 
-    warmup: float = 0.0  # of the objective "elbo", where it is given by name
-    has_codes: bool = False  # whether z stands for integers
+    Attributes
+    ----------
+    warmup : float
+        The warm-up of objectives that are given by name.
+    has_codes : bool
+        Whether z stands for integer codes.
+    """
+
+    warmup: float = 0.0
+    has_codes: bool = False
 
     def default_prior(self) -> Prior:
-        """The prior that "auto" stands for."""
+        """The prior for ``prior="auto"``."""
         return Aggregated()
 
     def size(self, n_components: int | None, default: int) -> int:
-        """Components that the family has if the user asks for `n_components`."""
+        """Number of components of the family.
+
+        Parameters
+        ----------
+        n_components : int or None
+            The parameter of the estimator. None: the family chooses.
+        default : int
+            Number of components that suits the table.
+
+        Returns
+        -------
+        n_components : int
+
+        Raises
+        ------
+        ValueError
+            If the family cannot have `n_components` components.
+        """
         return default if n_components is None else n_components
 
+    def sizes(self, candidates: Sequence[int]) -> list[int]:
+        """The numbers of components that the family can have, for a search.
+
+        Parameters
+        ----------
+        candidates : sequence of int
+            Numbers of components, in increasing order.
+
+        Returns
+        -------
+        sizes : list of int
+            Those of the candidates that are possible; if none is, the smallest possible number.
+        """
+        return list(candidates)
+
     def check_partners(self, prior: Prior, objective: Objective) -> None:
-        """Raise a ValueError that says why the family cannot go with a prior or an objective."""
+        """Check that the family can be combined with a prior and an objective.
+
+        Parameters
+        ----------
+        prior : Prior
+        objective : Objective
+
+        Raises
+        ------
+        ValueError
+            If it cannot; the message gives the reason and an alternative.
+        """
         if prior.over_codes:
             raise ValueError(
                 f"prior={prior!r} is over integer codes, which {type(self).__name__} does not "
@@ -227,4 +347,18 @@ class Latent(ABC, Component):
 
     @abstractmethod
     def build(self, n_components: int, n_hidden: int, generator: torch.Generator) -> LatentModule:
-        """The module for an encoder that gives `n_hidden` numbers a row."""
+        """The module of the posterior.
+
+        Parameters
+        ----------
+        n_components : int
+            Number of dimensions of z, in all layers.
+        n_hidden : int
+            Number of outputs of the encoder for a row.
+        generator : torch.Generator
+            Source of the initial parameters.
+
+        Returns
+        -------
+        module : LatentModule
+        """

@@ -1,4 +1,4 @@
-"""What families with integer codes share: positions, proposals, straight-through gradients."""
+"""Base classes of the families with integer codes."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from skvae.priors.autoregressive import AutoregressiveModule
 
 from ._base import Latent, LatentModule, LinearPosterior
 
-MIN_WIDTH = 1e-4  # of a code, in the encoder's units
+MIN_WIDTH = 1e-4  # of a code, in units of the encoder
 WIDTH_DECAY = 0.99
 TEMPERATURE = a_real("[0, inf)", least=0)
 
 
 class CodeLatent(Latent):
-    """A family whose codes are integers."""
+    """Base class of families with integer codes."""
 
     temperature: float
     has_codes = True
@@ -33,8 +33,8 @@ class CodeLatent(Latent):
     def check_partners(self, prior: Prior, objective: Objective) -> None:
         if not prior.over_codes:
             raise ValueError(
-                f"latent={self!r} has integer codes and a prior over these, which "
-                f"prior={prior!r} is not. Leave prior='auto', or pass Autoregressive(...)."
+                f"latent={self!r} needs a prior over integer codes, which prior={prior!r} is not. "
+                "Leave prior='auto', or pass Autoregressive(...)."
             )
         if not objective.supports_codes:
             raise ValueError(
@@ -43,14 +43,15 @@ class CodeLatent(Latent):
             )
         if self.temperature == 0 and (objective.n_samples > 1 or objective.detach_z):
             raise ValueError(
-                f"With temperature=0 latent={self!r} takes the nearest code, which is one and has "
-                f"no density, so objective={objective!r} would do nothing that ELBO() does not. "
-                "Raise the temperature, or use one sample and gradient='reparameterization'."
+                f"With temperature=0 latent={self!r} always takes the nearest code, so that "
+                f"several draws or the score function have no effect, but objective={objective!r} "
+                "uses them. Raise the temperature, or use n_samples=1 and "
+                "gradient='reparameterization'."
             )
 
 
 class CodeModule(LatentModule):
-    r"""Positions whose vector is one of the entries of a codebook.
+    r"""Posterior over integer codes, whose vectors are the entries of a codebook.
 
     .. math:: q(c_i | x) \propto \exp(-\|e_i(x) - v_{ic}\|^2 / 2 T s_i^2)
 
@@ -59,9 +60,9 @@ class CodeModule(LatentModule):
     codebook : Tensor of shape (n_positions, n_codes, size)
         v.
     width_squared : Tensor of shape (n_positions,)
-        s²: a moving average of the squared distance a dimension from e to the nearest entry.
+        s²: moving average of the squared distance from e to the nearest entry, per dimension.
     use : Tensor of shape (n_positions, n_codes)
-        Number of the rows trained on to which an entry is the nearest.
+        Number of training rows whose nearest entry this is.
     """
 
     n_moment_draws = 1
@@ -83,7 +84,7 @@ class CodeModule(LatentModule):
         self.register_buffer("codebook", codebook)
         self.register_buffer("width_squared", torch.ones(n_positions))
         self.register_buffer("use", torch.zeros(n_positions, self.n_codes))
-        self._batch: tuple[Tensor, Tensor] | None = None  # e and its nearest codes, of a step
+        self._batch: tuple[Tensor, Tensor] | None = None  # e and its nearest codes of a step
 
     # ------------------------------------------------------------------------- codes
 
@@ -114,7 +115,7 @@ class CodeModule(LatentModule):
         width = (self.temperature or 1.0) * self.width_squared.unsqueeze(-1)
         return torch.log_softmax(-0.5 * self.squared_distances(e) / width, dim=-1)
 
-    # ------------------------------------------------------------------- the contract
+    # ------------------------------------------------- methods of LatentModule
 
     def draw(self, h: Tensor, noise: Tensor, prior: PriorModule) -> Draw:
         e = self.encodings(h)
@@ -137,7 +138,7 @@ class CodeModule(LatentModule):
         )
 
     def _nearest(self, e: Tensor, nearest: Tensor, n_samples: int, prior: PriorModule) -> Draw:
-        """The nearest codes alone: log q = 0."""
+        """The nearest codes only: log q = 0."""
         codes = nearest.expand(n_samples, -1, -1)
         log_pz = prior.log_prob(codes)
         z = self._straight_through(e, self.vectors(codes))
@@ -156,7 +157,7 @@ class CodeModule(LatentModule):
         return (log_q.exp() * (log_q - prior.log_proportions(codes))).sum(-1).mean(0)
 
     def commitment(self, e: Tensor, nearest: Tensor) -> Tensor | None:
-        """What a row pays for the distance to its nearest code, (n_rows,)."""
+        """A penalty for the distance to the nearest code, (n_rows,). None: there is none."""
         return None
 
     def log_prob(self, z: Tensor, h: Tensor, prior: PriorModule) -> Tensor:
@@ -166,7 +167,7 @@ class CodeModule(LatentModule):
         return prior.log_prob(self.codes(self.split(z)))
 
     def moments(self, h: Tensor, prior: PriorModule) -> tuple[Tensor, Tensor]:
-        """The quantised vector, and the width of the proposals."""
+        """The quantized vector, and the log-variance s² of q."""
         z = self.vectors(self.codes(self.encodings(h)))
         size = self.codebook.shape[-1]
         return z, self.width_squared.log().repeat_interleave(size).expand_as(z)
@@ -198,7 +199,7 @@ class CodeModule(LatentModule):
     def initialize_from_data(
         self, h: Tensor, prior: PriorModule, generator: torch.Generator
     ) -> None:
-        """Start the widths, and the prior from the frequencies of the codes."""
+        """Initialize the widths, and the prior by the frequencies of the codes."""
         e = self.encodings(h)
         codes = self.codes(e)
         self.width_squared.copy_(self._error(e, codes))
@@ -212,14 +213,17 @@ class CodeModule(LatentModule):
         self._batch = None
 
     def _error(self, e: Tensor, codes: Tensor) -> Tensor:
-        """Mean squared distance a dimension of encodings from their codes, (n_positions,)."""
+        """Mean squared distance from encodings to their codes, per dimension: (n_positions,)."""
         error = (e - self.split(self.vectors(codes))).square().mean((0, 2))
         return error.clamp(min=MIN_WIDTH**2)
 
     @torch.no_grad()
-    def finalize(self, h: Iterable[Tensor], goes_on: bool) -> None:
-        """Count the use of the entries; of few more rows the widths would be worth nothing."""
-        if not goes_on:
+    def finalize(self, h: Iterable[Tensor], continued: bool) -> None:
+        """Count the rows of each entry, and estimate the widths.
+
+        The widths do not change if `continued`, since the added rows may be few.
+        """
+        if not continued:
             self.use.zero_()
         error, n_rows = torch.zeros_like(self.width_squared), 0
         for e in map(self.encodings, h):
@@ -228,19 +232,19 @@ class CodeModule(LatentModule):
             n_rows += len(e)
             for use, position in zip(self.use, codes.T, strict=True):
                 use += torch.bincount(position, minlength=self.n_codes)
-        if not goes_on:
+        if not continued:
             self.width_squared.copy_(error / n_rows)
 
     def attributes(self) -> dict[str, object]:
-        share = self.use.double() / self.use.sum(-1, keepdim=True).clamp(min=1)
-        entropy = -torch.special.xlogy(share, share).sum(-1)
+        proportion = self.use.double() / self.use.sum(-1, keepdim=True).clamp(min=1)
+        entropy = -torch.special.xlogy(proportion, proportion).sum(-1)
         return {
-            "codebook_usage_": (share > 0).double().mean(-1).numpy(),
+            "codebook_usage_": (proportion > 0).double().mean(-1).numpy(),
             "perplexity_": entropy.exp().numpy(),
         }
 
 
 def _of_codes(log_q: Tensor, codes: Tensor) -> Tensor:
-    """log q of chosen codes, summed over the positions: (n_samples, n_rows)."""
+    """log q of given codes, summed over the positions: (n_samples, n_rows)."""
     expanded = log_q.expand(*codes.shape, -1)
     return expanded.gather(-1, codes.unsqueeze(-1)).squeeze(-1).sum(-1)

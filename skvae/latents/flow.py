@@ -1,4 +1,4 @@
-"""Posteriors by normalising flows, on zuko's transforms."""
+"""Posteriors by normalizing flows, with the transforms of zuko."""
 
 from __future__ import annotations
 
@@ -19,35 +19,36 @@ from skvae.priors import PriorModule
 from ._base import Latent, LatentModule, LinearPosterior
 from .gaussian import GaussianModule
 
-N_CONTEXT = 32  # numbers by which a row tells the flow what it is
-BISECTIONS = 60  # halvings: to the last bit of a float64
+N_CONTEXT = 32  # dimensions of the context of a row for the flow
+BISECTIONS = 60  # to the precision of float64
 IDENTITY = float(inverse_softplus(1.0))
 
 
 class Flow(Latent):
-    r"""Posterior by a conditional normalising flow f on the base noise,
+    r"""Posterior by a conditional normalizing flow f of the base noise,
 
     .. math:: z = \mu(x) + \sigma(x)\, f(\epsilon; x), \quad \epsilon \sim N(0, I), \quad
         \log q(z|x) = \log N(\epsilon) - \log|\det \partial f / \partial \epsilon|
         - \textstyle\sum_i \log \sigma_i(x).
 
-    It can bend and split where the diagonal Gaussian cannot. The flow starts as the identity, so
-    the posterior starts as that Gaussian. Draws and their log-densities take one pass; the density
-    at any other code takes an inversion.
+    It can have dependent dimensions, nonlinear shapes and several modes, unlike the diagonal
+    Gaussian. The flow is initialized as the identity, so that the posterior is initially that
+    Gaussian. Draws and their log-densities take one evaluation of the flow; the density at other
+    codes takes an inversion.
 
     Parameters
     ----------
     transform : {"affine", "spline", "planar"}, default="affine"
-        "affine": inverse autoregressive flow, an affine map of each dimension given those
-        before. "spline": the same with rational-quadratic splines, slower. "planar":
+        "affine": inverse autoregressive flow, an affine map of each dimension given the previous
+        ones. "spline": the same with rational-quadratic splines, slower. "planar":
         :math:`f(u) = u + \hat a \tanh(w^T u + b)`.
     n_transforms : int or None, default=None
-        Transforms in a row; the autoregressive ones reverse the order of the dimensions from one
-        to the next. None: 8 of "planar", 2 of the others.
+        Number of transforms. Autoregressive transforms reverse the order of the dimensions from
+        one to the next. None: 8 for "planar", 2 for the others.
     hidden_layer_sizes : int or tuple of int, default=(64,)
-        Hidden layers of the nets that give the autoregressive transforms.
+        Hidden layers of the networks of the autoregressive transforms.
     n_bins : int, default=8
-        Bins of a spline.
+        Number of bins of a spline.
 
     References
     ----------
@@ -124,7 +125,7 @@ class _FlowPosterior(LatentModule):
 
 
 class Planar(nn.Module):
-    """Planar transforms whose parameters the row gives, started as the identity."""
+    """Planar transforms whose parameters depend on the row, initialized as the identity."""
 
     def __init__(
         self, n_features: int, n_hidden: int, n_transforms: int, generator: torch.Generator
@@ -145,7 +146,11 @@ class Planar(nn.Module):
 
 
 class PlanarTransform(Transform):
-    r"""f(u) = u + â tanh(wᵀu + b), with â the part of a along w bent so that wᵀâ > −1."""
+    """The transform f(u) = u + â tanh(wᵀu + b).
+
+    The vector a is changed along w to â with wᵀâ = softplus(wᵀa + const) − 1 > −1, so that f is
+    invertible.
+    """
 
     domain = codomain = constraints.real_vector
     bijective = True
@@ -153,10 +158,10 @@ class PlanarTransform(Transform):
     def __init__(self, w: Tensor, a: Tensor, b: Tensor) -> None:
         super().__init__()
         along = (w * a).sum(-1, keepdim=True)
-        bent = F.softplus(along + IDENTITY) - 1
+        constrained = F.softplus(along + IDENTITY) - 1
         self.w, self.b = w, b
-        self.a = a + (bent - along) * w / w.square().sum(-1, keepdim=True).clamp(min=1e-12)
-        self.slope = bent  # wᵀâ, over −1
+        self.a = a + (constrained - along) * w / w.square().sum(-1, keepdim=True).clamp(min=1e-12)
+        self.gain = constrained  # wᵀâ > −1
 
     def _call(self, x: Tensor) -> Tensor:
         return x + self.a * torch.tanh(self._along(x) + self.b)
@@ -168,17 +173,17 @@ class PlanarTransform(Transform):
         """The root t of t + wᵀâ tanh(t + b) = wᵀy gives u = y − â tanh(t + b)."""
         goal = self._along(y)
         with torch.no_grad():
-            low, high = goal - self.slope.abs(), goal + self.slope.abs()
+            low, high = goal - self.gain.abs(), goal + self.gain.abs()
             for _ in range(BISECTIONS):
                 middle = (low + high) / 2
-                above = middle + self.slope * torch.tanh(middle + self.b) > goal
+                above = middle + self.gain * torch.tanh(middle + self.b) > goal
                 low, high = torch.where(above, low, middle), torch.where(above, middle, high)
             t = (low + high) / 2
-            steep = 1 + self.slope * (1 - torch.tanh(t + self.b).square())
-        # One step of Newton: the gradient of the root is the gradient of the step.
-        t = t - (t + self.slope * torch.tanh(t + self.b) - goal) / steep
+            derivative = 1 + self.gain * (1 - torch.tanh(t + self.b).square())
+        # One step of Newton's method has the gradient of the root.
+        t = t - (t + self.gain * torch.tanh(t + self.b) - goal) / derivative
         return y - self.a * torch.tanh(t + self.b)
 
     def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
-        slope = 1 - torch.tanh(self._along(x) + self.b).square()
-        return torch.log1p(self.slope * slope).squeeze(-1)
+        derivative = 1 - torch.tanh(self._along(x) + self.b).square()
+        return torch.log1p(self.gain * derivative).squeeze(-1)

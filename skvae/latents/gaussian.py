@@ -1,4 +1,4 @@
-"""The textbook posterior: a diagonal Gaussian."""
+"""The diagonal Gaussian posterior."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MAX_LOG_VAR, MIN_LOG_VAR = 4.0, -20.0
 class Gaussian(Latent):
     r"""Diagonal Gaussian posterior, :math:`q(z|x) = N(z; \mu(x), \mathrm{diag}\,\sigma(x)^2)`.
 
-    Draws are reparameterised, :math:`z = \mu(x) + \sigma(x) \epsilon` with
+    Draws are reparameterized, :math:`z = \mu(x) + \sigma(x) \epsilon` with
     :math:`\epsilon \sim N(0, I)`.
 
     References
@@ -38,7 +38,7 @@ class Gaussian(Latent):
 
 
 class GaussianModule(LatentModule):
-    """N(μ(x), diag σ(x)²); flows are built on it."""
+    """N(μ(x), diag σ(x)²), also the base of flows."""
 
     n_moment_draws = 1
     supports_shared_codes = True
@@ -54,7 +54,7 @@ class GaussianModule(LatentModule):
         return self.split(self.head(h))
 
     def split(self, outputs: Tensor) -> tuple[Tensor, Tensor]:
-        """μ and log σ² from what the head gives."""
+        """μ and log σ² from the outputs of the head."""
         mean, log_var = outputs.chunk(2, dim=-1)
         return mean, log_var.clamp(MIN_LOG_VAR, MAX_LOG_VAR)
 

@@ -20,43 +20,44 @@ from skvae.priors import PriorModule
 from ._base import Latent, LatentModule, LinearPosterior
 from .gaussian import MAX_LOG_VAR, MIN_LOG_VAR
 
-LINK = 0.7  # correlation at the start of a unit with its partner in the layer above
+LINK = 0.7  # initial correlation of a unit with the corresponding unit of the layer above
 MAX_LOG_PRECISION = 20.0
-UNSEEN = 3.0  # by how much the log-precision of a row without seen cells starts below 0
+UNOBSERVED = 3.0  # minus the initial log-precision of a row without observed values
 
 
 class Ladder(Latent):
-    r"""Several stochastic layers that share their inference with the generative model.
+    r"""Several stochastic layers, with a posterior that uses the generative model.
 
     .. math:: p(x, z) = p(x|z_1)\, p(z_1|z_2) \cdots p(z_{L-1}|z_L)\, p(z_L)
 
-    The posterior goes bottom-up without noise and then top-down as the model does. What the row
-    says of a layer, :math:`(\hat\mu_i, \hat\sigma_i)`, is merged with what the layer above
-    expects, :math:`(\mu_i, \sigma_i)`, by precision,
+    A deterministic bottom-up pass computes the encoder outputs
+    :math:`(\hat\mu_i, \hat\sigma_i)` of each layer. In the stochastic top-down pass they are
+    combined with the conditional prior :math:`(\mu_i, \sigma_i)` given the layer above, weighted by
+    precision,
 
     .. math:: q(z_i | z_{i+1}, x) = N\Big(\frac{\hat\mu_i \hat\sigma_i^{-2} + \mu_i
         \sigma_i^{-2}}{\hat\sigma_i^{-2} + \sigma_i^{-2}},\;
         \frac{1}{\hat\sigma_i^{-2} + \sigma_i^{-2}}\Big).
 
-    The closed-form start is as good as with one layer, and has every layer in use.
+    The closed-form initialization has the same likelihood as with one layer, and uses all layers.
 
     Parameters
     ----------
     layers : tuple of int or None, default=None
-        Units of the layers, from the one that the decoder reads up. None: two layers, two thirds
-        of `n_components` below and the rest above, or one layer if there is one component; if
-        that is None too, below as many as the other families have in all.
+        Sizes of the layers, from the input of the decoder upwards. None: two layers, the lower one
+        with two thirds of `n_components`, or one layer if there is one component. If
+        `n_components` is None too, the lower layer has the size of the other families.
     hidden_layer_sizes : int or tuple of int, default=(64,)
-        Hidden layers of the nets between two stochastic layers, the same in both directions.
+        Hidden layers of the networks between two stochastic layers, in both directions.
     normalization : bool, default=True
-        Layer normalisation in these nets. It stands where the paper has batch normalisation,
-        so that a row's answer does not depend on the other rows.
+        Layer normalization in these networks. It replaces the batch normalization of the paper, so
+        that the results for a row do not depend on other rows.
     warmup : float, default=0.2
-        Share of the training over which the weight of the KL rises from 0 to 1, where the
-        objective is given by name, "elbo"; an ``ELBO`` object has its own.
+        Proportion of the training over which the weight of the KL term rises from 0, if the
+        objective is given by name. Objective objects have their own parameter.
     output_layers : tuple of int or None, default=None
-        Layers that ``transform`` gives, counted from 1, the lowest; read by ``fit``. None: all.
-        On the way back layers that are not there are filled with their means given the layer
+        Layers that ``transform`` returns, counted from 1, the lowest. None: all. In
+        ``inverse_transform`` the other layers are set to their conditional means given the layer
         above.
 
     References
@@ -113,6 +114,12 @@ class Ladder(Latent):
             )
         return total
 
+    def sizes(self, candidates: Sequence[int]) -> list[int]:
+        if self.layers is not None:
+            return [sum(self.layers)]
+        least = 2 if max(self.output_layers or (1,)) > 1 else 1  # one component is one layer
+        return [k for k in candidates if k >= least] or [least]
+
     def build(self, n_components: int, n_hidden: int, generator: torch.Generator) -> LatentModule:
         n_above = n_components // 3 if n_components > 2 else n_components - 1
         sizes = self.layers or tuple(n for n in (n_components - n_above, n_above) if n)
@@ -155,7 +162,7 @@ class _LadderModule(LatentModule):
         self.width = max(sum(widths), *sizes)
 
     def encoder_outputs(self, h: Tensor) -> list[tuple[Tensor, Tensor]]:
-        """What the row says of each layer: mean and log-precision; at the top log-variance."""
+        """Mean and log-precision of each layer from the encoder; of the top layer log-variance."""
         d, found = h, []
         for i, head in enumerate(self.heads):
             if i:
@@ -172,7 +179,7 @@ class _LadderModule(LatentModule):
         zs = [mean + torch.exp(0.5 * log_var) * noise[..., columns[-1]]]
         kl = prior.kl(mean, log_var)
         if kl is None:
-            # A prior that ties the units together: they share its divergence evenly.
+            # The KL has no terms for each unit: it is divided evenly among them.
             log_qz = log_normal(zs[0], mean, log_var).sum(-1)
             kl = (log_qz - prior.log_prob(zs[0])).mean(0).unsqueeze(-1)
             kl = (kl / self.layers[-1]).expand(-1, self.layers[-1])
@@ -204,7 +211,7 @@ class _LadderModule(LatentModule):
             total = total + log_normal(parts[i], *merged(encoded[i], expected)).sum(-1)
         return total
 
-    forward = log_prob  # what functional_call calls
+    forward = log_prob  # called by functional_call
 
     def log_pz(self, z: Tensor, prior: PriorModule) -> Tensor:
         parts = self.parts(z)
@@ -221,7 +228,7 @@ class _LadderModule(LatentModule):
         return list(z.split(self.layers, dim=-1))
 
     def moments(self, h: Tensor, prior: PriorModule) -> tuple[Tensor, Tensor]:
-        """Along the means: those of a layer given the mean of the layer above."""
+        """Conditional moments of each layer given the mean of the layer above."""
         encoded = self.encoder_outputs(h)
         found = [encoded[-1]]
         for i in reversed(range(len(self.down))):
@@ -246,13 +253,13 @@ class _LadderModule(LatentModule):
 
     @torch.no_grad()
     def initialize(self, posterior: LinearPosterior) -> None:
-        """Units in line: each has the correlation LINK with its partner in the layer above.
+        """Give each unit the correlation LINK with the corresponding unit of the layer above.
 
-        All layers are then standard normal, the lowest has the given posterior, and that of each
-        layer above follows from the one below.
+        The priors of all layers are then standard normal, the lowest layer has the given
+        posterior, and the posterior of each higher layer follows from that of the layer below.
         """
         weight, bias, var = posterior.weight, posterior.bias, posterior.log_var.exp()
-        share = posterior.missing / posterior.missing.sum(1, keepdim=True).clamp(min=1e-12)
+        proportion = posterior.missing / posterior.missing.sum(1, keepdim=True).clamp(min=1e-12)
         for i, (head, size) in enumerate(zip(self.heads, self.layers, strict=True)):
             assert isinstance(head, Linear)
             if i:
@@ -262,15 +269,15 @@ class _LadderModule(LatentModule):
                 weight = _rows(LINK * weight, n_linked, size)
                 bias = _rows(LINK * bias, n_linked, size)
                 var = 1 - _rows(LINK**2 * (1 - var), n_linked, size)
-                share = _rows(share, n_linked, size)
-            if i + 1 < len(self.layers):  # N(0, 1) times what the row says gives N(bias, var)
+                proportion = _rows(proportion, n_linked, size)
+            if i + 1 < len(self.layers):  # N(0, 1) times the encoder's density is N(bias, var)
                 known = (1 - var).clamp(min=1e-6)
                 log_precision = (known / var).log()
                 start = weight / known[:, None], bias / known, log_precision
-                missing = -share * (log_precision + UNSEEN)[:, None]
+                missing = -proportion * (log_precision + UNOBSERVED)[:, None]
             else:
                 start = weight, bias, var.log()
-                missing = -share * var.log()[:, None]
+                missing = -proportion * var.log()[:, None]
             head.weight.zero_()
             head.weight[:size, : weight.shape[1]] = start[0]
             head.weight[size:, : weight.shape[1]] = missing
@@ -285,11 +292,11 @@ def _rows(x: Tensor, n: int, size: int) -> Tensor:
 def merged(
     encoded: tuple[Tensor, Tensor], expected: tuple[Tensor, Tensor]
 ) -> tuple[Tensor, Tensor]:
-    """Mean and log-variance of the product of two normal densities, weighed by precision."""
+    """Mean and log-variance of the normalized product of two normal densities."""
     (mean, log_precision), (prior_mean, prior_log_var) = encoded, expected
     log_total = torch.logaddexp(log_precision, -prior_log_var)
-    share = torch.exp(log_precision - log_total)
-    return prior_mean + share * (mean - prior_mean), -log_total
+    weight = torch.exp(log_precision - log_total)
+    return prior_mean + weight * (mean - prior_mean), -log_total
 
 
 def normal_kl(mean: Tensor, log_var: Tensor, prior_mean: Tensor, prior_log_var: Tensor) -> Tensor:
@@ -299,7 +306,7 @@ def normal_kl(mean: Tensor, log_var: Tensor, prior_mean: Tensor, prior_log_var: 
 
 
 class Deterministic(nn.Module):
-    """A step without noise, beside a skip path: (skip, f(d))."""
+    """Deterministic hidden layers with a skip connection: (skip, f(d))."""
 
     def __init__(
         self, n_inputs: int, widths: Sequence[int], normalization: bool, generator: torch.Generator
@@ -318,7 +325,7 @@ class Deterministic(nn.Module):
 
 
 class ConditionalLayer(nn.Module):
-    """p(z_i | z_{i+1}): mean and log-variance from the layer above."""
+    """p(z_i | z_{i+1}): mean and log-variance as functions of the layer above."""
 
     def __init__(
         self,

@@ -1,7 +1,8 @@
-"""Codes from a learned codebook: the vector-quantised variational autoencoder."""
+"""Integer codes with a learned codebook: the vector-quantized variational autoencoder."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -15,54 +16,56 @@ from skvae.priors import PriorModule
 from ._base import LatentModule
 from ._codes import TEMPERATURE, CodeLatent, CodeModule
 
-JITTER = 0.01  # of entries that would stand twice, in units of their spread
-MIN_COUNT = 1e-9  # share of the rows under which an entry stays where it is
+JITTER = 0.01  # standard deviation of noise added to duplicate entries, relative to all entries
+MIN_COUNT = 1e-9  # proportion of the rows below which an entry is not moved
 
 
 class Quantized(CodeLatent):
-    r"""Vector quantisation: each part of the code is one of a few learned vectors.
+    r"""Vector quantization: each part of the code is one of a few learned vectors.
 
-    The encoder gives a vector :math:`e_i(x)` for each position i, the code is an entry of the
-    position's codebook near it, and the gradient of z goes straight through to e,
+    The encoder computes a vector :math:`e_i(x)` for each position i. The code is a random entry of
+    the codebook of the position, and the gradient of e is that of z (the straight-through
+    estimator),
 
     .. math:: q(c_i|x) \propto \exp(-\|e_i(x) - v_{ic}\|^2 / 2 T s_i^2), \quad
         z = (v_{1 c_1}, v_{2 c_2}, \dots),
 
-    with the mean squared distance a dimension as :math:`s_i^2`. The codebooks start from k-means
-    and follow moving averages of their rows; entries that no row uses are put on a row of the
-    batch. The encoder is held to its codes by a commitment, and the prior over the codes is
-    learned along.
+    where :math:`s_i^2` is the mean squared distance to the nearest entry, per dimension. The
+    codebooks are initialized by k-means and are moving averages of the vectors of their rows;
+    unused entries are replaced by vectors of rows of the batch. A commitment loss keeps the vectors
+    near the entries. The prior over the codes is learned with the model.
 
-    ``score_samples`` gives log p(x) of the fitted model as with every family: with one position
-    the sum over all codes, exactly; else importance-weighted, with codes proposed by q.
+    With one position ``score_samples`` computes log p(x) exactly, as a sum over all codes;
+    otherwise by importance sampling from q, as with other families.
 
     Parameters
     ----------
     n_codes : int, default=64
-        Entries of the codebook of a position.
+        Number of entries of the codebook of a position.
     n_codebooks : int or None, default=None
-        Positions; `n_components` numbers are shared among them evenly. None: one for every two
-        components, or for every one if their number is odd.
+        Number of positions, of which `n_components` must be a multiple. None: one for every two
+        components or, if `n_components` is odd, one for every component.
     temperature : float, default=2.0
-        T: how far from the nearest code training looks. 0: the nearest code alone, as in the
-        paper; the bound is then that of a q without width, and scores propose with T = 1.
+        The temperature T of q, which determines how often other codes than the nearest are drawn
+        in training. 0: always the nearest code, as in the paper; the bound is then that of a
+        degenerate q, and importance sampling uses T = 1.
     commitment : float, default=0.25
-        Weight of the squared distance between the encoder's vector and its nearest code.
+        Weight of the squared distance between the vector of the encoder and the nearest entry.
     decay : float, default=0.99
-        Of the moving averages, a step.
+        Decay factor of the moving averages per gradient step.
     restart : float, default=0.1
-        Share of the average use under which an entry is put on a row of the batch; 0: never.
+        An entry is replaced by the vector of a row of the batch if its number of rows falls below
+        this proportion of the average. 0: never.
     start : {"k-means", "random"}, default="k-means"
-        Where the codebooks start: at the means of clusters of the rows, or at small random
-        numbers, of which few will ever be used.
+        Initialization of the codebooks: means of clusters of the rows, or small random numbers,
+        with which most entries usually remain unused.
 
     References
     ----------
     van den Oord, Vinyals & Kavukcuoglu (2017), Neural Discrete Representation Learning,
-    arXiv:1711.00937. Takida et al. (2022), SQ-VAE, arXiv:2205.07547 (codes drawn, not the nearest
-    alone). Razavi, van den Oord & Vinyals (2019), VQ-VAE-2, arXiv:1906.00446 (moving averages).
-    Łańcucki et al. (2020), Robust Training of Vector Quantized Bottleneck Models,
-    arXiv:2005.08520 (k-means start, restarts).
+    arXiv:1711.00937. Takida et al. (2022), SQ-VAE, arXiv:2205.07547 (random codes). Razavi, van
+    den Oord & Vinyals (2019), VQ-VAE-2, arXiv:1906.00446 (moving averages). Łańcucki et al. (2020),
+    Robust Training of Vector Quantized Bottleneck Models, arXiv:2005.08520 (k-means, restarts).
 
     Examples
     --------
@@ -107,13 +110,19 @@ class Quantized(CodeLatent):
             return max(1, default // self.n_codebooks) * self.n_codebooks
         if n_components % self.n_codebooks:
             raise ValueError(
-                f"n_components={n_components} cannot be shared evenly among the {self.n_codebooks} "
-                f"positions of {self!r}. Give a multiple of {self.n_codebooks}, or leave "
-                "n_components=None."
+                f"n_components={n_components} cannot be divided evenly among the "
+                f"{self.n_codebooks} positions of {self!r}. Give a multiple of "
+                f"{self.n_codebooks}, or leave n_components=None."
             )
         return n_components
 
+    def sizes(self, candidates: Sequence[int]) -> list[int]:
+        if self.n_codebooks is None:
+            return super().sizes(candidates)
+        return [k for k in candidates if k % self.n_codebooks == 0] or [self.n_codebooks]
+
     def build(self, n_components: int, n_hidden: int, generator: torch.Generator) -> LatentModule:
+        self.size(n_components, n_components)  # raises if the codebooks would be of unequal size
         n_positions = self.n_codebooks
         if n_positions is None:
             n_positions = n_components if n_components % 2 else n_components // 2
@@ -132,7 +141,8 @@ class _QuantizedModule(CodeModule):
         super().__init__(codebook, n_hidden, family.temperature, generator)
         self.committed, self.decay, self.restart = family.commitment, family.decay, family.restart
         self.starts_from_clusters = family.start == "k-means"
-        # Moving averages over the batches: share of the rows of an entry, and sum of their vectors.
+        # Moving averages over the batches: proportion of the rows of an entry, and sum of their
+        # vectors.
         self.register_buffer("count", torch.full(codebook.shape[:2], 1 / self.n_codes))
         self.register_buffer("total", codebook / self.n_codes)
 
@@ -149,13 +159,13 @@ class _QuantizedModule(CodeModule):
         super().initialize_from_data(h, prior, generator)
 
     def _cluster(self, e: Tensor, generator: torch.Generator) -> None:
-        """Put the codebooks on the means of clusters."""
+        """Set the codebooks to the means of clusters."""
         seed = generator.initial_seed() % 2**32
         for i, vectors in enumerate(e.double().cpu().numpy().swapaxes(0, 1)):
             n = min(self.n_codes, len(np.unique(vectors, axis=0)))
             means = KMeans(n, n_init=1, random_state=seed).fit(vectors).cluster_centers_
-            spare = np.arange(self.n_codes) % n  # more codes than rows: entries stand near others
-            entries = torch.from_numpy(means[spare]).to(self.codebook)
+            source = np.arange(self.n_codes) % n  # duplicates, if there are more codes than rows
+            entries = torch.from_numpy(means[source]).to(self.codebook)
             jitter = torch.randn(entries[n:].shape, generator=generator)
             entries[n:] += JITTER * jitter * entries.std()
             self.codebook[i] = entries
@@ -169,9 +179,9 @@ class _QuantizedModule(CodeModule):
             return
         e, codes = self._batch
         one_hot = torch.nn.functional.one_hot(codes, self.n_codes).to(e)
-        share = (1 - self.decay) / len(e)
-        self.count.mul_(self.decay).add_(one_hot.sum(0), alpha=share)
-        self.total.mul_(self.decay).add_(torch.einsum("npc,npd->pcd", one_hot, e), alpha=share)
+        rate = (1 - self.decay) / len(e)
+        self.count.mul_(self.decay).add_(one_hot.sum(0), alpha=rate)
+        self.total.mul_(self.decay).add_(torch.einsum("npc,npd->pcd", one_hot, e), alpha=rate)
         if self.restart:
             self._restart(e, generator)
         in_use = (self.count > MIN_COUNT).unsqueeze(-1)
@@ -180,10 +190,10 @@ class _QuantizedModule(CodeModule):
         super().after_step(generator)
 
     def _restart(self, e: Tensor, generator: torch.Generator) -> None:
-        """Put entries that are hardly used on rows of the batch."""
+        """Replace entries with few rows by vectors of rows of the batch."""
         shape = self.count.shape
         row = torch.randint(len(e), shape, generator=generator, device=e.device)
         fresh = e[row, torch.arange(shape[0], device=e.device).unsqueeze(-1)]
-        dead = self.count < self.restart / self.n_codes
-        self.count.masked_fill_(dead, 1 / self.n_codes)
-        self.total.copy_(torch.where(dead.unsqueeze(-1), fresh / self.n_codes, self.total))
+        unused = self.count < self.restart / self.n_codes
+        self.count.masked_fill_(unused, 1 / self.n_codes)
+        self.total.copy_(torch.where(unused.unsqueeze(-1), fresh / self.n_codes, self.total))

@@ -11,7 +11,7 @@ from .normal import Normal
 class LogNormal(Normal):
     r"""Log-normal, :math:`\log x_j | z \sim N(\mu_j(z), \sigma_j^2)`, for positive numbers.
 
-    The column enters the model as its logarithm, whatever ``numeric_transform`` says, and
+    The column enters the model as its logarithm, regardless of ``numeric_transform``, and
     ``inverse_transform`` returns the median.
 
     Parameters

@@ -66,18 +66,18 @@ class AutoregressiveModule(PriorModule):
         self.log_frequency = nn.Parameter(torch.zeros(n_positions, n_codes))
         shape = (n_positions, n_codes, N_EMBEDDED)
         self.embedding = nn.Parameter(torch.randn(shape, generator=generator))
-        self.net = None
+        self.network = None
         if n_positions > 1:
             before = torch.ones(n_positions, n_positions, dtype=torch.bool).tril(-1)
             before = before.repeat_interleave(n_codes, 0).repeat_interleave(N_EMBEDDED, 1)
-            self.net = masked_mlp(before, sizes, generator)
+            self.network = masked_mlp(before, sizes, generator)
 
     def log_proportions(self, codes: Tensor) -> Tensor:
         """log p(c_i = c | c_1, …, c_{i−1}) of every code c, (..., n_positions, n_codes)."""
         logits = self.log_frequency
-        if self.net is not None:
+        if self.network is not None:
             position = torch.arange(self.n_positions, device=codes.device)
-            encoded = self.net(self.embedding[position, codes].flatten(-2))
+            encoded = self.network(self.embedding[position, codes].flatten(-2))
             logits = logits + encoded.unflatten(-1, (self.n_positions, self.n_codes))
         return torch.log_softmax(logits, dim=-1).expand(*codes.shape, -1)
 

@@ -1,4 +1,4 @@
-"""The slopes that are written out are those of automatic differentiation."""
+"""Analytic gradients are those of autograd."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ from skvae.likelihoods import Standardized
 TABLE = with_holes(pandas_frame(90))
 COLUMNS = np.random.default_rng(0).normal(size=(60, 5)).round(3)
 REPEATED = np.where(np.random.default_rng(2).random(COLUMNS.shape) < 0.3, 0.0, COLUMNS)
-HOLES = np.where(np.random.default_rng(1).random(COLUMNS.shape) < 0.2, np.nan, COLUMNS)
+WITH_MISSING = np.where(np.random.default_rng(1).random(COLUMNS.shape) < 0.2, np.nan, COLUMNS)
 
 
-WRITTEN_OUT = Normal, StudentT, Atoms, DiscretizedLogistic, Bernoulli, Categorical
+ANALYTIC = Normal, StudentT, Atoms, DiscretizedLogistic, Bernoulli, Categorical
 
 
 def parts(table, **params):
@@ -48,7 +48,7 @@ def parts(table, **params):
 
 
 def several_of(model):
-    """Two more of a shape, with other weights."""
+    """Two more models of the same shape, with other weights."""
     generator = torch.Generator().manual_seed(0)
     others = [copy.deepcopy(model) for _ in range(2)]
     for parameter in (p for other in others for p in other.parameters()):
@@ -56,8 +56,8 @@ def several_of(model):
     return others
 
 
-def both_ways(models, rows, objective, scale=1, **options):
-    """The metrics, and the gradient, by the general way and written out."""
+def both_gradients(models, rows, objective, scale=1, **options):
+    """Metrics and gradient by autograd, and by the analytic gradients."""
     generator = torch.Generator().manual_seed(0)
     n_rows = len(rows) // len(models)
     shape = (len(models), objective.n_samples, n_rows, models[0].latent.n_noise)
@@ -67,12 +67,12 @@ def both_ways(models, rows, objective, scale=1, **options):
     (scale * losses.sum()).backward()
     expected = stack.flat.grad.clone()
     stack.flat.grad.zero_()
-    mine = AnalyticGradients(stack, objective).add_gradient(rows, noise, 0.3, scale, **options)
-    return (metrics, expected), (mine, stack.flat.grad)
+    analytic = AnalyticGradients(stack, objective).add_gradient(rows, noise, 0.3, scale, **options)
+    return (metrics, expected), (analytic, stack.flat.grad)
 
 
-def assert_same(expected, mine):
-    for a, b in zip(expected, mine, strict=True):
+def assert_same(expected, analytic):
+    for a, b in zip(expected, analytic, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12)
 
 
@@ -80,14 +80,14 @@ def assert_same(expected, mine):
 @pytest.mark.parametrize("freeze_generative", [False, True])
 def test_every_likelihood(likelihood, freeze_generative):
     model, rows, objective = parts(TABLE, likelihood=clone(likelihood, safe=False))
-    assert_same(*both_ways([model], rows, objective, freeze_generative=freeze_generative))
+    assert_same(*both_gradients([model], rows, objective, freeze_generative=freeze_generative))
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("hidden", [(), (7,), (8, 6, 5)])
-def test_every_net(activation, hidden):
+def test_every_network(activation, hidden):
     model, rows, objective = parts(COLUMNS, activation=activation, hidden_layer_sizes=hidden)
-    assert_same(*both_ways([model], rows, objective, scale=3))
+    assert_same(*both_gradients([model], rows, objective, scale=3))
 
 
 @pytest.mark.parametrize(
@@ -97,20 +97,20 @@ def test_every_net(activation, hidden):
 )
 def test_every_bound(objective):
     model, rows, objective = parts(COLUMNS, objective=objective)
-    assert_same(*both_ways([model], rows, objective))
+    assert_same(*both_gradients([model], rows, objective))
 
 
 @pytest.mark.parametrize("scale", ["conditional", "column", "shared", 0.7])
 @pytest.mark.parametrize("family", [Normal, StudentT])
 @pytest.mark.parametrize("options", [{}, {"freeze_generative": True}], ids=repr)
-@pytest.mark.parametrize("table", [COLUMNS, HOLES], ids=["complete", "holes"])
+@pytest.mark.parametrize("table", [COLUMNS, WITH_MISSING], ids=["complete", "missing"])
 def test_models_that_are_stacked(scale, family, options, table):
     model, rows, objective = parts(
         table, likelihood=family(scale), objective=ELBO(0.7, n_samples=2)
     )
     models = [model, *several_of(model)]
     assert has_analytic_gradients(Stack(models, objective), objective)
-    assert_same(*both_ways(models, rows, objective, scale=2, **options))
+    assert_same(*both_gradients(models, rows, objective, scale=2, **options))
 
 
 @pytest.mark.parametrize("likelihood", LIKELIHOODS, ids=repr)
@@ -118,30 +118,27 @@ def test_tables_of_models_that_are_stacked(likelihood):
     model, rows, objective = parts(TABLE, likelihood=clone(likelihood, safe=False))
     models = [model, *several_of(model)]
     together = has_analytic_gradients(Stack(models, objective), objective)
-    assert together == isinstance(likelihood, WRITTEN_OUT)  # the table's other columns are of them
+    assert together == isinstance(likelihood, ANALYTIC)  # the other columns have analytic gradients
     if together:
-        assert_same(*both_ways(models, rows, objective))
+        assert_same(*both_gradients(models, rows, objective))
 
 
 class Flatter(Normal):
-    """A family that says log p in a way of its own."""
+    """A family that overrides log_prob."""
 
     def log_prob(self, x, outputs, columns):
         return 0.5 * super().log_prob(x, outputs, columns)
 
 
 class Steeper(Normal):
-    """A family with a curve of its own."""
+    """A family that overrides the standard density."""
 
     def standard(self, r, columns):
         return 2 * super().standard(r, columns)
 
 
-class Tempered(Flatter):
-    """One that writes out the slopes of the curve, and says another density."""
-
-    def standard_with_slopes(self, r, columns):
-        return super().standard_with_slopes(r, columns)
+class Renamed(Normal):
+    """A subclass without changes: only exact classes have analytic gradients."""
 
 
 class Shifted:
@@ -150,11 +147,11 @@ class Shifted:
 
 
 class Mixed(Shifted, Normal):
-    """One whose density is from a class that knows nothing of slopes."""
+    """A family with a mixin that overrides log_prob."""
 
 
 class Wider(StudentT):
-    """One with a scale, and tails, of its own."""
+    """A family that overrides the scale and the degrees of freedom."""
 
     def location_scale(self, outputs, columns):
         location, scale = super().location_scale(outputs, columns)
@@ -165,7 +162,7 @@ class Wider(StudentT):
 
 
 class Laplace(Standardized):
-    """A curve without slopes."""
+    """A standardized family without an entry in the registry."""
 
     resolution_factor, scale, min_scale = 0.3, "conditional", 1e-3
 
@@ -177,13 +174,13 @@ class Laplace(Standardized):
         return self.point(outputs, columns)
 
 
-@pytest.mark.parametrize("family", [Flatter, Steeper, Tempered, Mixed, Wider, Laplace])
-def test_a_family_with_its_own_density_keeps_it(family):
+@pytest.mark.parametrize("family", [Flatter, Steeper, Renamed, Mixed, Wider, Laplace])
+def test_subclasses_are_differentiated_by_autograd(family):
     for likelihood in (family(), Atoms(family())):
         model, rows, objective = parts(REPEATED, likelihood=likelihood)
         assert repr(model.groups[0].likelihood) == repr(likelihood)
         assert not has_analytic_gradients(Stack([model, *several_of(model)], objective), objective)
-        assert_same(*both_ways([model], rows, objective))
+        assert_same(*both_gradients([model], rows, objective))
 
 
 def test_embeddings_of_many_levels():
@@ -191,20 +188,20 @@ def test_embeddings_of_many_levels():
     table["many"] = np.random.default_rng(0).integers(0, 60, 300).astype(str)
     model, rows, objective = parts(table)
     assert len(model.inputs.embeddings)
-    assert_same(*both_ways([model], rows, objective))
+    assert_same(*both_gradients([model], rows, objective))
 
 
-def test_posteriors_at_their_widest():
+def test_clamped_variances():
     model, rows, objective = parts(COLUMNS)
     with torch.no_grad():
         model.latent.head.bias[3:] = torch.tensor([100.0, -100.0, 0.0])  # both are clamped
-    expected, mine = both_ways([model], rows, objective)
-    assert_same(expected, mine)
+    expected, analytic = both_gradients([model], rows, objective)
+    assert_same(expected, analytic)
 
 
-def test_informative_holes():
+def test_informative_missing_values():
     model, rows, objective = parts(TABLE, informative_missing="all")
-    assert_same(*both_ways([model], rows, objective))
+    assert_same(*both_gradients([model], rows, objective))
 
 
 @pytest.mark.parametrize(
@@ -223,6 +220,6 @@ def test_informative_holes():
         ({"objective": ELBO(gradient="score_function", n_samples=2)}, False),
     ],
 )
-def test_who_takes_part(params, expected):
+def test_which_models_have_analytic_gradients(params, expected):
     model, _, objective = parts(COLUMNS, **params)
     assert has_analytic_gradients(Stack([model], objective), objective) is expected

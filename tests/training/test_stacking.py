@@ -1,4 +1,4 @@
-"""Models that are trained as one are trained as if each were alone."""
+"""Stacked training is equivalent to training each model separately."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ K = 3
 
 
 def parts(**params):
-    """Three models that differ, the rows of the table, and the objective."""
+    """Three different models, the rows of the table, and the objective."""
     vae = VAETransformer(K, hidden_layer_sizes=(8,), max_iter=1, random_state=0, **params)
     vae.fit(TABLE)
     model = copy.deepcopy(vae.model_).float().requires_grad_(True).train()
@@ -32,7 +32,7 @@ def parts(**params):
 
 
 def gradients(models, rows, objective, noise, **options):
-    """The told terms of each model, and its flat gradient."""
+    """The metrics of each model, and its flat gradient."""
     stack = Stack(models, objective)
     losses, metrics = stack.terms(rows, noise, 0.5, **options)
     losses.sum().backward()
@@ -48,7 +48,7 @@ def components():
 
 @pytest.mark.parametrize("params", list(components()))
 @pytest.mark.parametrize("freeze_generative", [False, True])
-def test_gradients_are_those_of_each_alone(params, freeze_generative):
+def test_gradients_are_those_of_each_model(params, freeze_generative):
     if getattr(params.get("prior"), "over_codes", False):
         pytest.skip("a prior over codes goes with quantised codes, which do not stack")
     models, rows, objective = parts(**params)
@@ -72,7 +72,7 @@ def test_gradients_are_those_of_each_alone(params, freeze_generative):
     torch.testing.assert_close(grad / scale, expected / scale, rtol=1e-3, atol=1e-4)
 
 
-def test_the_same_rows_serve_all_models():
+def test_the_same_rows_for_all_models():
     models, rows, objective = parts()
     noise = torch.randn(2, len(rows), models[0].latent.n_noise)
     stack = Stack(models, objective)
@@ -121,7 +121,7 @@ def test_stacked_models_are_as_good_as_single_ones():
     assert (mixed >= four.set_params(score_method="mean_log_density").score_samples(test)).all()
 
 
-def test_training_goes_on_with_all_models():
+def test_training_continues_with_all_models():
     X = np.random.default_rng(0).normal(size=(200, 3))
     detector = VAEOutlierDetector(n_estimators=2, max_iter=2, random_state=0)
     for _ in range(3):
