@@ -332,7 +332,7 @@ def test_intervals_of_draws_cover():
     hidden = rng.random((300, D)) < 0.3
     truth = gaussian_table(3300)[3000:]
     vae = VAETransformer(3, random_state=0, mask_ratio=0.6).fit(X)
-    draws = np.array(vae.impute(np.where(hidden, np.nan, truth), n_draws=60, random_state=0))
+    draws = np.array(vae.impute(np.where(hidden, np.nan, truth), n_draws=300, random_state=0))
     low, high = np.quantile(draws, [0.05, 0.95], axis=0)
     assert 0.85 <= ((low <= truth) & (truth <= high))[hidden].mean() <= 0.95
 

@@ -1,0 +1,130 @@
+"""Columns after more rows: what partial_fit updates, and what stays."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from skvae import VAETransformer
+
+QUICK = {"hidden_layer_sizes": (8,), "random_state": 0}
+
+
+def test_bounds_follow_the_batches():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(4020, 2))
+    vae = VAETransformer(1, random_state=0).partial_fit(X[:20])
+    for _ in range(4):
+        vae.partial_fit(X[20:])
+    drawn = vae.sample(4000, random_state=0)
+    assert drawn.std(0) == pytest.approx([1.0, 1.0], abs=0.12)
+    column = vae.schema_.columns[0]
+    assert (column.minimum, column.maximum) == (X[:, 0].min(), X[:, 0].max())
+    filled = vae.impute(np.column_stack([X[:50, 0], np.full(50, np.nan)]), n_draws=20)
+    assert np.std(filled) > 0.5
+
+
+def test_integers_and_dates_before_the_first_are_exact():
+    day = np.datetime64("2020-06-01", "D")
+    first = pd.DataFrame({"k": 2**60 + np.arange(100), "d": day + np.arange(100)})
+    second = pd.DataFrame({"k": 2**60 - np.arange(1000, 2000), "d": day - np.arange(1000, 2000)})
+    vae = VAETransformer(1, **QUICK).partial_fit(first).partial_fit(second)
+    for table in (first, second):
+        rows = [column.encode(cells) for column, cells in _cells(vae, table)]
+        decoded = [
+            c.decode(r.values).values for (c, _), r in zip(_cells(vae, table), rows, strict=True)
+        ]
+        scale = np.ptp(np.append(first["k"], second["k"]).astype(float))
+        error = np.abs(decoded[0].astype(np.int64) - table["k"].to_numpy()).astype(float)
+        assert error.max() < 1e-6 * scale + 1
+        ticks = table["d"].to_numpy().astype("M8[D]").astype(np.int64)
+        unit = vae.schema_.columns[1].unit
+        days = decoded[1].astype(f"M8[{unit}]").astype("M8[D]").astype(np.int64)
+        np.testing.assert_array_equal(days, ticks)
+    drawn = vae.sample(200, random_state=0)
+    assert drawn["k"].min() >= second["k"].min()
+    assert drawn["d"].min() >= second["d"].min()
+
+
+def _cells(vae, table):
+    from skvae._table.reading import read_table
+
+    read = read_table(table)
+    return [(column, read.cells(j)) for j, column in enumerate(vae.schema_.columns)]
+
+
+def test_decimals_steps_and_resolution_follow():
+    rng = np.random.default_rng(0)
+    tens = pd.DataFrame({"x": rng.integers(0, 100, 300) * 10.0, "y": rng.normal(size=300)})
+    fine = tens.assign(x=rng.integers(0, 4000, 300) / 4)
+    vae = VAETransformer(1, **QUICK).partial_fit(tens)
+    assert (vae.schema_.columns[0].step, vae.schema_.columns[0].decimals) == (10, 0)
+    before = vae.model_.groups[0].resolution.clone()
+    vae.partial_fit(fine)
+    column = vae.schema_.columns[0]
+    assert (column.step, column.decimals, column.resolution) == (25, 2, 0.25)
+    assert (vae.model_.groups[0].resolution < before).any()
+    drawn = vae.sample(300, random_state=0)["x"]
+    np.testing.assert_array_equal(drawn, (drawn * 4).round() / 4)
+
+
+def test_counts_of_levels_and_patterns_of_missing_values_follow():
+    rare = pd.DataFrame({"c": list("aaaaaaabbb") * 10 + list("xyz"), "v": np.arange(103.0)})
+    rare.loc[3, "v"] = None
+    vae = VAETransformer(1, **QUICK).partial_fit(rare)
+    more = pd.DataFrame(
+        {"c": ["z"] * 50 + ["a"] * 50, "v": np.where(np.arange(100) % 2, 1.0, np.nan)}
+    )
+    vae.partial_fit(more)
+    column = vae.schema_.columns[0]
+    assert dict(zip(column.levels, column.counts, strict=True)) == {
+        "a": 120, "b": 30, "x": 1, "y": 1, "z": 51
+    }  # fmt: skip
+    assert column.weight == 203
+    drawn = vae.sample(4000, random_state=0, missing="as_seen")
+    assert drawn["v"].isna().mean() == pytest.approx(51 / 203, abs=0.03)
+    pooled = drawn["c"][drawn["c"].isin(list("xyz"))]
+    assert (pooled == "z").mean() > 0.85
+
+
+def test_weights_of_booleans_and_constants_follow():
+    first = pd.DataFrame({"b": [True, False] * 20, "k": [7] * 40, "x": np.arange(40.0)})
+    vae = VAETransformer(1, **QUICK).partial_fit(first)
+    vae.partial_fit(first.assign(b=True, k=[7] * 30 + [8] * 10))
+    boolean, constant, _ = vae.schema_.columns
+    assert boolean.probability == pytest.approx(0.75)
+    assert constant.weight == 70
+    assert constant.value == 7
+
+
+def test_columns_do_not_change():
+    X = np.random.default_rng(0).normal(size=(100, 2))
+    vae = VAETransformer(1, **QUICK).partial_fit(X)
+    column = vae.schema_.columns[0]
+    with pytest.raises(AttributeError, match="cannot assign"):
+        column.minimum = 0.0
+    vae.partial_fit(10 * X)
+    assert column.maximum == X[:, 0].max()
+    assert vae.schema_.columns[0].map is column.map
+
+
+def test_batches_have_equal_parts_in_the_prior():
+    """The exemplars are a uniform sample of all batches, however many came."""
+    rng = np.random.default_rng(0)
+    batches = [rng.normal(size=(500, 3)) + 4 * (i % 2) for i in range(8)]
+    vae = VAETransformer(2, **QUICK)
+    for batch in batches:
+        vae.partial_fit(batch)
+    prior = vae.model_.prior
+    from skvae._model.rows import row_hashes
+
+    keys = [row_hashes(vae.schema_.encode(_table(b)).float()).view(np.int64) for b in batches]
+    weight = prior.weight.numpy() / float(prior.weight.sum())
+    parts = [weight[np.isin(prior.key.numpy(), k)].sum() for k in keys]
+    assert sum(parts) == pytest.approx(1.0)
+    assert np.allclose(parts, 1 / 8, atol=0.04)
+
+
+def _table(X):
+    from skvae._table.reading import read_table
+
+    return read_table(X)
