@@ -1,7 +1,7 @@
-"""Legal values, shorthands of components, and what errors say.
+"""Legal values, names of components, and the messages of errors.
 
-Constraints stand beside the parameters they are for: a class lists, in ``_constraints``,
-for each parameter a phrase that says what is allowed and a function that tests it.
+Constraints are next to the parameters: a class lists, in ``_constraints``, for each parameter a
+phrase that describes what is allowed and a function that tests it.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def or_none(constraint: Constraint) -> Constraint:
 
 
 def check_parameters(component: Any) -> None:
-    """Raise in scikit-learn's words if a parameter of an estimator or component is illegal."""
+    """Raise in the style of scikit-learn if a parameter of an estimator or component is illegal."""
     constraints: Mapping = getattr(component, "_constraints", {})
     for name, (allowed, is_legal) in constraints.items():
         value = getattr(component, name)
@@ -197,7 +197,7 @@ def positions(value: Any, names: list, parameter: str) -> list[int]:
 
 
 def check_informative(value: Any, names: list) -> list[int] | None:
-    """Positions of the columns whose missing cells say something; None: all that have some."""
+    """Positions of the columns with informative missing values; None: all that have some."""
     if value is None:
         return []
     if isinstance(value, str) and value == "all" and value not in names:
@@ -250,7 +250,7 @@ def check_device(device: Any) -> torch.device:
 def check_nested(
     estimator: Any, params: Mapping[str, Any], registries: Mapping[str, Mapping[str, type]]
 ) -> None:
-    """Refuse ``component__parameter`` while the component is a name, and say what to pass."""
+    """Refuse ``component__parameter`` while the component is a name, with what to pass."""
     for key in params:
         name, _, inner = key.partition("__")
         value = params.get(name, getattr(estimator, name, None))
@@ -288,7 +288,7 @@ def check_size(n_rows: int, n_columns: int, least: int, owner: str) -> None:
     if n_rows < least:
         raise ValueError(
             f"Found array with {n_rows} sample(s) {shape} while a minimum of {least} is required "
-            f"by {owner}. n_samples={n_rows} does not tell how rows differ."
+            f"by {owner}. n_samples={n_rows} does not show how rows differ."
         )
 
 

@@ -12,7 +12,7 @@ from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 
 from skvae._fitted.imputing import STRATEGIES
-from skvae._table.filling import beside, fill, with_zeros, without
+from skvae._table.filling import append_indicators, drop_columns, fill, zeros_like_columns
 from skvae._table.reading import Table, read_table
 from skvae._training.weights import random_seed
 from skvae._validation import Constraint, a_bool, check_parameters, one_of
@@ -193,14 +193,16 @@ class VAEImputer(TransformerMixin, BaseEstimator):
         (filled, *_), _ = model._impute(X, table, n_draws, self.strategy, self.random_state)
         empty, missing = self._empty(), table.missing
         if len(empty) and not self.keep_empty_features:
-            filled = without(filled, empty)
+            filled = drop_columns(filled, empty)
         elif len(empty):
             dtype = getattr(table.layout, "dtype", None)
             unfilled = missing & np.isin(np.arange(missing.shape[1]), empty)
-            filled = fill(filled, with_zeros(filled, empty, dtype), unfilled, dtype)
+            filled = fill(filled, zeros_like_columns(filled, empty, dtype), unfilled, dtype)
         if not self.add_indicator:
             return filled
-        return beside(filled, missing[:, self.indicator_features_], self._indicator_names())
+        return append_indicators(
+            filled, missing[:, self.indicator_features_], self._indicator_names()
+        )
 
     def get_feature_names_out(self, input_features=None):
         """Names of the columns of ``transform``.

@@ -123,7 +123,7 @@ class FittedModel:
 
     def _marginal(self, table: Table, part: list[int]) -> Rows:
         """The rows with all other columns marginalized."""
-        rows = self.schema.encode(table.only(part))
+        rows = self.schema.encode(table.marginal(part))
         others = torch.tensor([j not in part for j in self.schema.order], dtype=torch.bool)
         return rows.mask(others.expand(len(rows), -1))
 

@@ -115,7 +115,7 @@ def decode(
     cells = schema.cells(values, codes, None if draws_from is None else rng)
     if missing == "as_seen":
         masks = _missing_masks(model, schema, z, rng)
-        cells = [each.emptied(mask) for each, mask in zip(cells, masks.T, strict=True)]
+        cells = [each.with_missing(mask) for each, mask in zip(cells, masks.T, strict=True)]
     if given is not None:
         cells = [
             merge(column, given.cells(j, column.type == "label"), drawn)

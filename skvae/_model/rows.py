@@ -24,7 +24,7 @@ class Rows:
     missing : Tensor of shape (n_rows, n_numeric + n_categorical) or None
         None: every cell is there.
     extras : Tensor of shape (n_rows, n_extras) or None
-        What the likelihoods of some columns want beside: lower edge and width of the rounding
+        What the likelihoods of some columns read besides: lower edge and width of the rounding
         cell, the count, the number of the atom.
     log_measure : Tensor of shape (n_rows,)
         The part of log p(x) that does not depend on z; see :mod:`skvae._table.columns`.

@@ -191,7 +191,7 @@ class Schema:
             missing.mask,
             extras if self.n_extras else None,
             torch.from_numpy(measure),
-            unknown.mask,  # a level never seen says nothing of the row
+            unknown.mask,  # an unknown level is not informative
         )
 
     def log_measures(self, table: Table) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Missing cells of a container filled with others; the seen cells stay as they are."""
+"""Filling: the missing cells of a container from another one; observed cells stay as they are."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from .casting import in_zone, to_category, to_dictionary, to_integers
+
 
 def fill(X: Any, source: Any, missing: np.ndarray, dtype: Any = None) -> Any:
     """X with its missing cells taken from `source`.
@@ -18,7 +20,7 @@ def fill(X: Any, source: Any, missing: np.ndarray, dtype: Any = None) -> Any:
     X : table of shape (n_samples, n_features)
     source : table
         In a container of the same kind; its cells are cast to the dtypes of X. A column of X
-        without a single cell, whose dtype says nothing, is taken whole.
+        without a single value, whose dtype is not informative, is taken whole.
     missing : ndarray of bool of shape (n_samples, n_features)
     dtype : dtype or None
         As what an array, or a list of rows, was read.
@@ -66,15 +68,16 @@ def _cast(values: pd.Series, dtype: Any) -> pd.Series:
     if values.dtype == dtype:
         return values
     if pd.api.types.is_integer_dtype(dtype) and pd.api.types.is_float_dtype(values.dtype):
-        return values.round().astype(dtype)
+        plain = np.dtype(f"{dtype.kind}{dtype.itemsize}")
+        return pd.Series(to_integers(values.to_numpy(), plain), index=values.index).astype(dtype)
     if pd.api.types.is_datetime64_any_dtype(dtype) and hasattr(values, "dt"):
         if values.dt.tz is not None:
             values = values.dt.tz_convert("UTC").dt.tz_localize(None)
         zone = getattr(dtype, "tz", None)
         if zone is not None:
-            values = values.dt.tz_localize("UTC").dt.tz_convert(zone)
+            values = in_zone(values, zone)
     if isinstance(dtype, pd.CategoricalDtype):
-        return pd.Series(pd.Categorical(values.astype(object), dtype=dtype), index=values.index)
+        return to_category(values, dtype)
     return values.astype(dtype)
 
 
@@ -89,35 +92,35 @@ def _fill_narwhals(X: Any, source: Any, missing: np.ndarray) -> Any:
 
         columns = [
             values
-            if hole.all()
-            else rounded(values, column).cast(column.dtype).zip_with(pl.Series(hole), column)
-            for column, values, hole in zip(X, source, missing.T, strict=True)
+            if empty.all()
+            else rounded(values, column).cast(column.dtype).zip_with(pl.Series(empty), column)
+            for column, values, empty in zip(X, source, missing.T, strict=True)
         ]
         return pl.DataFrame(columns)
     import pyarrow as pa
     import pyarrow.compute as pc
 
     arrays, fields = [], list(X.schema)
-    for j, (column, values, hole) in enumerate(
+    for j, (column, values, empty) in enumerate(
         zip(X.columns, source.columns, missing.T, strict=True)
     ):
         field = fields[j]
-        if hole.all():
+        if empty.all():
             column, fields[j] = values, source.schema.field(j)
-        elif hole.any() and pa.types.is_dictionary(field.type):
+        elif empty.any() and pa.types.is_dictionary(field.type):
             plain = [c.cast(field.type.value_type) for c in (values, column)]
-            filled = pc.if_else(pa.array(hole), *plain).combine_chunks()
-            column = filled.dictionary_encode().cast(field.type)
-        elif hole.any():
+            filled = pc.if_else(pa.array(empty), *plain).combine_chunks()
+            column = to_dictionary(filled, field.type)
+        elif empty.any():
             if pa.types.is_floating(values.type) and pa.types.is_integer(field.type):
                 values = pc.round(values)
-            column = pc.if_else(pa.array(hole), values.cast(field.type), column)
+            column = pc.if_else(pa.array(empty), values.cast(field.type), column)
         arrays.append(column)
     return pa.Table.from_arrays(arrays, schema=pa.schema(fields, X.schema.metadata))
 
 
-def without(X: Any, columns: np.ndarray) -> Any:
-    """X without some columns."""
+def drop_columns(X: Any, columns: np.ndarray) -> Any:
+    """X without some of its columns."""
     kept = np.setdiff1d(np.arange(X.shape[1]), columns)
     if isinstance(X, pd.DataFrame):
         return X.iloc[:, kept]
@@ -127,7 +130,7 @@ def without(X: Any, columns: np.ndarray) -> Any:
     return X[:, kept]
 
 
-def with_zeros(X: Any, columns: np.ndarray, dtype: Any) -> Any:
+def zeros_like_columns(X: Any, columns: np.ndarray, dtype: Any) -> Any:
     """A table like X with zeros in those of the columns that hold numbers."""
     if isinstance(X, pd.DataFrame):
         kinds = {j: X.dtypes.iloc[j] for j in columns}
@@ -144,7 +147,7 @@ def with_zeros(X: Any, columns: np.ndarray, dtype: Any) -> Any:
     return type(X)(X.shape, dtype=X.dtype) if sparse.issparse(X) else np.zeros(X.shape, dtype)
 
 
-def beside(X: Any, flags: np.ndarray, names: list[str]) -> Any:
+def append_indicators(X: Any, flags: np.ndarray, names: list[str]) -> Any:
     """X with boolean columns appended."""
     if isinstance(X, pd.DataFrame):
         return pd.concat([X, pd.DataFrame(flags, columns=names, index=X.index)], axis=1)

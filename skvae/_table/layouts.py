@@ -14,6 +14,8 @@ import narwhals.stable.v2 as nw
 import numpy as np
 import pandas as pd
 
+from .casting import in_zone, to_category, to_dictionary, to_integers
+
 WIDE = decimal.Context(prec=76)  # digits of the widest decimal of Arrow
 TICKS_PER_DAY = {
     "D": 1,
@@ -32,7 +34,7 @@ class Cells:
 
     ``type`` is what the cells are: "float", "integer" and "boolean" have float64 ``values`` with
     NaN where missing; "time" has int64 ticks (``unit`` of numpy) and "label" has codes into
-    ``levels``, both with ``missing`` beside them.
+    ``levels``, both with a mask ``missing``.
     """
 
     type: str
@@ -58,8 +60,8 @@ class Cells:
         days: np.ndarray = (whole - origin_whole) + (rest / per_day - origin_rest / origin_per_day)
         return days
 
-    def emptied(self, missing: np.ndarray) -> Cells:
-        """The cells with more of them missing."""
+    def with_missing(self, missing: np.ndarray) -> Cells:
+        """The cells with more of them missing, by a mask."""
         if not missing.any():
             return self
         values, empty = self.values, -1 if self.type == "label" else np.nan
@@ -70,17 +72,6 @@ class Cells:
     @property
     def exact_values(self) -> np.ndarray:
         return self.values if self.exact is None else self.exact
-
-
-def _as_integers(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Round and keep inside the type; float(2**63 - 1) rounds up, so compare as integers."""
-    if values.dtype.kind in "iu":
-        return values.astype(dtype)
-    info = np.iinfo(dtype)
-    values = np.where(np.isnan(values), 0, values)
-    rounded = np.clip(np.round(values), float(info.min), float(info.max))
-    top = rounded >= float(info.max)
-    return np.where(top, info.max, np.where(top, 0, rounded).astype(dtype))
 
 
 def _as_python(values: np.ndarray, cell: Any) -> np.ndarray:
@@ -127,7 +118,7 @@ def _label_array(cells: Cells) -> np.ndarray:
 
 
 def objects(cells: Cells) -> list:
-    """The cells one by one, as Python knows them; None, NaN or NaT where missing."""
+    """The cells one by one as Python objects; None, NaN or NaT where missing."""
     if cells.type == "label":
         return list(_label_array(cells))
     if cells.type == "time":
@@ -156,7 +147,7 @@ class ArrayLayout:
             elif cells.type == "time":
                 out[:, j] = _time_array(cells, kind if kind in "mM" else "M")
             elif kind in "iu":
-                out[:, j] = _as_integers(cells.values, self.dtype)
+                out[:, j] = to_integers(cells.values, self.dtype)
             elif kind == "b":
                 out[:, j] = cells.values > 0.5
             elif kind in "OUS":
@@ -196,8 +187,7 @@ class PandasLayout:
         base = getattr(dtype, "subtype", dtype) if isinstance(dtype, pd.SparseDtype) else dtype
         if cells.type == "label":
             if isinstance(dtype, pd.CategoricalDtype):
-                values: Any = pd.Categorical(_label_array(cells), dtype=dtype)
-                return pd.Series(values)
+                return to_category(pd.Series(_label_array(cells), dtype=object), dtype)
             return pd.Series(_label_array(cells), dtype=object).astype(dtype)
         if cells.type == "time":
             kind = dtype.kind if dtype.kind in "mM" else "M"
@@ -208,7 +198,7 @@ class PandasLayout:
             if isinstance(dtype, pd.ArrowDtype):
                 zone = getattr(dtype.pyarrow_dtype, "tz", None)
             if zone is not None:
-                return times.dt.tz_localize("UTC").dt.tz_convert(zone).astype(dtype)
+                return in_zone(times, zone).astype(dtype)
             if dtype.kind == "O" and not isinstance(dtype, pd.api.extensions.ExtensionDtype):
                 return pd.Series(_as_python(times.to_numpy(), cells.prototype), dtype=object)
             return times.astype(dtype)
@@ -216,7 +206,7 @@ class PandasLayout:
             holds_none = not isinstance(dtype, np.dtype) or dtype.kind not in "iub"
             return pd.Series([None] * len(cells.missing), dtype=dtype if holds_none else float)
         if dtype.kind in "iu":
-            whole = _as_integers(np.where(cells.missing, 0, cells.values),
+            whole = to_integers(np.where(cells.missing, 0, cells.values),
                                  np.dtype(f"{base.kind}{base.itemsize}"))  # fmt: skip
             return pd.Series(whole).astype(dtype).mask(cells.missing)
         if dtype.kind == "b":
@@ -264,7 +254,7 @@ class FrameLayout:
             if values.dtype.kind == "f":
                 values = np.where(cells.missing, 0, values)
             unsigned = values.size and values.max() >= 2**63
-            values = _as_integers(values, np.dtype(np.uint64 if unsigned else np.int64))
+            values = to_integers(values, np.dtype(np.uint64 if unsigned else np.int64))
         return [None if m else v for v, m in zip(values.tolist(), cells.missing, strict=True)]
 
     @staticmethod
@@ -282,7 +272,7 @@ class FrameLayout:
         import pyarrow as pa
 
         if pa.types.is_dictionary(type):
-            return pa.array(values, type=type.value_type).dictionary_encode().cast(type)
+            return to_dictionary(pa.array(values, type=type.value_type), type)
         if pa.types.is_temporal(type):  # ticks of `unit` to those of the type
             own = (
                 "D" if pa.types.is_date32(type) else "ms" if pa.types.is_date64(type) else type.unit

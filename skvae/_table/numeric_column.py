@@ -76,9 +76,9 @@ class NumericColumn(NumericSummary):
     def scaled_resolution(self) -> float:
         """Resolution in units of y, where the map is steepest: floors must hold there too."""
         if not len(self.quantiles):
-            return self.resolution * self.map.slope
+            return self.resolution * self.map.derivative
         steepest = self.map.log_derivative(self.quantiles).max()
-        return self.resolution * max(float(np.exp(steepest)), self.map.slope)
+        return self.resolution * max(float(np.exp(steepest)), self.map.derivative)
 
     def cell_width(self, values: np.ndarray) -> np.ndarray:
         """Width of the rounding cells of some values, in units of y.
@@ -131,7 +131,7 @@ class NumericColumn(NumericSummary):
         half = self.resolution / 2 if self.kind != "integer" else 0.5
         lower = self.map.forward(x - half)
         width = self.map.forward(x + half) - lower
-        # Where the difference would cancel, the cell is so narrow that its slope is exact.
+        # Where the difference would cancel, the cell is so narrow that its derivative is exact.
         narrow = width < 1e-6
         width[narrow] = 2 * half * np.exp(self.map.log_derivative(x[narrow]))
         return lower, np.maximum(width, 1e-30)  # of float32

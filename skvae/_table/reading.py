@@ -29,7 +29,7 @@ from skvae._validation import caller_stacklevel
 
 from .layouts import TICKS_PER_DAY, ArrayLayout, Cells, FrameLayout, PandasLayout, SparseLayout
 
-MAX_DECIMALS = 12  # of decimal.Decimal: what a float can tell apart
+MAX_DECIMALS = 12  # of decimal.Decimal: what a float can distinguish
 _NESTED = (list, dict, set, tuple, frozenset, np.ndarray, pd.Series, pd.DataFrame)
 
 
@@ -70,7 +70,7 @@ def _labels(values: Any, levels: Any = None, ordered: bool = False) -> Cells:
 
 
 def _object_cells(values: np.ndarray, name: Any, allow_nested: bool, as_label: bool) -> Cells:
-    """Cells of a column without a type of its own: look at the values, unless they are levels."""
+    """Cells of a column without a type of its own, by its values, unless they are levels."""
     kind = pd.api.types.infer_dtype(values, skipna=True)
     missing = np.array([bool(np.all(pd.isna(v))) if np.ndim(v) == 0 else False for v in values])
     if as_label and kind != "mixed":
@@ -182,7 +182,7 @@ class Table:
             return np.empty((0, len(self.names)))
         return pd.DataFrame(columns=self.names)
 
-    def only(self, columns: Collection[int]) -> Table:
+    def marginal(self, columns: Collection[int]) -> Table:
         """The table with all other columns missing."""
 
         def read(j: int, as_label: bool) -> Cells:
@@ -200,9 +200,9 @@ class Table:
             cells = self.read(j, as_label)
             if cells.type == "label":
                 is_value = np.array([*(level == value for level in cells.levels), False])
-                return cells.emptied(is_value[cells.values])
+                return cells.with_missing(is_value[cells.values])
             if isinstance(value, numbers.Real) and cells.type != "time":
-                return cells.emptied(cells.exact_values == value)
+                return cells.with_missing(cells.exact_values == value)
             return cells
 
         return Table(self.names, self.n_rows, self.layout, read)
@@ -215,7 +215,7 @@ class Table:
 
 
 def read_table(X: Any) -> Table:
-    """Any supported container as a :class:`Table`; errors in scikit-learn's words."""
+    """Any supported container as a :class:`Table`; errors in the style of scikit-learn."""
     if isinstance(X, Table):
         return X
     if isinstance(X, pd.DataFrame):
@@ -248,7 +248,7 @@ def _read_array(X: Any) -> Table:
     if hasattr(X, "collect"):
         raise TypeError(f"X is a lazy {type(X).__name__}; pass X.collect().")
     if not hasattr(X, "dtype") and not hasattr(X, "__array__") and not hasattr(X, "shape"):
-        as_read = np.asarray(X)  # a list of rows: numpy would turn numbers beside text into text
+        as_read = np.asarray(X)  # a list of rows: numpy would turn numbers next to text into text
         X = np.asarray(X, dtype=object) if as_read.dtype.kind in "US" else as_read
     if isinstance(X, np.ndarray) and X.dtype.kind in "mM" and X.ndim == 2:
         array = X

@@ -13,12 +13,13 @@ in the tails. With u = (x − centre) / scale,
 so that dy/dx is continuous and known: densities stay in the units of the table. For a
 well-behaved column the core is so wide that the map is the textbook standardisation; for a
 heavy-tailed one ``"auto"`` starts the tails at a few robust standard deviations, and neither an
-outlier of 1e9 standard deviations nor a range of 1e-12 … 1e30 can overflow or drown the other
+outlier of 1e9 standard deviations nor a range of 1e-12 … 1e30 can overflow or compress the other
 values. ``"standard"`` is mean and standard deviation whatever the column holds; ``"robust"`` is
-median and interquartile range / 1.349, and the only map whose y has not mean 0 and deviation 1.
+median and interquartile range / 1.349, and the only map whose y does not have mean 0 and standard
+deviation 1.
 
-The others bend x to some v, and then standardise v as ``"standard"`` does. Beyond all that was
-seen, the logarithmic tails of that last step keep |y| below 1e6 (or 1e3 times the largest seen).
+The others transform x to some v, and then standardize v as ``"standard"`` does. Beyond all fitted
+values, the logarithmic tails of that last step keep |y| below 1e6 (or 1e3 times the largest seen).
 
 ``"power"``: :class:`PowerMap`, of Yeo and Johnson (2000), "A new family of power transformations
 to improve normality or symmetry", Biometrika 87. With u in robust units, as in ``"robust"``,
@@ -31,7 +32,7 @@ would lose mass there.
 
 ``"quantile"``: :class:`QuantileMap`, v = Φ⁻¹(F(x)) with F the distribution of the column, each
 value at the middle of its step. v is linear between a few knots, and beyond the outermost ones it
-has the mean slope of the last unit of v, but is nowhere steeper than ``"robust"``.
+has the mean derivative of the last unit of v, but is nowhere steeper than ``"robust"``.
 
 ``"log"``: :class:`LogMap`, of positive values. With c the least of them,
 
@@ -58,7 +59,7 @@ MAX_UNITS = 1e307  # differences of two stay finite
 MAX_EXPONENT = 708.0  # above log MAX_UNITS, and exp stays finite
 MIN_KNOTS, MAX_KNOTS = 32, 256
 MIN_GAP = 1e-3  # between knots, in robust units: bounds the density between them
-MIN_SHARE = 1e-12  # of the weight of a value: normal scores of neighbours stay apart
+MIN_PROPORTION = 1e-12  # of the weight of a value: normal scores of neighbours stay apart
 
 
 class Map(Protocol):
@@ -67,7 +68,7 @@ class Map(Protocol):
     @property
     def center(self) -> float: ...  # the x of some y near 0: what stands in for a missing cell
     @property
-    def slope(self) -> float: ...  # a typical dy/dx: turns a resolution in x into one in y
+    def derivative(self) -> float: ...  # a typical dy/dx: turns a resolution in x into one in y
     def forward(self, x: np.ndarray) -> np.ndarray: ...
     def inverse(self, y: np.ndarray) -> np.ndarray: ...
     def log_derivative(self, x: np.ndarray) -> np.ndarray: ...
@@ -84,7 +85,7 @@ class NumericMap:
     spread: float = 1.0
 
     @property
-    def slope(self) -> float:
+    def derivative(self) -> float:
         return 1 / self.scale / self.spread
 
     def forward(self, x: np.ndarray) -> np.ndarray:
@@ -113,37 +114,37 @@ class NumericMap:
 
 
 @dataclass(frozen=True)
-class BentMap(ABC):
-    """x is bent to v, and v is standardised by `units`."""
+class NonlinearMap(ABC):
+    """x is transformed to v, and v is standardized by `units`."""
 
     units: NumericMap = field(default=NumericMap(0.0, 1.0), kw_only=True)
 
     @abstractmethod
-    def bend(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def transformed(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """v and log dv/dx at x."""
 
     @abstractmethod
-    def unbend(self, v: np.ndarray) -> np.ndarray:
+    def untransformed(self, v: np.ndarray) -> np.ndarray:
         """x at v; may overflow."""
 
     def forward(self, x: np.ndarray) -> np.ndarray:
-        return self.units.forward(self.bend(x)[0])
+        return self.units.forward(self.transformed(x)[0])
 
     def inverse(self, y: np.ndarray) -> np.ndarray:
         with np.errstate(over="ignore"):
-            return np.clip(self.unbend(self.units.inverse(y)), -LARGEST, LARGEST)
+            return np.clip(self.untransformed(self.units.inverse(y)), -LARGEST, LARGEST)
 
     def log_derivative(self, x: np.ndarray) -> np.ndarray:
-        v, log_slope = self.bend(x)
-        return log_slope + self.units.log_derivative(v)
+        v, log_derivative = self.transformed(x)
+        return log_derivative + self.units.log_derivative(v)
 
     def standardised(self, values: np.ndarray, weights: np.ndarray) -> Self:
-        """The same bend, in the units of the bent values."""
-        return replace(self, units=fit_standard(self.bend(values)[0], weights))
+        """The same transformation, in the units of the transformed values."""
+        return replace(self, units=fit_standard(self.transformed(values)[0], weights))
 
 
 @dataclass(frozen=True)
-class PowerMap(BentMap):
+class PowerMap(NonlinearMap):
     """Yeo and Johnson's power of robust units."""
 
     center: float
@@ -151,16 +152,16 @@ class PowerMap(BentMap):
     exponent: float
 
     @property
-    def slope(self) -> float:
+    def derivative(self) -> float:
         return 1 / self.scale / self.units.scale
 
-    def bend(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def transformed(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         u = to_units(x, self.center, self.scale)
         p, log_size = self._side(u), np.log1p(np.abs(u))
         v = np.sign(u) * np.expm1(np.minimum(p * log_size, MAX_EXPONENT)) / p
         return v, (p - 1) * log_size - np.log(self.scale)
 
-    def unbend(self, v: np.ndarray) -> np.ndarray:
+    def untransformed(self, v: np.ndarray) -> np.ndarray:
         p = self._side(v)
         log_size = np.minimum(np.log1p(p * np.abs(v)) / p, MAX_EXPONENT)
         return from_units(np.sign(v) * np.expm1(log_size), self.center, self.scale)
@@ -171,37 +172,37 @@ class PowerMap(BentMap):
 
 
 @dataclass(frozen=True, eq=False)
-class QuantileMap(BentMap):
+class QuantileMap(NonlinearMap):
     """Normal scores of robust units, linear between knots."""
 
     center: float
     scale: float
     knots: np.ndarray  # increasing, in robust units
     scores: np.ndarray  # increasing
-    slopes: np.ndarray  # below, between and beyond the knots
+    derivatives: np.ndarray  # below, between and beyond the knots
 
     @property
-    def slope(self) -> float:
-        """The quartiles of robust units are those of normal scores: the bend's own slope is 1."""
+    def derivative(self) -> float:
+        """The quartiles of robust units are those of normal scores: dv/du is about 1."""
         return 1 / self.scale / self.units.scale
 
-    def bend(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def transformed(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         u = to_units(x, self.center, self.scale)
         below, beyond = np.minimum(u - self.knots[0], 0), np.maximum(u - self.knots[-1], 0)
         v = np.interp(u, self.knots, self.scores)
-        slope = self.slopes[np.searchsorted(self.knots, u)]
-        v = v + below * self.slopes[0] + beyond * self.slopes[-1]
-        return v, np.log(slope) - np.log(self.scale)
+        derivative = self.derivatives[np.searchsorted(self.knots, u)]
+        v = v + below * self.derivatives[0] + beyond * self.derivatives[-1]
+        return v, np.log(derivative) - np.log(self.scale)
 
-    def unbend(self, v: np.ndarray) -> np.ndarray:
+    def untransformed(self, v: np.ndarray) -> np.ndarray:
         below, beyond = np.minimum(v - self.scores[0], 0), np.maximum(v - self.scores[-1], 0)
         u = np.interp(v, self.scores, self.knots)
-        u = u + below / self.slopes[0] + beyond / self.slopes[-1]
+        u = u + below / self.derivatives[0] + beyond / self.derivatives[-1]
         return from_units(u, self.center, self.scale)
 
 
 @dataclass(frozen=True)
-class LogMap(BentMap):
+class LogMap(NonlinearMap):
     """Logarithm of what is above the floor, linear below."""
 
     floor: float
@@ -211,17 +212,17 @@ class LogMap(BentMap):
         return float(self.inverse(np.zeros(1))[0])
 
     @property
-    def slope(self) -> float:
+    def derivative(self) -> float:
         return 1 / self.center / self.units.scale
 
-    def bend(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        excess = to_units(x, self.floor, self.floor)  # tells neighbours apart, as x / floor may not
+    def transformed(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        excess = to_units(x, self.floor, self.floor)  # distinguishes neighbors, unlike x / floor
         logarithm = np.log(np.maximum(x, self.floor))
         v = np.where(excess < MAX_UNITS, np.log1p(np.maximum(excess, 0)),
                      logarithm - np.log(self.floor))  # fmt: skip
         return np.where(excess < 0, excess, v), -logarithm
 
-    def unbend(self, v: np.ndarray) -> np.ndarray:
+    def untransformed(self, v: np.ndarray) -> np.ndarray:
         root = np.exp(np.clip(v, 0, 2 * MAX_EXPONENT) / 2)  # its square may be beyond the floats
         return np.where(v < 0, self.floor * (1 + v), self.floor * root * root)
 
@@ -256,7 +257,7 @@ def robust_units(values: np.ndarray, weights: np.ndarray) -> tuple[float, float]
     """Median, and interquartile range in standard deviations of a normal distribution."""
     center = quantile(values, weights, 0.5)
     scale = (quantile(values, weights, 0.75) / 1.349) - (quantile(values, weights, 0.25) / 1.349)
-    if not scale > 0:  # more than half of the cells are one value: look at the others
+    if not scale > 0:  # more than half of the cells are one value: use the others
         distance = np.abs(values / 2 - center / 2)
         order = np.argsort(distance, kind="stable")
         order = order[distance[order] > 0]
@@ -289,13 +290,13 @@ def fit_robust(values: np.ndarray, weights: np.ndarray) -> NumericMap:
 
 
 def fit_power(values: np.ndarray, weights: np.ndarray) -> PowerMap:
-    """λ of maximum likelihood, for v normal with any mean and deviation."""
+    """λ of maximum likelihood, for v normal with any mean and variance."""
     center, scale = robust_units(values, weights)
     u = to_units(values, center, scale)
 
     def loss(exponent: float) -> float:
-        v, log_slope = PowerMap(0.0, 1.0, exponent).bend(u)
-        return float(np.log(moments(v, weights)[1]) - np.average(log_slope, weights=weights))
+        v, log_derivative = PowerMap(0.0, 1.0, exponent).transformed(u)
+        return float(np.log(moments(v, weights)[1]) - np.average(log_derivative, weights=weights))
 
     # Powers beyond these would overflow at the least or at the greatest value.
     left, right = MAX_EXPONENT / np.maximum(np.log1p(np.abs(u[[0, -1]])), 1)
@@ -307,33 +308,33 @@ def fit_quantile(values: np.ndarray, weights: np.ndarray) -> QuantileMap:
     """Knots are about equally far apart in score, and fewer than values that are many."""
     center, scale = robust_units(values, weights)
     u = to_units(values, center, scale)
-    shares = np.maximum(weights / weights.sum(), MIN_SHARE)
-    scores = _normal_scores(shares)
+    proportions = np.maximum(weights / weights.sum(), MIN_PROPORTION)
+    scores = _normal_scores(proportions)
     n_knots = min(MAX_KNOTS, max(MIN_KNOTS, int(2 * np.sqrt(len(values)))))
     step = (scores[-1] - scores[0]) / (n_knots - 1)
     first = np.flatnonzero(np.diff(np.round((scores - scores[0]) / step), prepend=-1))
-    masses = np.add.reduceat(shares, first)
-    knots, masses = _merged(np.add.reduceat(u * shares, first) / masses, masses)
+    masses = np.add.reduceat(proportions, first)
+    knots, masses = _merged(np.add.reduceat(u * proportions, first) / masses, masses)
     scores = _normal_scores(masses)
     one_up = min(int(np.searchsorted(scores, scores[0] + 1)), len(scores) - 1)
     one_down = max(int(np.searchsorted(scores, scores[-1] - 1, side="right")) - 1, 0)
     below = (scores[one_up] - scores[0]) / (knots[one_up] - knots[0])
     beyond = (scores[-1] - scores[one_down]) / (knots[-1] - knots[one_down])
     between = np.diff(scores) / np.diff(knots)
-    slopes = np.concatenate([[min(below, 1)], between, [min(beyond, 1)]])
-    return QuantileMap(center, scale, knots, scores, slopes).standardised(values, weights)
+    derivatives = np.concatenate([[min(below, 1)], between, [min(beyond, 1)]])
+    return QuantileMap(center, scale, knots, scores, derivatives).standardised(values, weights)
 
 
-def _normal_scores(shares: np.ndarray) -> np.ndarray:
+def _normal_scores(proportions: np.ndarray) -> np.ndarray:
     """Φ⁻¹ of the middle of each step of the distribution, from the nearer end."""
-    below = np.cumsum(shares) - shares / 2
-    above = np.cumsum(shares[::-1])[::-1] - shares / 2
-    total = shares.sum()
+    below = np.cumsum(proportions) - proportions / 2
+    above = np.cumsum(proportions[::-1])[::-1] - proportions / 2
+    total = proportions.sum()
     return np.where(below < above, ndtri(below / total), -ndtri(above / total))
 
 
 def _merged(positions: np.ndarray, masses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Knots and their masses; those too close together share their mean and their mass."""
+    """Knots and their masses; those too close together are merged."""
     knots = [positions[0]]
     merged = [masses[0]]
     for position, mass in zip(positions[1:], masses[1:], strict=True):

@@ -11,7 +11,7 @@ from scipy.stats import gaussian_kde
 from ._canvas import COLORS, axes_or_new
 
 REST = "other", "missing"
-N_DRAWS, HELD, N_GRID = 2000, (0.9, 0.5), 80  # draws, shares of them inside the contours
+N_DRAWS, HELD, N_GRID = 2000, (0.9, 0.5), 80  # draws, proportions of them inside the contours
 
 
 class LatentPlaneDisplay:
@@ -140,7 +140,7 @@ class LatentPlaneDisplay:
     def _contours(self, drawn: np.ndarray) -> None:
         """Lines of the highest density that hold half and nine tenths of the draws."""
         density = gaussian_kde(drawn.T)
-        levels = np.quantile(density(drawn.T), [1 - share for share in HELD])
+        levels = np.quantile(density(drawn.T), [1 - proportion for proportion in HELD])
         low, high = drawn.min(0), drawn.max(0)
         x, y = np.linspace(low, high, N_GRID).T
         grid = np.stack(np.meshgrid(x, y)).reshape(2, -1)

@@ -317,7 +317,7 @@ def test_a_density_with_a_spike_integrates(amounts):
         vae = VAETransformer(1, hidden_layer_sizes=(8,), likelihood=likelihood, random_state=0,
                              max_iter=30).fit(x)  # fmt: skip
         column = vae.schema_.columns[0]
-        cell = max(column.resolution, 2.5e-3 / column.map.slope)
+        cell = max(column.resolution, 2.5e-3 / column.map.derivative)
         edges = np.concatenate([np.linspace(-100, -cell / 2, 1500), np.linspace(-cell / 2,
                                 cell / 2, 3), np.linspace(cell / 2, 200, 3000)])  # fmt: skip
         edges = np.unique(edges)

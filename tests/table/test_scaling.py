@@ -83,13 +83,13 @@ def test_maps_increase_strictly_and_come_back_far_beyond_the_data(transform, val
 
 
 @ordinary_case
-def test_the_center_is_near_zero_and_the_slope_is_the_one_there(transform, values):
+def test_the_center_is_near_zero_and_the_derivative_is_that_there(transform, values):
     numeric_map = fitted(values, transform)
     center = np.array([numeric_map.center])
     assert abs(numeric_map.forward(center)[0]) < 1.5
     log_slope = numeric_map.log_derivative(center)[0]
     within = 6 if transform == "quantile" else 1e-9  # whose slopes are local
-    assert np.log(numeric_map.slope) == pytest.approx(log_slope, abs=within)
+    assert np.log(numeric_map.derivative) == pytest.approx(log_slope, abs=within)
 
 
 @every_case
@@ -144,7 +144,7 @@ def test_power_of_two_units_change_no_digit(transform):
     one, other = fitted(values, transform), fitted(values * 1024, transform)
     np.testing.assert_array_equal(one.forward(values), other.forward(values * 1024))
     assert one.center * 1024 == other.center
-    assert one.slope == other.slope * 1024
+    assert one.derivative == other.derivative * 1024
 
 
 @every_transform
@@ -260,7 +260,7 @@ def test_quantile_is_steep_nowhere():
     values = np.concatenate([rng.normal(size=1000), 0.5 + 1e-9 * rng.normal(size=500)])
     quantile_map = fitted(values, "quantile")
     x = np.linspace(-10, 10, 100_001)
-    steepness = np.exp(quantile_map.log_derivative(x)) / quantile_map.slope
+    steepness = np.exp(quantile_map.log_derivative(x)) / quantile_map.derivative
     assert steepness.max() < 1000
     assert steepness.min() > 1e-3
     assert steepness[[0, -1]].max() <= 1.0 + 1e-9

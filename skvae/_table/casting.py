@@ -1,0 +1,37 @@
+"""Casts that writing and filling share: integers, time zones, categories, dictionaries."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+
+def to_integers(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Integers by rounding, inside the range of the type; NaN becomes 0.
+
+    float(2**63 - 1) rounds up, so the comparison is one of integers.
+    """
+    if values.dtype.kind in "iu":
+        return values.astype(dtype)
+    info = np.iinfo(dtype)
+    values = np.where(np.isnan(values), 0, values)
+    rounded = np.clip(np.round(values), float(info.min), float(info.max))
+    top = rounded >= float(info.max)
+    return np.where(top, info.max, np.where(top, 0, rounded).astype(dtype))
+
+
+def in_zone(values: pd.Series, zone: Any) -> pd.Series:
+    """Naive times in UTC as times of a zone."""
+    return values.dt.tz_localize("UTC").dt.tz_convert(zone)
+
+
+def to_category(values: pd.Series, dtype: pd.CategoricalDtype) -> pd.Series:
+    """Levels as a categorical; those that are not categories become missing."""
+    return pd.Series(pd.Categorical(values.astype(object), dtype=dtype), index=values.index)
+
+
+def to_dictionary(values: Any, dtype: Any) -> Any:
+    """An Arrow array as one of a dictionary type."""
+    return values.dictionary_encode().cast(dtype)
