@@ -92,10 +92,14 @@ class Schema:
     def updated(self, table: Table, weights: np.ndarray) -> Schema:
         """The schema after more rows: bounds, counts and resolution follow, the rest stays."""
         missing = np.zeros((table.n_rows, len(self.columns)), dtype=bool)
+        before, added = float(self.patterns.weights.sum()), float(weights.sum())
         columns = []
         for j, column in enumerate(self.columns):
             cells = table.cells(j, column.type == "label")
             missing[:, j] = cells.missing
+            # NaN, where missing values are not informative, stays NaN.
+            rate = column.missing_rate * before + float(weights[cells.missing].sum())
+            column = replace(column, missing_rate=rate / (before + added))
             columns.append(column.updated(cells, weights))
         schema = copy.copy(self)
         schema.columns, schema.patterns = columns, self.patterns.updated(missing, weights)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .columns import MAX_REPEATED, CategoricalColumn, Column, ConstantColumn
+from .columns import MAX_REPEATED, CategoricalColumn, Column, ConstantColumn, level_order
 from .layouts import TICKS_PER_DAY, Cells
 from .numeric_column import NumericColumn, NumericSummary, decimals_of
 from .scaling import TRANSFORMS, Map
@@ -187,12 +187,7 @@ def _fit_categorical(
     handle_unknown: str,
 ) -> CategoricalColumn:
     if not cells.ordered:
-        try:
-            order = sorted(range(len(levels)), key=lambda i: levels[i])
-        except TypeError:  # mixed types: any order that does not depend on the rows
-            order = sorted(
-                range(len(levels)), key=lambda i: (type(levels[i]).__name__, repr(levels[i]))
-            )
+        order = level_order(levels)
         levels, counts = [levels[i] for i in order], counts[order]
     limit = min_frequency or 0
     if isinstance(limit, float):

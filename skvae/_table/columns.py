@@ -214,11 +214,33 @@ class CategoricalColumn(Column):
         return EncodedColumn(codes, codes < 0, measure)
 
     def updated(self, cells: Cells, weights: np.ndarray) -> CategoricalColumn:
-        found = self.find(self.coerce(cells))
-        known = (found < len(self.levels)) & ~cells.missing
-        added = np.bincount(found[known], weights[known], minlength=len(self.levels))
+        """Counts follow the cells; where levels are pooled, new levels join the pool."""
+        cells = self.coerce(cells)
+        column = self._with_levels(self._new_levels(cells))
+        found = column.find(cells)
+        known = (found < len(column.levels)) & ~cells.missing
+        added = np.bincount(found[known], weights[known], minlength=len(column.levels))
         weight = self.weight + float(weights[~cells.missing].sum())
-        return replace(self, counts=self.counts + added, weight=weight)
+        return replace(column, counts=column.counts + added, weight=weight)
+
+    def _new_levels(self, cells: Cells) -> list:
+        """Unknown levels that can be pooled: a new level has no place in an order."""
+        if not self.pools or self.ordered or self.handle_unknown == "error":
+            return []
+        new = (self.find(cells) == len(self.levels)) & ~cells.missing
+        levels = [cells.levels[i] for i in np.unique(cells.values[new])]
+        return [levels[i] for i in level_order(levels)]
+
+    def _with_levels(self, levels: list) -> CategoricalColumn:
+        """The column with more levels in the pool."""
+        if not levels:
+            return self
+        return replace(
+            self,
+            levels=(*self.levels, *levels),
+            counts=np.append(self.counts, np.zeros(len(levels))),
+            codes=np.append(self.codes, np.full(len(levels), self.n_codes - 1)),
+        )
 
     def decode(self, codes: np.ndarray, rng: np.random.Generator | None = None) -> Cells:
         """Codes to levels; the pooled code to one of its levels, by count or the most frequent."""
@@ -233,6 +255,14 @@ class CategoricalColumn(Column):
             else:
                 index[rare] = rng.choice(pooled, size=len(rare), p=counts / counts.sum())
         return self.cells(index, levels=self.levels, ordered=self.ordered)
+
+
+def level_order(levels: list) -> list[int]:
+    """An order of levels that does not depend on the rows: by value, mixed types by type."""
+    try:
+        return sorted(range(len(levels)), key=lambda i: levels[i])
+    except TypeError:
+        return sorted(range(len(levels)), key=lambda i: (type(levels[i]).__name__, repr(levels[i])))
 
 
 def indicator_spread(frequencies: np.ndarray) -> np.ndarray:

@@ -219,40 +219,55 @@ class NumericColumn(NumericSummary):
 
     def updated(self, cells: Cells, weights: np.ndarray) -> NumericColumn:
         """Bounds, resolution, decimals, step and weight follow the cells; the map stays."""
+        cells = self.coerce(cells)
         x = self.numbers(cells)
         seen = ~np.isnan(x)
         if not seen.any():
             return self
         values, weight = np.unique(x[seen]), float(weights[seen].sum())
         total = self.weight + weight
-        minimum, maximum = min(self.minimum, values[0]), max(self.maximum, values[-1])
-        gaps = np.diff(values)
-        changes: dict[str, Any] = {
-            "weight": total,
-            "minimum": float(minimum),
-            "maximum": float(maximum),
-            "resolution": float(min([self.resolution, *gaps[gaps > 0]])),
-        }
+        changes: dict[str, Any] = {"weight": total, **self._updated_bounds(values)}
         if self.kind == "boolean":
             true = float(weights[seen][x[seen] > 0.5].sum())
             changes["probability"] = (self.probability * self.weight + true) / total
         elif self.type == "time":
-            changes["step"] = self._updated_step(values * TICKS_PER_DAY[self.unit], 1)
-        elif self.decimals is not None:
-            finest = decimals_of(values, self.single)
-            changes["decimals"] = None if finest is None else max(self.decimals, finest)
-            if finest is not None:
-                scale = 10.0 ** max(self.decimals, finest)
-                finer = round(scale / 10.0**self.decimals)
-                changes["step"] = self._updated_step((values - self.minimum) * scale, finer)
+            step = self._updated_ticks(cells.values[seen].astype(np.int64), cells.unit)
+            changes |= {"step": step, "resolution": step / TICKS_PER_DAY[self.unit]}
+        else:
+            # The earlier batches are gone: what is left of them are some of their values.
+            earlier = [self.minimum, self.maximum]
+            gaps = np.diff(np.unique(np.concatenate([values, self.repeated, earlier])))
+            changes["resolution"] = min(self.resolution, float(gaps.min()))
+            changes |= self._updated_decimals(values)
         return replace(self, **changes)
 
-    def _updated_step(self, offsets: np.ndarray, finer: int) -> int:
-        """The largest step that divides the old one and the offsets, in the finer unit."""
-        if np.abs(offsets).max() >= 2**53:
-            return 1
-        whole = np.round(offsets).astype(np.int64)
-        return math.gcd(self.step * finer, int(np.gcd.reduce(np.abs(whole))))
+    def _updated_bounds(self, values: np.ndarray) -> dict[str, Any]:
+        low, high = float(values[0]), float(values[-1])
+        if self.type == "integer":  # float64 may have rounded it outward
+            low, high = (v if abs(v) < 2**53 else float(np.nextafter(v, 0)) for v in (low, high))
+        return {"minimum": min(self.minimum, low), "maximum": max(self.maximum, high)}
+
+    def _updated_decimals(self, values: np.ndarray) -> dict[str, Any]:
+        finest = None if self.decimals is None else decimals_of(values, self.single)
+        if self.decimals is None or finest is None:
+            return {"decimals": None}
+        decimals = max(self.decimals, finest)
+        offsets = np.abs(values - self.minimum) * 10.0**decimals
+        if offsets.max() >= 2**53:
+            return {"decimals": decimals, "step": 1}
+        common = int(np.gcd.reduce(np.round(offsets).astype(np.int64)))
+        step = math.gcd(self.step * 10 ** (decimals - self.decimals), common)
+        return {"decimals": decimals, "step": step}
+
+    def _updated_ticks(self, ticks: np.ndarray, unit: str) -> int:
+        """The largest step from the origin, exact however far apart the instants are."""
+        own, other = TICKS_PER_DAY[self.unit], TICKS_PER_DAY[unit or self.unit]
+        finest = max(own, other)  # of which one tick of either unit is a whole number
+        ticks = np.unique(ticks)
+        offset = int(ticks[0]) * (finest // other) - self.origin * (finest // own)
+        between = int(np.gcd.reduce(np.diff(ticks).view(np.uint64))) * (finest // other)
+        step, rest = divmod(math.gcd(self.step * (finest // own), offset, between), finest // own)
+        return step if step and not rest else 1
 
 
 def decimals_of(values: np.ndarray, single: bool) -> int | None:
