@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,14 @@ def to_integers(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
 def in_zone(values: pd.Series, zone: Any) -> pd.Series:
     """Naive times in UTC as times of a zone."""
     return values.dt.tz_localize("UTC").dt.tz_convert(zone)
+
+
+def with_categories(dtype: pd.CategoricalDtype, levels: Iterable[Any]) -> pd.CategoricalDtype:
+    """The dtype, with the levels that it lacks as further categories."""
+    new = [level for level in levels if level not in dtype.categories]
+    if not new:
+        return dtype
+    return pd.CategoricalDtype(dtype.categories.append(pd.Index(new)), dtype.ordered)
 
 
 def to_category(values: pd.Series, dtype: pd.CategoricalDtype) -> pd.Series:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from .casting import in_zone, to_category, to_dictionary, to_integers
+from .casting import in_zone, to_category, to_dictionary, to_integers, with_categories
 
 
 def fill(X: Any, source: Any, missing: np.ndarray, dtype: Any = None) -> Any:
@@ -56,8 +56,7 @@ def _filled(column: pd.Series, source: pd.Series, missing: np.ndarray) -> pd.Ser
         dense = column.sparse.to_dense(), pd.Series(source.to_numpy(), index=source.index)
         return _filled(*dense, missing).astype(dtype)
     if isinstance(dtype, pd.CategoricalDtype):
-        new = [v for v in source[missing].dropna().unique() if v not in dtype.categories]
-        column = column.cat.add_categories(new)
+        column = column.astype(with_categories(dtype, source[missing].dropna().unique()))
     column = column.copy()
     column.iloc[np.flatnonzero(missing)] = _cast(source[missing], column.dtype).array
     return column

@@ -14,7 +14,7 @@ import narwhals.stable.v2 as nw
 import numpy as np
 import pandas as pd
 
-from .casting import in_zone, to_category, to_dictionary, to_integers
+from .casting import in_zone, to_category, to_dictionary, to_integers, with_categories
 
 WIDE = decimal.Context(prec=76)  # digits of the widest decimal of Arrow
 TICKS_PER_DAY = {
@@ -139,8 +139,11 @@ class ArrayLayout:
         self.dtype = dtype
 
     def write(self, columns: list[Cells]) -> Any:
-        out = np.empty((len(columns[0].values), len(columns)), dtype=self.dtype)
         kind = self.dtype.kind
+        # Levels of later batches may be longer than a dtype of text allows.
+        texts = [cells.levels for cells in columns if kind in "US" and cells.levels]
+        dtype = np.result_type(self.dtype, *(np.array(levels).dtype for levels in texts))
+        out = np.empty((len(columns[0].values), len(columns)), dtype=dtype)
         for j, cells in enumerate(columns):
             if cells.type == "label":
                 out[:, j] = _label_array(cells)
@@ -187,7 +190,8 @@ class PandasLayout:
         base = getattr(dtype, "subtype", dtype) if isinstance(dtype, pd.SparseDtype) else dtype
         if cells.type == "label":
             if isinstance(dtype, pd.CategoricalDtype):
-                return to_category(pd.Series(_label_array(cells), dtype=object), dtype)
+                labels = pd.Series(_label_array(cells), dtype=object)
+                return to_category(labels, with_categories(dtype, cells.levels))
             return pd.Series(_label_array(cells), dtype=object).astype(dtype)
         if cells.type == "time":
             kind = dtype.kind if dtype.kind in "mM" else "M"
