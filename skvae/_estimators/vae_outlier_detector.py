@@ -10,12 +10,8 @@ from sklearn.base import OutlierMixin
 from skvae._fitted.fitted_model import FittedModel
 from skvae._inference.scoring import SCORES
 from skvae._table.reading import Table
-from skvae._training.weights import (
-    check_sample_weight,
-    random_seed,
-    split_calibration,
-    weighted_quantiles,
-)
+from skvae._table.weighted import weighted_quantiles
+from skvae._training.weights import check_sample_weight, random_seed, split_calibration
 from skvae._validation import Constraint, an_int, is_real, one_of
 from skvae.likelihoods import StudentT
 from skvae.objectives import ELBO

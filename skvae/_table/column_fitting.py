@@ -16,6 +16,7 @@ from .columns import MAX_REPEATED, CategoricalColumn, Column, ConstantColumn, le
 from .layouts import TICKS_PER_DAY, Cells
 from .numeric_column import NumericColumn, NumericSummary, decimals_of
 from .scaling import TRANSFORMS, Map
+from .weighted import quantiles_of_sorted
 
 N_QUANTILES = 129
 NEIGHBOURS = 4  # distinct values on either side
@@ -126,8 +127,6 @@ def _summarize_numbers(
         decimals = decimals_of(values, single) if kind == "continuous" else 0
         step = _step(values, decimals)
     frequent = np.sort(np.argsort(-counts, kind="stable")[:MAX_REPEATED])
-    cumulated = np.cumsum(counts) / counts.sum()
-    at = np.searchsorted(cumulated, np.linspace(0, 1, N_QUANTILES)).clip(max=len(values) - 1)
     summary = NumericSummary(
         **base,
         kind=kind,
@@ -141,7 +140,7 @@ def _summarize_numbers(
         repeated=values[frequent],
         shares=counts[frequent] / counts.sum(),
         prominence=_prominence(counts, frequent),
-        quantiles=values[at],
+        quantiles=quantiles_of_sorted(values, counts, np.linspace(0, 1, N_QUANTILES)),
         probability=float(counts[-1] / counts.sum()) if kind == "boolean" else 0.5,
         single=single,
     )

@@ -51,6 +51,8 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import ndtri
 
+from .weighted import quantiles_of_sorted
+
 HEAVY = 30.0  # robust standard deviations of the extreme value from which a column is heavy
 MAX_FLOAT = 1e300
 LARGEST = float(np.finfo(np.float64).max)
@@ -247,21 +249,15 @@ def moments(values: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
     return float(mean * size), float(np.sqrt(variance) * size)
 
 
-def quantile(values: np.ndarray, weights: np.ndarray, q: float) -> float:
-    """Weighted quantile of sorted values."""
-    cumulated = np.cumsum(weights)
-    return float(values[np.searchsorted(cumulated, q * cumulated[-1])])
-
-
 def robust_units(values: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
     """Median, and interquartile range in standard deviations of a normal distribution."""
-    center = quantile(values, weights, 0.5)
-    scale = (quantile(values, weights, 0.75) / 1.349) - (quantile(values, weights, 0.25) / 1.349)
+    low, center, high = quantiles_of_sorted(values, weights, [0.25, 0.5, 0.75]).tolist()
+    scale = high / 1.349 - low / 1.349
     if not scale > 0:  # more than half of the cells are one value: use the others
         distance = np.abs(values / 2 - center / 2)
         order = np.argsort(distance, kind="stable")
         order = order[distance[order] > 0]
-        scale = 2 * quantile(distance[order], weights[order], 0.5)
+        scale = 2 * float(quantiles_of_sorted(distance[order], weights[order], 0.5))
     return center, scale
 
 

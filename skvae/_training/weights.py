@@ -10,10 +10,9 @@ from sklearn.utils import check_random_state
 
 from skvae._model.rows import Rows, patterns
 from skvae._nn.noise import weighted_indices
+from skvae._table.weighted import MAX_REPETITIONS
 
 from .loop import MAX_HELD_OUT, MIN_HELD_OUT, Split
-
-MAX_REPETITIONS = 10_000_000  # rows that integer weights may stand for, before they are drawn
 
 
 def check_sample_weight(sample_weight: Any, n_rows: int) -> np.ndarray:
@@ -37,16 +36,6 @@ def check_sample_weight(sample_weight: Any, n_rows: int) -> np.ndarray:
     if (weights != np.round(weights)).any():  # only their ratios are meaningful
         weights = weights * ((weights > 0).sum() / weights.sum())
     return weights
-
-
-def weighted_quantiles(values: np.ndarray, weights: np.ndarray, q: Any) -> np.ndarray:
-    """Quantiles, where a row of weight 3 stands three times."""
-    if (weights == np.round(weights)).all() and weights.sum() <= MAX_REPETITIONS:
-        return np.quantile(np.repeat(values, weights.astype(np.int64)), q)
-    order = np.argsort(values)
-    cumulated = np.cumsum(weights[order])
-    at = np.searchsorted(cumulated, np.asarray(q) * cumulated[-1])
-    return np.asarray(values[order][np.minimum(at, len(values) - 1)])
 
 
 def split_calibration(

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
 
 from skvae import VAETransformer
@@ -128,3 +130,92 @@ def _table(X):
     from skvae._table.reading import read_table
 
     return read_table(X)
+
+
+@pytest.mark.parametrize("unit", ["s", "us", "ns"])
+@pytest.mark.parametrize("other", ["s", "ns"])
+def test_steps_of_time_are_exact_however_far_apart_the_instants_are(unit, other):
+    """A span of years in nanoseconds is beyond the integers of float64."""
+    rng = np.random.default_rng(0)
+    monday, x = np.datetime64("2020-01-06"), rng.normal(size=80)
+    first = monday + 7 * rng.integers(0, 100, 80)
+    second = monday - 7 * rng.integers(100, 1000, 80)
+    vae = VAETransformer(1, **QUICK)
+    for days, stored in ((first, unit), (second, other)):
+        vae.partial_fit(pd.DataFrame({"t": days.astype("M8[s]").astype(f"M8[{stored}]"), "x": x}))
+    column = vae.schema_.columns[0]
+    assert column.resolution == 7
+    drawn = vae.sample(300, random_state=0)["t"]
+    assert (drawn.dt.day_of_week == 0).all()
+    assert (drawn == drawn.dt.normalize()).all()
+    assert drawn.min() >= second.min()
+    vae.partial_fit(pd.DataFrame({"t": (first + 1).astype("M8[ns]"), "x": x}))
+    assert vae.schema_.columns[0].resolution == 1
+
+
+def test_resolution_follows_batches_of_one_row():
+    X = np.random.default_rng(0).normal(size=(40, 2))
+    vae = VAETransformer(1, **QUICK).partial_fit(X[:5])
+    first = vae.schema_.columns[0].resolution
+    for row in X[5:]:
+        vae.partial_fit(row[None])
+    assert vae.schema_.columns[0].resolution < first / 2
+
+
+def test_rates_of_informative_missing_values_follow():
+    X = np.random.default_rng(0).normal(size=(200, 2))
+    X[:20, 0] = np.nan
+    vae = VAETransformer(1, informative_missing=["x0"], **QUICK).partial_fit(X)
+    X[:100, 0] = np.nan
+    vae.partial_fit(X, sample_weight=np.full(200, 3.0))
+    rates = [column.missing_rate for column in vae.schema_.columns]
+    assert rates[0] == pytest.approx((20 + 300) / 800)
+    assert np.isnan(rates[1])
+
+
+NAMES = list("aaaaabbbbb") * 6 + list("xyz")
+WAYS = {
+    "object": lambda names: pd.DataFrame({"c": names}, dtype=object),
+    "string": lambda names: pd.DataFrame({"c": pd.array(names, dtype="string")}),
+    "category": lambda names: pd.DataFrame({"c": pd.Categorical(names)}),
+    "polars": lambda names: pl.DataFrame({"c": names}),
+    "polars categorical": lambda names: pl.DataFrame({"c": pl.Series(names, dtype=pl.Categorical)}),
+    "dictionary": lambda names: pa.table({"c": pa.array(names).dictionary_encode()}),
+    "text array": lambda names: np.array(names)[:, None],
+}
+
+
+def drawn_levels(vae):
+    drawn = vae.sample(500, random_state=0)
+    if isinstance(drawn, np.ndarray):
+        return set(drawn[:, 0].tolist())
+    return set(drawn["c"].to_pylist() if isinstance(drawn, pa.Table) else drawn["c"].to_list())
+
+
+@pytest.mark.parametrize("name", WAYS)
+def test_new_levels_join_the_pool(name):
+    first, second = WAYS[name](NAMES), WAYS[name](["longer"] * 60)
+    vae = VAETransformer(1, **QUICK).partial_fit(first).partial_fit(second)
+    column = vae.schema_.columns[0]
+    assert column.levels == ("a", "b", "x", "y", "z", "longer")
+    assert (column.n_codes, column.counts[-1], column.weight) == (3, 60, 123)
+    known, unknown = vae.score_samples(second)[0], vae.score_samples(WAYS[name](["other"]))[0]
+    assert known - unknown == pytest.approx(np.log(60), abs=0.1)
+    assert "longer" in drawn_levels(vae)
+    assert drawn_levels(vae) <= {*NAMES, "longer"}
+
+
+def test_new_levels_stay_unknown_where_none_are_pooled_or_they_have_no_place():
+    complete, second = NAMES[:60], ["new"] * 20
+    vae = VAETransformer(1, **QUICK).partial_fit(WAYS["object"](complete))
+    vae.partial_fit(WAYS["object"](second))
+    assert vae.schema_.columns[0].levels == ("a", "b")
+    assert vae.schema_.columns[0].weight == 80
+    ordered = pd.DataFrame({"c": pd.Categorical(NAMES, ordered=True)})
+    vae = VAETransformer(1, **QUICK).partial_fit(ordered)
+    vae.partial_fit(pd.DataFrame({"c": pd.Categorical(second, ordered=True)}))
+    assert "new" not in vae.schema_.columns[0].levels
+    assert drawn_levels(vae) <= set(NAMES)
+    strict = VAETransformer(1, handle_unknown="error", **QUICK).partial_fit(WAYS["object"](NAMES))
+    with pytest.raises(ValueError, match="unknown categories"):
+        strict.partial_fit(WAYS["object"](second))
