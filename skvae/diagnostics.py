@@ -25,6 +25,7 @@ from ._inference.importance import (
 from ._inference.log_density import log_density
 from ._model.rows import Rows
 from ._model.vae import VAE
+from ._nn.defaults import with_library_defaults
 from ._nn.noise import quasi_normal
 
 __all__ = ["inference_gap", "mutual_information", "rate_distortion"]
@@ -33,6 +34,7 @@ N_DRAWS = 64
 MAX_ROWS = 500  # that the mutual information is estimated from: over all pairs
 
 
+@with_library_defaults
 @torch.no_grad()
 def rate_distortion(estimator: Any, X: Any) -> pd.DataFrame:
     r"""What the code of a row costs, and what it leaves open; both in nats.
@@ -80,6 +82,7 @@ def rate_distortion(estimator: Any, X: Any) -> pd.DataFrame:
     return pd.DataFrame(columns, index=_index(X))
 
 
+@with_library_defaults
 def inference_gap(
     estimator: Any, X: Any, *, n_importance_samples: int = 1000, n_steps: int = 100
 ) -> pd.DataFrame:
@@ -165,6 +168,7 @@ def _log_weights(model: VAE, encoded: EncodedRows, n_draws: int, affine: Affine 
     return log_weights(model, encoded, propose(model, encoded, noise, affine))
 
 
+@with_library_defaults
 @torch.no_grad()
 def mutual_information(estimator: Any, X: Any) -> float:
     r"""Mutual information of the code and the row, in nats.

@@ -10,6 +10,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from skvae._inference.importance import InferenceSettings
 from skvae._model.schema import Schema
 from skvae._model.vae import VAE
+from skvae._nn.defaults import with_library_defaults
 from skvae._table.reading import Table, read_table
 from skvae._validation import check_names, check_nested, check_parameters
 
@@ -98,6 +99,7 @@ class BaseVAE(CallbackSupportMixin, VAEParameters):
     ) -> dict[str, Any]:
         return fit_attributes(self, X, table, sample_weight, mode, n_models)
 
+    @with_library_defaults
     def _read_for_fit(self, X: Any, mode: Mode) -> Table:
         """X as a table; checked against the fitted columns where the model is taken over."""
         check_parameters(self)
@@ -152,6 +154,7 @@ class BaseVAE(CallbackSupportMixin, VAEParameters):
     def schema_(self) -> Schema:
         return self.fitted_model_.schema
 
+    @with_library_defaults
     def _read(self, X: Any) -> Table:
         """X as a table with at least one row, checked against the fitted columns."""
         check_is_fitted(self)

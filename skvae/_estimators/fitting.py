@@ -21,6 +21,7 @@ from skvae._fitted.fitted_model import Axes, FittedModel
 from skvae._model.rows import Rows, canonical_order
 from skvae._model.schema import Schema
 from skvae._model.vae import VAE, for_inference
+from skvae._nn.defaults import with_library_defaults
 from skvae._table.reading import Table
 from skvae._training.budget import Budget, default_steps
 from skvae._training.loop import Result, Split, join_histories, train_all
@@ -68,6 +69,7 @@ class TrainingData:
     split: Split
 
 
+@with_library_defaults
 def fit_attributes(
     estimator: VAEParameters,
     X: Any,

@@ -27,6 +27,7 @@ from skvae._inference.scoring import score_rows
 from skvae._model.rows import Rows
 from skvae._model.schema import Schema
 from skvae._model.vae import VAE
+from skvae._nn.defaults import with_library_defaults
 from skvae._table.reading import Table, read_table
 from skvae.latents import Latent
 from skvae.objectives import Objective
@@ -92,12 +93,14 @@ class FittedModel:
         """The first model."""
         return self.models[0]
 
+    @with_library_defaults
     def encode(self, X: Any) -> Rows:
         """The rows of a table as tensors."""
         return self.schema.encode(read_table(X))
 
     # -------------------------------------------------------------------------- density
 
+    @with_library_defaults
     def log_density(
         self,
         X: Any,
@@ -127,12 +130,14 @@ class FittedModel:
         others = torch.tensor([j not in part for j in self.schema.order], dtype=torch.bool)
         return rows.mask(others.expand(len(rows), -1))
 
+    @with_library_defaults
     def score(self, X: Any, method: str, settings: InferenceSettings) -> np.ndarray:
         """The scores of a method of :data:`skvae._inference.scoring.SCORES`, (n_rows,)."""
         rows = settings.rows(self.encode(X))
         work = settings.n_samples, settings.n_refinement_steps
         return score_rows(method, settings.models(self.models), rows, *work)
 
+    @with_library_defaults
     def explain(self, X: Any, settings: InferenceSettings, *, relative: bool) -> np.ndarray:
         """What each column adds to log p(x), and the latent part: (n_rows, n_columns + 1)."""
         table, models = read_table(X), settings.models(self.models)
@@ -144,6 +149,7 @@ class FittedModel:
             parts[:, :-1][table.missing] = 0.0
         return parts
 
+    @with_library_defaults
     def surprising_cells(
         self, X: Any, settings: InferenceSettings, n_cells: int, coverage: float
     ) -> pd.DataFrame:
@@ -156,6 +162,7 @@ class FittedModel:
 
     # ----------------------------------------------------------------------- embeddings
 
+    @with_library_defaults
     def embed(self, X: Any, settings: InferenceSettings, *, whiten: bool = False) -> np.ndarray:
         """The components of each row, (n_rows, n_output_components)."""
         (model,) = settings.models(self.models[:1])
@@ -169,6 +176,7 @@ class FittedModel:
             return 0.0, 1.0
         return self.axes.affine(self.model.latent.shown, whiten)
 
+    @with_library_defaults
     def posterior(self, X: Any, settings: InferenceSettings) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation of q(z | x), each (n_rows, n_output_components)."""
         (model,) = settings.models(self.models[:1])
@@ -176,12 +184,14 @@ class FittedModel:
         units = model.latent.shown
         return mean[:, units].numpy(), torch.exp(0.5 * log_var)[:, units].numpy()
 
+    @with_library_defaults
     def codes(self, X: Any, settings: InferenceSettings) -> np.ndarray:
         """Integer codes, (n_rows, n_positions), of families that have them."""
         (model,) = settings.models(self.models[:1])
         latent: Any = model.latent
         return latent.codes(latent.split(model.embeddings(settings.rows(self.encode(X))))).numpy()
 
+    @with_library_defaults
     def vectors(self, codes: np.ndarray) -> np.ndarray:
         """The embeddings of integer codes."""
         latent: Any = self.model.latent
@@ -193,30 +203,35 @@ class FittedModel:
             )
         return np.asarray(latent.vectors(torch.from_numpy(codes)).numpy())
 
+    @with_library_defaults
     def decode(self, Z: np.ndarray, *, whiten: bool = False) -> Any:
         """The table that the decoder expects for components as ``embed`` gives them."""
         center, scale = self._affine(whiten)
         z = self.model.completed(torch.from_numpy(Z * scale + center))
         return sampling.decode(self.model, self.schema, z)
 
+    @with_library_defaults
     def interpolate(self, A: Any, B: Any, n_steps: int) -> Any:
         """A table of the rows on the lines between the codes of A and of B."""
         start, end = (self.model.embeddings(self.encode(X)) for X in (A, B))
         z = traversal.line(self.model, start, end, n_steps)
         return sampling.decode(self.model, self.schema, z)
 
+    @with_library_defaults
     def traverse(self, X: Any, unit: int, n_steps: int) -> Any:
         """A table of the rows with one unit moved, by its position among the components."""
         z = self.model.embeddings(self.encode(X))
         z = traversal.move_unit(self.model, z, unit, n_steps)
         return sampling.decode(self.model, self.schema, z)
 
+    @with_library_defaults
     def effects(self, unit: int, n_steps: int) -> pd.DataFrame:
         """How each column changes along a unit: "effect", "low" and "high"."""
         return traversal.effects(self.model, self.schema, unit, n_steps)
 
     # ----------------------------------------------------------------------- generation
 
+    @with_library_defaults
     def sample(
         self, n_samples: int, generator: torch.Generator, *, missing: str, mean: bool
     ) -> Any:
@@ -227,6 +242,7 @@ class FittedModel:
             self.model, self.schema, z, generator=generator, mean=mean, missing=missing
         )
 
+    @with_library_defaults
     def sample_given(
         self,
         given: Any,
@@ -249,6 +265,7 @@ class FittedModel:
         )  # fmt: skip
         return X, ess
 
+    @with_library_defaults
     def impute(
         self,
         X: Any,

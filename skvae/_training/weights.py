@@ -127,9 +127,11 @@ def draw_in_proportion(
 
 
 def random_seed(random_state: Any) -> int:
-    """A seed; None takes fresh entropy and leaves numpy's global stream alone."""
-    if random_state is None:
-        return int(np.random.default_rng().integers(2**31))
+    """A seed; None draws one from numpy's global stream, as in scikit-learn.
+
+    This is the only use of a global stream: a notebook that calls ``np.random.seed`` alone gets
+    the same results again.
+    """
     if isinstance(random_state, np.random.Generator):
         return int(random_state.integers(2**31))
     if isinstance(random_state, (int, np.integer)):
