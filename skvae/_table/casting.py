@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -44,3 +45,20 @@ def to_category(values: pd.Series, dtype: pd.CategoricalDtype) -> pd.Series:
 def to_dictionary(values: Any, dtype: Any) -> Any:
     """An Arrow array as one of a dictionary type."""
     return values.dictionary_encode().cast(dtype)
+
+
+def localized(cells: Any, zone: Any) -> Any:
+    """Naive times as local times of a zone, in ticks of UTC.
+
+    Of two times with the same name at the end of daylight saving time the first is taken; a time
+    that the clock skips is the next one that exists.
+    """
+    missing = cells.missing
+    times = cells.values.astype(f"M8[{cells.unit}]")
+    times[missing] = np.array("NaT", dtype=times.dtype)
+    local = pd.Series(times).dt.tz_localize(
+        zone, ambiguous=np.ones(len(times), dtype=bool), nonexistent="shift_forward"
+    )
+    utc = local.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy()
+    unit = np.datetime_data(utc.dtype)[0]
+    return replace(cells, values=utc.astype(np.int64), unit=unit, zone=zone)

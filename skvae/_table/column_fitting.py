@@ -54,6 +54,7 @@ def summarize_column(
         "type": cells.type,
         "unit": cells.unit,
         "duration": cells.duration,
+        "zone": cells.zone,
         "prototype": cells.prototype,
         "missing_rate": missing_rate,
     }

@@ -37,6 +37,7 @@ from typing import Any
 
 import numpy as np
 
+from .casting import localized
 from .layouts import Cells
 
 MAX_REPEATED = 32  # most frequent values of a numeric column that are remembered
@@ -62,6 +63,7 @@ class Column(ABC):
     type: str
     unit: str = ""
     duration: bool = False
+    zone: Any = None
     prototype: Any = None
     kind: str = "constant"
     weight: float = 0.0  # n: observed cells, counted with their sample weights
@@ -76,7 +78,17 @@ class Column(ABC):
         """The column after more cells: bounds, counts and resolution follow, the rest stays."""
 
     def coerce(self, cells: Cells) -> Cells:
-        """Cells read at use time as the type that was fitted."""
+        """Cells read at use time as the type that was fitted.
+
+        Naive times for a column in a time zone are local times of that zone.
+
+        Raises
+        ------
+        TypeError
+            If the cells hold another type, or times in a zone for a naive column.
+        """
+        if cells.type == self.type == "time" and not cells.missing.all():
+            cells = self._in_own_zone(cells)
         if cells.type == self.type and (cells.duration == self.duration or cells.missing.all()):
             return cells
         if cells.missing.all():  # whatever a column without a value was read as
@@ -95,6 +107,17 @@ class Column(ABC):
             raise TypeError(
                 f"Column {self.name!r} was fitted as {self.kind}, but now holds {found}. "
                 "Convert it to the type it had in fit, or replace other cells by missing values."
+            )
+        return cells
+
+    def _in_own_zone(self, cells: Cells) -> Cells:
+        if self.zone is not None and cells.zone is None and not cells.duration:
+            return localized(cells, self.zone)
+        if self.zone is None and cells.zone is not None:
+            raise TypeError(
+                f"Column {self.name!r} was fitted with times without a zone, but now holds times "
+                f"in the zone {cells.zone}. Convert them to local times without a zone, as with "
+                "dt.tz_localize(None)."
             )
         return cells
 

@@ -45,6 +45,7 @@ class Cells:
     ordered: bool = False
     exact: np.ndarray | None = None  # integers that float64 cannot hold
     duration: bool = False  # whether ticks count from zero, not from an epoch
+    zone: Any = None  # the time zone in which UTC ticks were written; None: naive times
     single: bool = False  # whether the numbers were stored in float32
     prototype: Any = None  # a neutral value of the Python type of an untyped column's cells
 

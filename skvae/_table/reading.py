@@ -82,7 +82,8 @@ def _object_cells(values: np.ndarray, name: Any, allow_nested: bool, as_label: b
     if kind in ("date", "datetime", "datetime64"):
         times = [None if m else _naive(v) for v, m in zip(values, missing, strict=True)]
         cells = _time(np.array(times, dtype="M8[D]" if kind == "date" else "M8[us]"))
-        return replace(cells, prototype=_prototype(kind, values[~missing]))
+        prototype = _prototype(kind, values[~missing])
+        return replace(cells, prototype=prototype, zone=getattr(prototype, "tzinfo", None))
     if kind in ("timedelta", "timedelta64"):
         cells = _time(pd.to_timedelta(pd.Series(values)).to_numpy())
         return replace(cells, prototype=datetime.timedelta())
@@ -278,7 +279,8 @@ def _read_pandas(X: pd.DataFrame) -> Table:
         if isinstance(dtype, pd.CategoricalDtype):
             return _labels(series.cat.codes, dtype.categories, bool(dtype.ordered))
         if isinstance(dtype, pd.DatetimeTZDtype):
-            return _time(series.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy())
+            utc = series.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy()
+            return replace(_time(utc), zone=dtype.tz)
         if dtype.kind in "mM":
             if isinstance(dtype, np.dtype):
                 return _time(series.to_numpy())
@@ -371,4 +373,5 @@ def _narwhals_time(series: nw.Series) -> Cells:
         np.asarray(missing),
         unit=unit,
         duration=dtype == nw.Duration,
+        zone=dtype.time_zone if dtype == nw.Datetime else None,
     )
