@@ -111,6 +111,7 @@ def _summarize_numbers(
     base: dict, values: np.ndarray, counts: np.ndarray, single: bool
 ) -> tuple[NumericSummary, Distinct]:
     origin, kind = 0, {"float": "continuous", "time": "datetime"}.get(base["type"], base["type"])
+    as_read = values
     if kind == "datetime":
         origin, decimals = int(values[0]), None
         step = int(np.gcd.reduce(np.diff(values).view(np.uint64)))  # spans may exceed int64
@@ -120,14 +121,14 @@ def _summarize_numbers(
         if kind == "integer" and values.dtype.kind in "iu":
             origin = int(values[0])
             values = (values - values[0]).astype(np.uint64)
-        exact, values = values[-1], values.astype(np.float64)
-        if int(values[-1]) > int(exact):  # rounded up: no draw may
-            values[-1] = np.nextafter(values[-1], 0)
+        values = values.astype(np.float64)
         gaps = np.diff(values)
         resolution = float(gaps[gaps > 0].min())
         decimals = decimals_of(values, single) if kind == "continuous" else 0
         step = _step(values, decimals)
     frequent = np.sort(np.argsort(-counts, kind="stable")[:MAX_REPEATED])
+    known = np.union1d(frequent, [0, len(values) - 1])
+    whole = as_read[known] if kind == "datetime" or origin else np.empty(0, dtype=np.int64)
     summary = NumericSummary(
         **base,
         kind=kind,
@@ -139,6 +140,8 @@ def _summarize_numbers(
         step=step,
         n_distinct=len(values),
         repeated=values[frequent],
+        known=values[known],
+        known_integers=whole,
         shares=counts[frequent] / counts.sum(),
         prominence=_prominence(counts, frequent),
         quantiles=quantiles_of_sorted(values, counts, np.linspace(0, 1, N_QUANTILES)),

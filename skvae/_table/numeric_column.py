@@ -16,6 +16,7 @@ from .scaling import Map, NumericMap
 # rounding, in every comparison of a drawn value with a fitted one.
 ROUNDING = 1e-6
 MAX_DECIMALS = 12
+LARGEST_DISTANCE = np.nextafter(2.0**64, 0)  # of float64 in uint64
 
 
 def _empty() -> np.ndarray:
@@ -39,6 +40,10 @@ class NumericSummary(Column):
     prominence: np.ndarray = field(default_factory=_empty)  # proportion / that of values around
     quantiles: np.ndarray = field(default_factory=_empty)  # at equal steps of 0 … 1
     probability: float = 0.5  # booleans: proportion of True
+    # Values that are decoded exactly, sorted: the repeated ones and the bounds. Where there is an
+    # origin, float64 may not hold them, and they are known as integers (or ticks) too.
+    known: np.ndarray = field(default_factory=_empty)
+    known_integers: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
 
     def encode(self, cells: Cells) -> EncodedColumn:
         raise TypeError(f"column {self.name!r} has no map yet")
@@ -183,39 +188,46 @@ class NumericColumn(NumericSummary):
         """Back to the table: inside the bounds, rounded as the fitted values are."""
         if self.kind == "boolean":
             return self.cells((y > 0).astype(np.float64))
+        place = np.full(len(y), -1)
         if self.target == "count":
             x = np.clip(y - float(self.origin), self.minimum, self.maximum)
         else:
             low, high = self.map.forward(np.array([self.minimum, self.maximum]))
             x = np.clip(self.map.inverse(np.clip(y, low, high)), self.minimum, self.maximum)
-            x = self._snapped(x)
+            place = self._place_of_known(x)
+            x = np.where(place < 0, x, self.known[place])
         if self.decimals is not None:
             step = self.step / 10.0**self.decimals
             x = self.minimum + np.round((x - self.minimum) / step) * step
             x = np.clip(np.round(x, self.decimals), self.minimum, self.maximum)
-        if self.type == "time":
-            steps = np.round(np.abs(x) * (TICKS_PER_DAY[self.unit] / self.step)).astype(np.uint64)
-            return self.cells(self._from_origin(steps * np.uint64(self.step), x < 0))
-        if not self.origin:
+        if not len(self.known_integers):
             return self.cells(x)
-        return self.cells(self._from_origin(np.abs(x).astype(np.uint64), x < 0))
+        return self.cells(np.where(place < 0, self._integers(x), self.known_integers[place]))
 
-    def _from_origin(self, distance: np.ndarray, below: np.ndarray) -> np.ndarray:
-        """Integers at a distance from the origin: a span may exceed int64, not uint64."""
-        if self.type == "integer" and self.origin > 0:
-            origin = np.uint64(self.origin)
-            return np.where(below, origin - distance, origin + distance)
-        signed, origin_ = distance.view(np.int64), np.int64(self.origin)
-        return np.where(below, origin_ - signed, origin_ + signed)
+    def _integers(self, x: np.ndarray) -> np.ndarray:
+        """Integers (or ticks) at a distance from the origin, inside the bounds.
 
-    def _snapped(self, x: np.ndarray) -> np.ndarray:
-        """Values that are a repeated value, or a bound, up to rounding: exactly that value."""
-        known = np.unique(np.concatenate([self.repeated, [self.minimum, self.maximum]]))
-        middles = known[:-1] / 2 + known[1:] / 2
-        nearest = known[np.searchsorted(middles, x)]
+        A span may exceed int64, but not uint64, in which sums are modulo 2⁶⁴.
+        """
+        step, per_unit = 1, 1
+        if self.type == "time":
+            step, per_unit = self.step, TICKS_PER_DAY[self.unit]
+        steps = np.round(np.abs(x) * (per_unit / step)).clip(max=LARGEST_DISTANCE)
+        low, high = int(self.known_integers[0]), int(self.known_integers[-1])
+        furthest = [np.uint64(max(self.origin - low, 0)), np.uint64(max(high - self.origin, 0))]
+        distance = np.minimum(steps.astype(np.uint64) * np.uint64(step),
+                              np.where(x < 0, *furthest))  # fmt: skip
+        origin = np.uint64(self.origin % 2**64)
+        integers = np.where(x < 0, origin - distance, origin + distance)
+        return integers.astype(self.known_integers.dtype)
+
+    def _place_of_known(self, x: np.ndarray) -> np.ndarray:
+        """Place among the known values of those that differ from one by a rounding; −1: none."""
+        middles = self.known[:-1] / 2 + self.known[1:] / 2
+        place = np.searchsorted(middles, x)
         y = self.map.forward(x)
-        distance = np.abs(y - self.map.forward(nearest))
-        return np.where(distance < ROUNDING * np.maximum(np.abs(y), 1), nearest, x)
+        distance = np.abs(y - self.map.forward(self.known)[place])
+        return np.where(distance < ROUNDING * np.maximum(np.abs(y), 1), place, -1)
 
     def updated(self, cells: Cells, weights: np.ndarray) -> NumericColumn:
         """Bounds, resolution, decimals, step and weight follow the cells; the map stays."""
@@ -226,7 +238,7 @@ class NumericColumn(NumericSummary):
             return self
         values, weight = np.unique(x[seen]), float(weights[seen].sum())
         total = self.weight + weight
-        changes: dict[str, Any] = {"weight": total, **self._updated_bounds(values)}
+        changes: dict[str, Any] = {"weight": total, **self._updated_bounds(cells, x)}
         if self.kind == "boolean":
             true = float(weights[seen][x[seen] > 0.5].sum())
             changes["probability"] = (self.probability * self.weight + true) / total
@@ -241,11 +253,23 @@ class NumericColumn(NumericSummary):
             changes |= self._updated_decimals(values)
         return replace(self, **changes)
 
-    def _updated_bounds(self, values: np.ndarray) -> dict[str, Any]:
-        low, high = float(values[0]), float(values[-1])
-        if self.type == "integer":  # float64 may have rounded it outward
-            low, high = (v if abs(v) < 2**53 else float(np.nextafter(v, 0)) for v in (low, high))
-        return {"minimum": min(self.minimum, low), "maximum": max(self.maximum, high)}
+    def _updated_bounds(self, cells: Cells, x: np.ndarray) -> dict[str, Any]:
+        """Bounds, which join the known values."""
+        seen = np.flatnonzero(~np.isnan(x))
+        ends = seen[[x[seen].argmin(), x[seen].argmax()]]
+        outside = ends[(x[ends] < self.minimum) | (x[ends] > self.maximum)]
+        known, order = np.unique(np.append(self.known, x[outside]), return_index=True)
+        changes = {"minimum": float(known[0]), "maximum": float(known[-1]), "known": known}
+        if len(self.known_integers):
+            new = cells.exact_values[outside].astype(self.known_integers.dtype)
+            if self.type == "time":
+                new = np.array([self._in_ticks(int(tick), cells.unit) for tick in new], np.int64)
+            changes["known_integers"] = np.append(self.known_integers, new)[order]
+        return changes
+
+    def _in_ticks(self, tick: int, unit: str) -> int:
+        """A tick of another unit in the unit of the column."""
+        return tick * TICKS_PER_DAY[self.unit] // TICKS_PER_DAY[unit or self.unit]
 
     def _updated_decimals(self, values: np.ndarray) -> dict[str, Any]:
         finest = None if self.decimals is None else decimals_of(values, self.single)

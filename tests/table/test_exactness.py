@@ -117,6 +117,37 @@ def test_bounds_hold_and_are_reached_under_every_map(transform):
         assert proportion_at(drawn, end) == pytest.approx(proportion_at(x, end), abs=0.08)
 
 
+FAR = {
+    "nanoseconds": np.datetime64("2025-06-23T00:00:00.123456789", "ns"),
+    "end of the calendar": np.datetime64("9999-12-31T23:59:59.999999", "us"),
+    "end of nanoseconds": np.array(2**63 - 1).astype("M8[ns]"),
+    "duration": np.array(2**62 + 1).astype("m8[us]"),
+    "integer": np.array(2**63 - 1),
+    "unsigned integer": np.array(2**64 - 1, dtype=np.uint64),
+    "least integer": np.array(-(2**63)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FAR)
+def test_far_values_are_drawn_exactly(name):
+    """Their distance from the others is no number of float64."""
+    rng = np.random.default_rng(0)
+    near = rng.integers(0, 10**9, 400)
+    if FAR[name].dtype.kind == "M":
+        near = np.datetime64("2020-01-01", "s") + near.astype("m8[s]") // 10
+    x = np.where(rng.random(400) < 0.3, FAR[name], near.astype(FAR[name].dtype))
+    table = pd.DataFrame({"x": x, "y": rng.normal(size=400)})
+    vae = VAETransformer(1, random_state=0, max_iter=30).fit(table)
+    column, cells = vae.schema_.columns[0], read_table(table).cells(0)
+    decoded = column.decode(column.encode(cells).values).values
+    is_far = x == FAR[name]
+    np.testing.assert_array_equal(decoded[is_far], cells.exact_values[is_far])
+    drawn = vae.sample(1000, random_state=0)["x"].to_numpy()
+    assert proportion_at(drawn, FAR[name]) > 0.2
+    assert drawn.min() >= x.min()
+    assert drawn.max() <= x.max()
+
+
 def test_levels_of_a_scaled_scale_are_all_drawn():
     """Six steps of thirds, which no float writes exactly."""
     rng = np.random.default_rng(5)

@@ -47,6 +47,27 @@ def test_integers_and_dates_before_the_first_are_exact():
     assert drawn["d"].min() >= second["d"].min()
 
 
+@pytest.mark.parametrize("library", ["pandas", "polars", "arrow"])
+def test_bounds_of_integers_and_instants_are_exact_after_updates(library):
+    rng = np.random.default_rng(0)
+    ends = np.array([-(2**63), 2**63 - 1])
+    first = pd.DataFrame({"k": 2**61 + rng.integers(0, 1000, 80), "x": rng.normal(size=80)})
+    first["t"] = np.datetime64("2020-01-01", "us") + rng.integers(0, 10**6, 80).astype("m8[us]")
+    second = first.assign(k=np.where(np.arange(80) % 2, *ends))
+    second["t"] = np.datetime64("9999-12-31T23:59:59.999999", "us")
+    convert = {"pandas": lambda X: X, "polars": pl.from_pandas, "arrow": pa.Table.from_pandas}
+    vae = VAETransformer(1, **QUICK)
+    for table in (first, second):
+        vae.partial_fit(convert[library](table))
+    integers, _, times = vae.schema_.columns
+    decoded = integers.decode(integers.rescaled(np.array([integers.minimum, integers.maximum])))
+    np.testing.assert_array_equal(decoded.values, ends)
+    last = times.decode(times.rescaled(np.array([times.maximum]))).values
+    np.testing.assert_array_equal(last.astype("M8[us]"), second["t"].to_numpy()[:1])
+    drawn = vae.sample(100, random_state=0)
+    assert len(drawn) == 100
+
+
 def _cells(vae, table):
     from skvae._table.reading import read_table
 
