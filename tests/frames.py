@@ -1,4 +1,4 @@
-"""Tables for the tests: every dtype that a user may bring, with and without holes."""
+"""Tables for the tests: every dtype that a user may bring, with and without missing values."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ NULLABLE = [
 ]  # fmt: skip
 
 
-def with_holes(frame: pd.DataFrame, rate: float = 0.15, seed: int = 1) -> pd.DataFrame:
+def with_missing_cells(frame: pd.DataFrame, rate: float = 0.15, seed: int = 1) -> pd.DataFrame:
     """The frame with missing cells in every column that can hold them; one row is all missing."""
     rng = np.random.default_rng(seed)
     frame = frame.copy()
@@ -77,7 +77,7 @@ def with_holes(frame: pd.DataFrame, rate: float = 0.15, seed: int = 1) -> pd.Dat
     return frame
 
 
-def polars_frame(n: int = 60, holes: bool = False, seed: int = 0) -> pl.DataFrame:
+def polars_frame(n: int = 60, has_missing: bool = False, seed: int = 0) -> pl.DataFrame:
     rng = np.random.default_rng(seed)
     z = rng.normal(size=n)
     words = np.array(["ash", "birch", "cedar", "oak"])[np.digitize(z, [-1, 0, 1])].tolist()
@@ -103,14 +103,14 @@ def polars_frame(n: int = 60, holes: bool = False, seed: int = 0) -> pl.DataFram
         "decimal": pl.Series([decimal.Decimal(f"{v:.2f}") for v in z], dtype=pl.Decimal(10, 2)),
         "null": pl.Series([None] * n, dtype=pl.Float64),
     })  # fmt: skip
-    if holes:
+    if has_missing:
         keep = pl.Series(rng.random(n) > 0.15)
         frame = frame.with_columns(pl.when(keep).then(pl.all()).name.keep())
     return frame
 
 
-def arrow_table(n: int = 60, holes: bool = False) -> pa.Table:
-    table = polars_frame(n, holes).to_arrow()
+def arrow_table(n: int = 60, has_missing: bool = False) -> pa.Table:
+    table = polars_frame(n, has_missing).to_arrow()
     words = pa.array(table.column("string").to_pylist())
     return table.drop_columns(["enum", "categorical"]).append_column(
         "dictionary", words.dictionary_encode()

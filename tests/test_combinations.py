@@ -1,10 +1,10 @@
-"""Every latent × prior × objective, with and without holes: each works, or says why not."""
+"""Every latent × prior × objective, complete and incomplete: each works, or says why not."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from frames import pandas_frame, with_holes
+from frames import pandas_frame, with_missing_cells
 
 from skvae import ELBO, IWAE, VAETransformer
 from skvae.latents import LATENTS
@@ -26,13 +26,13 @@ REFUSED = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("holes", [False, True], ids=["complete", "holes"])
+@pytest.mark.parametrize("has_missing", [False, True], ids=["complete", "incomplete"])
 @pytest.mark.parametrize("objective", OBJECTIVES)
 @pytest.mark.parametrize("prior", ["auto", *PRIORS])
 @pytest.mark.parametrize("latent", LATENTS)
-def test_every_pair_works_or_says_why_not(latent, prior, objective, holes):
+def test_every_pair_works_or_says_why_not(latent, prior, objective, has_missing):
     frame = pandas_frame(150)
-    table = (with_holes(frame) if holes else frame)[COLUMNS]
+    table = (with_missing_cells(frame) if has_missing else frame)[COLUMNS]
     vae = VAETransformer(
         2, latent=latent, prior=prior, objective=OBJECTIVES[objective], max_iter=3,
         hidden_layer_sizes=(8,), n_importance_samples=8, random_state=0,

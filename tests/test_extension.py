@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 from components import LATENTS, LIKELIHOODS, OBJECTIVES, PRIORS
-from frames import pandas_frame, with_holes
+from frames import pandas_frame, with_missing_cells
 from sklearn.base import clone
 
 from skvae import Quantized, VAETransformer
@@ -102,7 +102,7 @@ class Importance(Objective):
         return torch.logsumexp(weights, 0) - math.log(len(weights))
 
 
-TABLE = with_holes(pandas_frame(120))[["float64", "Int64", "object", "boolean", "cents"]]
+TABLE = with_missing_cells(pandas_frame(120))[["float64", "Int64", "object", "boolean", "cents"]]
 
 
 def check(vae):

@@ -100,18 +100,18 @@ def test_nonlinear_model_starts_at_probabilistic_pca(X):
     assert vae.score(X) == pytest.approx(PCA(K).fit(X).score(X), abs=1e-4)
 
 
-@pytest.mark.parametrize("holes_in_fit", [True, False])
-def test_rows_with_holes(X, fa, holes_in_fit):
+@pytest.mark.parametrize("is_incomplete_in_fit", [True, False])
+def test_rows_with_missing_cells(X, fa, is_incomplete_in_fit):
     """log p(seen cells) and E[hidden | seen] against the closed forms of the same Gaussian."""
     rng = np.random.default_rng(2)
     hidden = rng.random(X.shape) < 0.3
-    holes = np.where(hidden, np.nan, X)
-    vae = linear("column").fit(holes) if holes_in_fit else fa
+    incomplete = np.where(hidden, np.nan, X)
+    vae = linear("column").fit(incomplete) if is_incomplete_in_fit else fa
     vae = vae.set_params(n_importance_samples=5000)
     W, b, scale = gaussian(vae)
     covariance = W @ W.T + np.diag(scale**2)
     maps = [column.map for column in vae.schema_.columns]
-    some = holes[:200]
+    some = incomplete[:200]
     Y = np.column_stack([m.forward(x) for m, x in zip(maps, some.T, strict=True)])
     log_scale = np.log([m.scale for m in maps])
 

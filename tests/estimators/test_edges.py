@@ -30,7 +30,7 @@ def come_back(X, **params):
     return vae.sample(40, random_state=0)
 
 
-HOLLOW = [
+EMPTY = [
     pd.array([None] * 3, "string"),
     [np.nan] * 3,
     [None] * 3,
@@ -39,12 +39,12 @@ HOLLOW = [
 ]
 
 
-@pytest.mark.parametrize("hollow", HOLLOW, ids=["string", "float", "object", "category", "time"])
+@pytest.mark.parametrize("empty", EMPTY, ids=["string", "float", "object", "category", "time"])
 @pytest.mark.parametrize("name", ["float64", "Int64", "object", "datetime", "boolean"])
-def test_a_column_of_holes_is_missing_whatever_it_was_read_as(name, hollow):
+def test_a_column_of_missing_values_is_missing_whatever_it_was_read_as(name, empty):
     X = pandas_frame()[[name, "cents"]]
     vae = quick().fit(X)
-    rows = X.head(3).assign(**{name: pd.Series(hollow)})
+    rows = X.head(3).assign(**{name: pd.Series(empty)})
     expected = vae.score_samples(X.head(3).assign(**{name: None}))
     np.testing.assert_allclose(vae.score_samples(rows), expected)
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 from components import LATENTS, PRIORS
-from frames import pandas_frame, with_holes
+from frames import pandas_frame, with_missing_cells
 
 from skvae import VAEImputer, VAEOutlierDetector, VAETransformer
 from skvae.diagnostics import inference_gap, mutual_information, rate_distortion
@@ -76,7 +76,7 @@ CONTEXTS = {
 
 
 def frame():
-    return with_holes(pandas_frame(120))
+    return with_missing_cells(pandas_frame(120))
 
 
 def answers(estimator, table):

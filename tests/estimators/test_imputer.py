@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
-from frames import arrow_table, pandas_frame, polars_frame, with_holes
+from frames import arrow_table, pandas_frame, polars_frame, with_missing_cells
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.compose import make_column_transformer
@@ -43,7 +43,9 @@ def test_sklearn_checks(estimator, check):
 
 @pytest.fixture(scope="module")
 def table():
-    return with_holes(pandas_frame(150))[["float64", "Int64", "object", "boolean", "category"]]
+    return with_missing_cells(pandas_frame(150))[
+        ["float64", "Int64", "object", "boolean", "category"]
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +98,7 @@ def test_set_output(table, output):
     ]  # fmt: skip
 
 
-def test_indicators_tell_where_the_holes_are(table):
+def test_indicators_tell_where_the_missing_values_are(table):
     imputer = quick(add_indicator=True).fit(table)
     filled = imputer.transform(table)
     assert list(filled.columns) == imputer.get_feature_names_out().tolist()
@@ -111,7 +113,7 @@ def test_indicators_tell_where_the_holes_are(table):
 
 @pytest.mark.parametrize("make", [polars_frame, arrow_table], ids=["polars", "pyarrow"])
 def test_other_frames(make):
-    X = make(80, holes=True)
+    X = make(80, has_missing=True)
     imputer = quick(add_indicator=True).fit(X)
     filled = imputer.transform(X)
     names = filled.columns if isinstance(X, pl.DataFrame) else filled.column_names
@@ -153,23 +155,23 @@ def test_missing_values_may_be_marked(marker, column):
     table = pd.DataFrame({"marked": column, "other": np.arange(30) % 5})
     imputer = quick(missing_values=marker, add_indicator=True).fit(table)
     filled = imputer.transform(table)
-    hole = table["marked"] == marker
+    is_missing = table["marked"] == marker
     assert filled["marked"].dtype == table["marked"].dtype
     assert not (filled["marked"] == marker).any()
-    assert (filled["marked"][~hole] == table["marked"][~hole]).all()
-    assert (filled["missingindicator_marked"] == hole).all()
+    assert (filled["marked"][~is_missing] == table["marked"][~is_missing]).all()
+    assert (filled["missingindicator_marked"] == is_missing).all()
 
 
 def test_draws_have_the_spread_that_means_lack():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(1500, 1)) + 0.7 * rng.normal(size=(1500, 3))
-    holes = np.where(rng.random(X.shape) < 0.3, np.nan, X)
-    hidden = np.isnan(holes)
-    fitted = VAEImputer(VAETransformer(1, random_state=0)).fit(holes)
-    means = fitted.transform(holes)
-    draws = fitted.set_params(sample_posterior=True, random_state=1).transform(holes)
-    np.testing.assert_array_equal(draws, fitted.transform(holes))
-    assert (draws != fitted.set_params(random_state=2).transform(holes))[hidden].any()
+    incomplete = np.where(rng.random(X.shape) < 0.3, np.nan, X)
+    hidden = np.isnan(incomplete)
+    fitted = VAEImputer(VAETransformer(1, random_state=0)).fit(incomplete)
+    means = fitted.transform(incomplete)
+    draws = fitted.set_params(sample_posterior=True, random_state=1).transform(incomplete)
+    np.testing.assert_array_equal(draws, fitted.transform(incomplete))
+    assert (draws != fitted.set_params(random_state=2).transform(incomplete))[hidden].any()
     assert means[hidden].std() < 0.85 * X[hidden].std()
     assert draws[hidden].std() == pytest.approx(X[hidden].std(), rel=0.12)
     assert ((means - X)[hidden] ** 2).mean() < ((draws - X)[hidden] ** 2).mean()

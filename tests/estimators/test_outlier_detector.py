@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from frames import pandas_frame, with_holes
+from frames import pandas_frame, with_missing_cells
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.special import logsumexp
@@ -293,8 +293,8 @@ def test_illegal_parameters_are_named(normal, parameter, value):
 # ------------------------------------------------------------------------- tables, robustness
 
 
-def test_mixed_tables_with_holes():
-    table = with_holes(pandas_frame(200))
+def test_mixed_tables_with_missing_cells():
+    table = with_missing_cells(pandas_frame(200))
     detector = VAEOutlierDetector(n_estimators=2, max_iter=2, calibration_fraction=0.2,
                                   random_state=0).fit(table)  # fmt: skip
     assert np.isfinite(detector.score_samples(table)).all()

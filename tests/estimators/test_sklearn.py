@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import sklearn
-from frames import pandas_frame, with_holes
+from frames import pandas_frame, with_missing_cells
 from sklearn.base import clone
 from sklearn.compose import make_column_transformer
 from sklearn.linear_model import LogisticRegression
@@ -48,7 +48,7 @@ def test_sklearn_checks(estimator, check):
 
 @pytest.fixture(scope="module")
 def table():
-    return with_holes(pandas_frame(150))[["float64", "cents", "Int64", "object", "boolean"]]
+    return with_missing_cells(pandas_frame(150))[["float64", "cents", "Int64", "object", "boolean"]]
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from frames import pandas_frame, with_holes
+from frames import pandas_frame, with_missing_cells
 
 from skvae import Normal, VAEOutlierDetector, VAETransformer
 from skvae._inference.log_density import attributions
@@ -50,7 +50,7 @@ def vae(people):
 @pytest.mark.parametrize("latent", ["gaussian", "flow", "ladder", "quantized", "finite_scalar"])
 @pytest.mark.parametrize("informative", [None, "all"])
 def test_parts_add_up_to_the_log_density(latent, informative):
-    table = with_holes(pandas_frame(120))
+    table = with_missing_cells(pandas_frame(120))
     vae = VAETransformer(2, latent=latent, max_iter=2, hidden_layer_sizes=8, random_state=0,
                          informative_missing=informative).fit(table)  # fmt: skip
     parts = vae.explain_samples(table)
@@ -58,8 +58,8 @@ def test_parts_add_up_to_the_log_density(latent, informative):
     assert parts.index.equals(table.index)
     np.testing.assert_allclose(parts.sum(axis=1), vae.score_samples(table), atol=1e-6)
     if informative is None:
-        hole = table["float64"].isna()
-        np.testing.assert_array_equal(parts.loc[hole, "float64"], 0.0)
+        is_missing = table["float64"].isna()
+        np.testing.assert_array_equal(parts.loc[is_missing, "float64"], 0.0)
 
 
 def test_parts_of_an_ensemble_add_up(people, strange):

@@ -1,4 +1,4 @@
-"""Holes as a strength: scores of parts, rows given some cells, imputation, informative holes."""
+"""Missing values: scores of parts, conditional rows, imputation, informative missingness."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 import torch
-from frames import arrow_table, pandas_frame, polars_frame, with_holes
+from frames import arrow_table, pandas_frame, polars_frame, with_missing_cells
 from scipy import sparse
 from scipy.stats import multivariate_normal
 
@@ -33,7 +33,7 @@ def quick(**params):
 
 @pytest.fixture(scope="module")
 def frame():
-    return with_holes(pandas_frame(120))
+    return with_missing_cells(pandas_frame(120))
 
 
 @pytest.fixture(scope="module")
@@ -79,19 +79,19 @@ def conditioned(mean, covariance, x):
 
 
 @pytest.fixture(scope="module")
-def holed():
+def incomplete_rows():
     X = gaussian_table(100, seed=1)
     hidden = np.random.default_rng(2).random(X.shape) < 0.4
     hidden[:, 0], hidden[:, 1] = False, True
     return np.where(hidden, np.nan, X)
 
 
-def test_conditional_mean_is_that_of_factor_analysis(linear, holed):
+def test_conditional_mean_is_that_of_factor_analysis(linear, incomplete_rows):
     vae, mean, covariance = linear
-    filled = vae.impute(holed)
+    filled = vae.impute(incomplete_rows)
     unit = np.sqrt(np.diag(covariance))
     errors = []
-    for x, y in zip(holed, filled, strict=True):
+    for x, y in zip(incomplete_rows, filled, strict=True):
         o = ~np.isnan(x)
         errors.extend(np.abs(y[~o] - conditioned(mean, covariance, x)[1]) / unit[~o])
     assert np.mean(errors) < 0.02
@@ -110,9 +110,9 @@ def test_marginal_and_conditional_densities_are_those_of_factor_analysis(linear)
     assert np.allclose(rest + vae.score_samples(X, columns=b), vae.score_samples(X), atol=1e-9)
 
 
-def test_conditional_covariance_is_that_of_factor_analysis(linear, holed):
+def test_conditional_covariance_is_that_of_factor_analysis(linear, incomplete_rows):
     vae, mean, covariance = linear
-    x = holed[7]
+    x = incomplete_rows[7]
     o = ~np.isnan(x)
     _, expected, left = conditioned(mean, covariance, x)
     draws = np.array(vae.impute(x[None], n_draws=4000, random_state=0))[:, 0, ~o]
@@ -171,8 +171,8 @@ def test_masks_vary_from_row_to_row_and_copy_others():
     assert torch.equal(copied[:, 0], copied[:, 1])
 
 
-def test_learning_to_read_holes_pays():
-    """Fitted on complete rows, it scores and fills rows with holes better."""
+def test_learning_to_read_missing_values_pays():
+    """Fitted on complete rows, it scores and fills rows with missing values better."""
     rng = np.random.default_rng(0)
     z = rng.normal(size=(3000, 2))
     X = np.column_stack([z, np.sin(2 * z), z[:, :1] * z[:, 1:]]) + 0.1 * rng.normal(size=(3000, 5))
@@ -217,15 +217,15 @@ def test_every_dtype_is_filled_and_seen_cells_stay(mixed, frame, strategy):
     assert set(filled["object"]) == {"ash", "birch", "cedar", "oak"}
 
 
-def test_draws_are_tables_and_differ_in_the_holes_alone(mixed, frame):
+def test_draws_are_tables_and_differ_in_the_missing_values_alone(mixed, frame):
     tables = mixed.impute(frame, n_draws=3, random_state=0)
     again = mixed.impute(frame, n_draws=3, random_state=0)
     assert len(tables) == 3
     for table, same in zip(tables, again, strict=True):
         pd.testing.assert_frame_equal(table, same)
-    hole = frame["cents"].isna()
-    assert (tables[0]["cents"][hole] != tables[1]["cents"][hole]).any()
-    assert (tables[0]["cents"][~hole] == tables[1]["cents"][~hole]).all()
+    is_missing = frame["cents"].isna()
+    assert (tables[0]["cents"][is_missing] != tables[1]["cents"][is_missing]).any()
+    assert (tables[0]["cents"][~is_missing] == tables[1]["cents"][~is_missing]).all()
     cents = 100 * tables[0]["cents"]
     assert np.allclose(cents, cents.round())  # draws look like the values that were seen
 
@@ -241,7 +241,11 @@ def test_effective_sample_sizes(mixed, frame):
 def test_containers(container):
     rng = np.random.default_rng(0)
     if container in ("polars", "pyarrow"):
-        X = polars_frame(80, holes=True) if container == "polars" else arrow_table(80, holes=True)
+        X = (
+            polars_frame(80, has_missing=True)
+            if container == "polars"
+            else arrow_table(80, has_missing=True)
+        )
     else:
         X = np.where(rng.random((80, 4)) < 0.2, np.nan, rng.normal(size=(80, 4)))
         make = {"array": np.float32, "object": lambda a: np.where(np.isnan(a), None, a),
@@ -277,14 +281,14 @@ def test_complete_tables_come_back(mixed):
     assert len(vae.impute(X.tolist(), n_draws=2)) == 2
 
 
-def test_integers_at_use_time_may_have_holes(frame):
-    """Fitted on int64 without holes, asked with float64 with holes."""
+def test_integers_at_use_time_may_have_missing_values(frame):
+    """Fitted on int64 without missing values, asked with float64 with missing values."""
     table = pandas_frame(100)[["int64", "float64", "object"]]
     vae = quick().fit(table)
-    holes = table.astype({"int64": float})
-    holes.loc[3, "int64"] = np.nan
-    holes["object"] = [None] * 100
-    filled = vae.impute(holes)
+    incomplete = table.astype({"int64": float})
+    incomplete.loc[3, "int64"] = np.nan
+    incomplete["object"] = [None] * 100
+    filled = vae.impute(incomplete)
     assert filled["int64"].dtype == float
     assert filled["int64"][3] == round(filled["int64"][3])
     assert filled["object"].isin(["ash", "birch", "cedar", "oak"]).all()
@@ -452,7 +456,7 @@ def test_missing_as_seen_keeps_the_patterns(frame):
     assert given["Int64"].isna().any()
 
 
-def test_informative_holes_are_known_to_be_high():
+def test_informative_missing_values_are_known_to_be_high():
     """Values that hide because they are high: filled higher, and drawn missing where high."""
     rng = np.random.default_rng(0)
     n = 4000
@@ -477,7 +481,7 @@ def test_informative_holes_are_known_to_be_high():
     np.testing.assert_allclose(metrics, alone)
 
 
-def test_informative_holes_of_every_kind(frame):
+def test_informative_missing_values_of_every_kind(frame):
     vae = quick(informative_missing="all").fit(frame)
     assert np.isfinite(vae.score_samples(frame)).all()
     rows = vae.sample(300, random_state=0, missing="as_seen")
@@ -493,13 +497,13 @@ def test_unknown_levels_do_not_count_as_missing_ones():
     table = pd.DataFrame({"c": rng.choice(["a", "b"], 200), "x": rng.normal(size=200)})
     table.loc[:9, "c"] = None
     vae = quick(informative_missing=["c"]).fit(table)
-    new, hole = (table[:1].assign(c=pd.Series([v], dtype=object)) for v in ("new", None))
+    new, missing = (table[:1].assign(c=pd.Series([v], dtype=object)) for v in ("new", None))
     metrics = vae.score_samples(new, columns="x")
     assert vae.score_samples(new)[0] == pytest.approx(metrics[0] - np.log(191), abs=0.01)
-    assert vae.score_samples(hole)[0] < metrics[0] - 1  # few were missing
+    assert vae.score_samples(missing)[0] < metrics[0] - 1  # few were missing
 
 
-def test_informative_holes_of_pooled_levels_and_constants():
+def test_informative_missing_values_of_pooled_levels_and_constants():
     ids = [None if i % 5 == 0 else f"u{i}" for i in range(60)]
     table = pd.DataFrame({"id": ids, "x": np.arange(60.0), "k": ["yes", None] * 30})
     assert np.isfinite(quick(informative_missing=["id"]).fit(table).score_samples(table)).all()
@@ -512,8 +516,8 @@ def test_booleans_are_the_more_probable_whatever_the_strategy():
     table = pd.DataFrame({"b": pd.array(rng.random(400) < 0.65, dtype="boolean"),
                           "x": rng.normal(size=400)})  # fmt: skip
     vae = VAETransformer(1, max_iter=20, random_state=0).fit(table)
-    holes = table.assign(b=pd.array([None] * 400, dtype="boolean"))
-    filled = [vae.impute(holes, strategy=s)["b"] for s in ("mean", "median", "most_frequent")]
+    incomplete = table.assign(b=pd.array([None] * 400, dtype="boolean"))
+    filled = [vae.impute(incomplete, strategy=s)["b"] for s in ("mean", "median", "most_frequent")]
     assert filled[0].mean() > 0.9
     assert all(f.equals(filled[0]) for f in filled)
 
@@ -553,22 +557,24 @@ def test_the_start_stands_half_of_the_cells_missing():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(400, 3)) @ rng.normal(size=(3, 20)) + 0.1 * rng.normal(size=(400, 20))
     X /= X.std(0)
-    holes = np.where(rng.random(X.shape) < 0.5, np.nan, X)
-    vae = VAETransformer(3, hidden_layer_sizes=(), max_iter=1, learning_rate_init=1e-9).fit(holes)
-    assert ((vae.impute(holes) - X)[np.isnan(holes)] ** 2).mean() < 0.1
+    incomplete = np.where(rng.random(X.shape) < 0.5, np.nan, X)
+    vae = VAETransformer(3, hidden_layer_sizes=(), max_iter=1, learning_rate_init=1e-9).fit(
+        incomplete
+    )
+    assert ((vae.impute(incomplete) - X)[np.isnan(incomplete)] ** 2).mean() < 0.1
 
 
-def test_auto_hides_cells_only_where_the_table_has_holes():
+def test_auto_hides_cells_only_where_the_table_has_missing_values():
     X = gaussian_table(120)
-    holes = np.where(np.random.default_rng(0).random(X.shape) < 0.2, np.nan, X)
+    incomplete = np.where(np.random.default_rng(0).random(X.shape) < 0.2, np.nan, X)
 
     def weights(table, **params):
         vae = quick(early_stopping=False, **params).fit(table)
         return torch.cat([p.flatten() for p in vae.model_.parameters()])
 
     assert torch.equal(weights(X), weights(X, mask_ratio=0))
-    assert torch.equal(weights(holes), weights(holes, mask_ratio=0.6))
-    assert not torch.equal(weights(holes), weights(holes, mask_ratio=0))
+    assert torch.equal(weights(incomplete), weights(incomplete, mask_ratio=0.6))
+    assert not torch.equal(weights(incomplete), weights(incomplete, mask_ratio=0))
 
 
 @pytest.mark.parametrize("strategy", ["mean", "median", "most_frequent"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from frames import pandas_frame, with_holes
+from frames import pandas_frame, with_missing_cells
 
 from skvae import Ladder, Quantized, VAETransformer
 
@@ -14,7 +14,9 @@ LATENTS = ["gaussian", Ladder((2, 1)), Quantized(16)]
 
 @pytest.fixture(scope="module")
 def table():
-    return with_holes(pandas_frame(200))[["float64", "Int64", "object", "boolean", "datetime"]]
+    return with_missing_cells(pandas_frame(200))[
+        ["float64", "Int64", "object", "boolean", "datetime"]
+    ]
 
 
 def fitted(table, latent):

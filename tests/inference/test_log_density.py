@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from frames import pandas_frame, with_holes
+from frames import pandas_frame, with_missing_cells
 
 from skvae import VAEOutlierDetector, VAETransformer
 from skvae._inference.log_density import quasi_normal
@@ -14,7 +14,7 @@ from skvae._inference.log_density import quasi_normal
 
 @pytest.fixture(scope="module")
 def table():
-    return with_holes(pandas_frame(120))
+    return with_missing_cells(pandas_frame(120))
 
 
 @pytest.fixture(scope="module")
@@ -58,14 +58,14 @@ def test_standard_error_is_honest():
 
 
 def test_a_row_without_cells_scores_zero():
-    X = with_holes(pandas_frame(80))[["float64", "object", "boolean"]]
+    X = with_missing_cells(pandas_frame(80))[["float64", "object", "boolean"]]
     vae = VAETransformer(random_state=0, max_iter=2).fit(X)
-    hollow = X.iloc[[5]]  # see with_holes
-    assert hollow.isna().all(axis=None)
-    score, std = vae.score_samples(hollow, return_std=True)
+    empty = X.iloc[[5]]  # see with_missing_cells
+    assert empty.isna().all(axis=None)
+    score, std = vae.score_samples(empty, return_std=True)
     assert score.tolist() == [0.0]
     assert std.tolist() == [0.0]
-    assert np.isfinite(vae.transform(hollow)).all()
+    assert np.isfinite(vae.transform(empty)).all()
 
 
 def test_surprises_have_the_stated_scores():

@@ -10,7 +10,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
-from frames import NULLABLE, arrow_table, pandas_frame, polars_frame, with_holes
+from frames import NULLABLE, arrow_table, pandas_frame, polars_frame, with_missing_cells
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -30,7 +30,7 @@ def rows_of(vae, X):
     yield "inverse", vae.inverse_transform(vae.transform(X))
 
 
-FRAMES = {"complete": pandas_frame(), "holes": with_holes(pandas_frame())}
+FRAMES = {"complete": pandas_frame(), "incomplete": with_missing_cells(pandas_frame())}
 
 
 @pytest.mark.parametrize("frame", FRAMES.values(), ids=FRAMES)
@@ -67,7 +67,7 @@ def test_whole_pandas_frame_at_once():
 
 
 def test_decimals_integers_and_resolution_come_back():
-    X = with_holes(pandas_frame())
+    X = with_missing_cells(pandas_frame())
     new = small().fit(X).sample(50, random_state=1)
     assert np.array_equal(new["cents"], new["cents"].round(2))
     assert np.array_equal(new["whole_float"], new["whole_float"].round())
@@ -82,9 +82,9 @@ def test_decimals_integers_and_resolution_come_back():
     assert set(new["identifier"]) <= set(X["identifier"].dropna())
 
 
-@pytest.mark.parametrize("holes", [False, True])
-def test_polars(holes):
-    X = polars_frame(holes=holes)
+@pytest.mark.parametrize("has_missing", [False, True])
+def test_polars(has_missing):
+    X = polars_frame(has_missing=has_missing)
     vae = small().fit(X)
     assert np.isfinite(vae.score_samples(X)).all()
     for _, table in rows_of(vae, X):
@@ -97,9 +97,9 @@ def test_polars(holes):
         assert set(table["enum"]) <= set(X["enum"].drop_nulls())
 
 
-@pytest.mark.parametrize("holes", [False, True])
-def test_pyarrow(holes):
-    X = arrow_table(holes=holes)
+@pytest.mark.parametrize("has_missing", [False, True])
+def test_pyarrow(has_missing):
+    X = arrow_table(has_missing=has_missing)
     vae = small().fit(X)
     assert np.isfinite(vae.score_samples(X)).all()
     for _, table in rows_of(vae, X):
@@ -202,9 +202,9 @@ def test_any_array_survives(X):
     new = vae.sample(3, random_state=0)
     assert new.dtype == X.dtype
     if X.dtype.kind == "f":
-        hollow = np.isnan(X).all(0)
-        assert np.isfinite(new[:, ~hollow]).all()
-        assert np.isnan(new[:, hollow]).all()
+        empty = np.isnan(X).all(0)
+        assert np.isfinite(new[:, ~empty]).all()
+        assert np.isnan(new[:, empty]).all()
 
 
 def test_nullable_columns_are_all_tested():

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from components import LIKELIHOODS
-from frames import pandas_frame, with_holes
+from frames import pandas_frame, with_missing_cells
 from sklearn.base import clone
 
 from skvae import (
@@ -30,7 +30,7 @@ from skvae._training.analytic_gradients import AnalyticGradients, has_analytic_g
 from skvae._training.stacking import Stack
 from skvae.likelihoods import Standardized
 
-TABLE = with_holes(pandas_frame(90))
+TABLE = with_missing_cells(pandas_frame(90))
 COLUMNS = np.random.default_rng(0).normal(size=(60, 5)).round(3)
 REPEATED = np.where(np.random.default_rng(2).random(COLUMNS.shape) < 0.3, 0.0, COLUMNS)
 WITH_MISSING = np.where(np.random.default_rng(1).random(COLUMNS.shape) < 0.2, np.nan, COLUMNS)

@@ -11,7 +11,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 import torch
-from frames import pandas_frame, with_holes
+from frames import pandas_frame, with_missing_cells
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
@@ -81,7 +81,7 @@ def test_max_iter_counts_epochs(X):
 
 
 def test_two_fits_are_bit_equal(X):
-    table = with_holes(pandas_frame())
+    table = with_missing_cells(pandas_frame())
     for data in (X, table):
         a, b = quick(max_iter=3).fit(data), quick(max_iter=3).fit(data)
         np.testing.assert_array_equal(a.transform(data), b.transform(data))
@@ -90,7 +90,7 @@ def test_two_fits_are_bit_equal(X):
 
 
 def test_order_of_rows_does_not_matter(X):
-    table = with_holes(pandas_frame())
+    table = with_missing_cells(pandas_frame())
     shuffled = table.sample(frac=1, random_state=1)
     a, b = quick(max_iter=3).fit(table), quick(max_iter=3).fit(shuffled)
     np.testing.assert_array_equal(a.score_samples(table), b.score_samples(table))
@@ -105,7 +105,7 @@ def test_integer_weights_are_repetitions(X):
 
 
 def test_weights_on_a_mixed_table():
-    table = with_holes(pandas_frame())
+    table = with_missing_cells(pandas_frame())
     weights = np.random.default_rng(0).integers(0, 3, size=len(table))
     repeated = table.loc[table.index.repeat(weights)]
     a = quick(max_iter=3).fit(table, sample_weight=weights)
@@ -175,7 +175,7 @@ def test_fitted_model_is_light_and_holds_no_rows(X):
 
 
 def test_pickle_answers_the_same(X):
-    table = with_holes(pandas_frame())
+    table = with_missing_cells(pandas_frame())
     vae = quick(max_iter=1).fit(table)
     copy = pickle.loads(pickle.dumps(vae))
     np.testing.assert_array_equal(copy.score_samples(table), vae.score_samples(table))
@@ -334,8 +334,8 @@ def test_beta_moves_the_code(X):
 
 
 def test_rows_put_in_order_are_those_taken():
-    vae = VAETransformer(max_iter=1, random_state=0).fit(with_holes(pandas_frame(60)))
-    rows = vae.fitted_model_.encode(with_holes(pandas_frame(60)))
+    vae = VAETransformer(max_iter=1, random_state=0).fit(with_missing_cells(pandas_frame(60)))
+    rows = vae.fitted_model_.encode(with_missing_cells(pandas_frame(60)))
     order = torch.randperm(60, generator=torch.Generator().manual_seed(0))
     expected = rows.take(order)
     rows.reorder(order)

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 from components import LATENTS, LIKELIHOODS, OBJECTIVES, PRIORS
-from frames import pandas_frame, with_holes
+from frames import pandas_frame, with_missing_cells
 
 from skvae import ELBO, VAEOutlierDetector, VAETransformer
 from skvae._training.loop import Budget, NoMonitor, Split, train_all
 from skvae._training.stacking import FlatParameters, Stack
 
-TABLE = with_holes(pandas_frame(90))
+TABLE = with_missing_cells(pandas_frame(90))
 K = 3
 
 
