@@ -2,7 +2,7 @@
 
 Two settings. "semi": train on a random half of the normal rows (at most `--train`), score the
 rest and all anomalies (at most `--test`). "unsupervised": train on all rows (at most `--train`)
-and score the same. Columns are standardised by the training part, which skvae does not need. One
+and score the same. Columns are standardized by the training part, which skvae does not need. One
 default configuration for each detector, no labels in training.
 
     python benchmarks/anomalies.py FOLDER [--setting semi] [--seeds 3] [--only NAME ...]
@@ -104,7 +104,7 @@ OTHERS = {
 def split(
     X: np.ndarray, y: np.ndarray, seed: int, options: argparse.Namespace
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Standardised rows to train on and to score, and the labels of the latter."""
+    """Standardized rows to train on and to score, and the labels of the latter."""
     rng = np.random.default_rng(seed)
     if options.setting == "unsupervised":
         train = rest = rng.permutation(len(X))[: options.train]

@@ -1,7 +1,7 @@
 """What is the default worth as a density, and what is each of its ideas worth?
 
 For each table of a folder (``.npz`` with ``X`` and maybe ``y``: rows with y = 0; the continuous
-columns, see ``tables.py``; at most `--rows` rows), split 80/20 and standardised by the training
+columns, see ``tables.py``; at most `--rows` rows), split 80/20 and standardized by the training
 part: mean held-out log-density per row of what scikit-learn has, of a neural spline flow given the
 wall time of the default's fit, of the default, and with `--ablation` of the steps to it.
 
@@ -24,7 +24,7 @@ from sklearn.decomposition import FactorAnalysis
 from sklearn.mixture import GaussianMixture
 from sklearn.model_selection import GridSearchCV
 from sklearn.neighbors import KernelDensity
-from tables import continuous_tables, standardised_split
+from tables import continuous_tables, standardized_split
 
 from skvae import Aggregated, Mixture, Normal, VAETransformer
 
@@ -87,7 +87,7 @@ def spline_flow(train: np.ndarray, test: np.ndarray, seconds: float, seed: int) 
 def measure(X: np.ndarray, rows: int, seed: int, ablation: bool) -> dict[str, float]:
     """Held-out log-density of every model on one split."""
     torch.set_num_threads(1)
-    train, test = standardised_split(X, rows, seed)
+    train, test = standardized_split(X, rows, seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # mixtures that have not converged, weak weights
         begin = time.perf_counter()

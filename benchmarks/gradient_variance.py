@@ -1,7 +1,7 @@
 """How noisy are the two gradient estimators?
 
 Against closed forms: q = N(μ, I) and f(z) = ‖z‖², whose mean has the gradient 2μ. A draw of the
-reparameterised gradient has variance 4 in each dimension, one of the score function μ⁴ + 14 μ² + 15
+reparameterized gradient has variance 4 in each dimension, one of the score function μ⁴ + 14 μ² + 15
 in one dimension, and 15 + 8 (d − 1) + (d − 1)² in d dimensions at μ = 0.
 
 And on a fitted model: variance of the gradient of the encoder's last layer over draws of the noise,
@@ -28,14 +28,14 @@ DIMENSIONS = (1, 2, 4, 8, 16)
 MEANS = (0.0, 0.5, 1.0, 2.0)
 REPEATS, ROWS = 400, 64
 ESTIMATORS = {
-    "reparameterisation, 1 draw": (ELBO(), 1),
-    "reparameterisation, 8 draws": (ELBO(), 8),
+    "reparameterization, 1 draw": (ELBO(), 1),
+    "reparameterization, 8 draws": (ELBO(), 8),
     "score function, 1 draw, other rows as baseline": (ELBO(gradient="score_function"), 1),
     "score function, 8 draws, left out": (ELBO(gradient="score_function"), 8),
 }
 
 
-def reparameterised(f: Callable, mean: Tensor, noise: Tensor) -> Tensor:
+def reparameterized(f: Callable, mean: Tensor, noise: Tensor) -> Tensor:
     mean = mean.expand_as(noise).clone().requires_grad_(True)
     return torch.autograd.grad(f(mean + noise).sum(), mean)[0]
 
@@ -48,7 +48,7 @@ def by_score_function(f: Callable, mean: Tensor, noise: Tensor) -> Tensor:
 
 
 def closed_forms(n_draws: int) -> list[tuple[str, float, float, float, float]]:
-    """Case, exact and measured variance of the score function and of the reparameterisation."""
+    """Case, exact and measured variance of the score function and of the reparameterization."""
     cases = [(f"μ = {mu}", mu, 1, mu**4 + 14 * mu**2 + 15) for mu in MEANS]
     cases += [(f"{d} dimensions", 0.0, d, 15 + 8 * (d - 1) + (d - 1) ** 2) for d in DIMENSIONS[1:]]
     generator, found = torch.Generator().manual_seed(0), []
@@ -57,7 +57,7 @@ def closed_forms(n_draws: int) -> list[tuple[str, float, float, float, float]]:
         mean = torch.full((d,), mu, dtype=torch.float64)
         variances = [
             float(gradient(lambda z: z.square().sum(-1), mean, noise).var(0).mean())
-            for gradient in (by_score_function, reparameterised)
+            for gradient in (by_score_function, reparameterized)
         ]
         assert abs(variances[0] / exact - 1) < 0.03, name
         assert abs(variances[1] / 4 - 1) < 0.03, name
@@ -93,7 +93,7 @@ def picture(exact: list, models: dict[str, dict[str, float]], path: Path) -> Non
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
     d = np.linspace(1, max(DIMENSIONS), 100)
     left.plot(d, 15 + 8 * (d - 1) + (d - 1) ** 2, color="#d9703c", label="score function")
-    left.plot(d, np.full_like(d, 4), color="#3b6fb6", label="reparameterisation")
+    left.plot(d, np.full_like(d, 4), color="#3b6fb6", label="reparameterization")
     measured = [exact[MEANS.index(0.0)], *exact[len(MEANS) :]]
     left.plot(DIMENSIONS, [case[2] for case in measured], "o", color="#d9703c")
     left.plot(DIMENSIONS, [case[4] for case in measured], "o", color="#3b6fb6", label="measured")
@@ -119,7 +119,7 @@ def main() -> None:
     parser.add_argument("--picture", type=Path)
     options = parser.parse_args()
     exact = closed_forms(options.draws)
-    print("| case | score function, exact | measured | reparameterised, exact | measured |")
+    print("| case | score function, exact | measured | reparameterized, exact | measured |")
     print("|---|---:|---:|---:|---:|")
     for name, *values in exact:
         print(f"| {name} | " + " | ".join(f"{v:.3f}" for v in values) + " |")

@@ -13,7 +13,7 @@ gains a model of a complete table:
 - **mixed**: tables and masks of github.com/probabilistic-learning/HI-VAE (arXiv:1807.03653):
   error rate of levels, |difference| / levels of ordered ones, RMSE / (max − min) of numbers,
   averaged over the columns; the first ``--rows`` rows.
-- **breast cancer**: half of the cells hidden, standardised columns, mean squared error over the
+- **breast cancer**: half of the cells hidden, standardized columns, mean squared error over the
   hidden cells of the fitted rows, three seeds (the protocol of MIWAE, arXiv:1812.02633).
 """
 
@@ -33,7 +33,7 @@ from sklearn.ensemble import RandomForestRegressor
 from sklearn.experimental import enable_iterative_imputer  # noqa: F401
 from sklearn.impute import IterativeImputer, KNNImputer, SimpleImputer
 from sklearn.preprocessing import StandardScaler
-from tables import continuous_tables, labelled_tables, standardised_split
+from tables import continuous_tables, labelled_tables, standardized_split
 
 from skvae import VAEImputer, VAETransformer
 
@@ -49,7 +49,7 @@ def forest() -> IterativeImputer:
 
 NUMERIC = {
     "mean": SimpleImputer,
-    "5 neighbours": KNNImputer,
+    "5 neighbors": KNNImputer,
     "ridge": lambda: IterativeImputer(random_state=0),
     "forest": forest,
     "transformer": lambda: VAEImputer(VAETransformer(), random_state=0),
@@ -73,7 +73,7 @@ def split(X: np.ndarray, seed: int, rate: float = 0.3) -> tuple[np.ndarray, ...]
 
 
 def errors(filled: np.ndarray, truth: np.ndarray, hidden: np.ndarray) -> tuple[float, float]:
-    """Squared correlation and RMSE of standardised columns, averaged over the columns."""
+    """Squared correlation and RMSE of standardized columns, averaged over the columns."""
     squared, rmse = [], []
     for p, t, m in zip(filled.T, truth.T, hidden.T, strict=True):
         rmse.append(np.sqrt(np.mean((p[m] - t[m]) ** 2)))
@@ -138,7 +138,7 @@ def hide(table: pd.DataFrame, folder: Path, rate: int) -> tuple[pd.DataFrame, np
 
 
 class OneHot:
-    """A numeric imputer on standardised numbers and indicators of levels."""
+    """A numeric imputer on standardized numbers and indicators of levels."""
 
     def __init__(self, imputer: object, types: list[str]) -> None:
         self.imputer, self.types = imputer, types
@@ -177,7 +177,7 @@ def mean_or_mode(table: pd.DataFrame, types: list[str]) -> pd.DataFrame:
 MIXED = {
     "mean or mode": lambda t, types: mean_or_mode(t, types),
     "ridge": lambda t, types: OneHot(IterativeImputer(random_state=0), types).fit_transform(t),
-    "5 neighbours": lambda t, types: OneHot(KNNImputer(), types).fit_transform(t),
+    "5 neighbors": lambda t, types: OneHot(KNNImputer(), types).fit_transform(t),
     "transformer": lambda t, types: VAETransformer(random_state=0).fit(t).impute(t),
     "VAEImputer": lambda t, types: VAEImputer(random_state=0).fit_transform(t),
 }
@@ -222,7 +222,7 @@ def breast_cancer(name: str, seed: int) -> float:
 def cost_of_masks(X: np.ndarray) -> list[float]:
     """Held-out density of whole rows and of rows with holes, without and with hidden cells."""
     torch.set_num_threads(1)
-    train, test = standardised_split(X, 1500, seed=0)
+    train, test = standardized_split(X, 1500, seed=0)
     holes = np.where(np.random.default_rng(0).random(test.shape) < 0.3, np.nan, test)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

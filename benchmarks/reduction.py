@@ -1,7 +1,7 @@
 """How much structure do k components hold? Labelled tables, embeddings fitted without labels.
 
-80 % of the rows are fitted, the others embedded: accuracy of 10 nearest neighbours and of logistic
-regression (trained on the embedded training rows), trustworthiness (scikit-learn's, 10 neighbours),
+80 % of the rows are fitted, the others embedded: accuracy of 10 nearest neighbors and of logistic
+regression (trained on the embedded training rows), trustworthiness (scikit-learn's, 10 neighbors),
 R² of the rows reconstructed from k numbers, stability (correlation of each component with that of
 the same place after a fit with another seed), and seconds of fit.
 

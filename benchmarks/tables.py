@@ -49,8 +49,8 @@ def independent(X: np.ndarray) -> list[int]:
     return kept
 
 
-def standardised_split(X: np.ndarray, rows: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """80 % of at most `rows` rows and the rest, standardised by the first part."""
+def standardized_split(X: np.ndarray, rows: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """80 % of at most `rows` rows and the rest, standardized by the first part."""
     order = np.random.default_rng(seed).permutation(len(X))[:rows]
     cut = int(0.8 * len(order))
     train, test = X[order[:cut]], X[order[cut:]]

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from joblib import Parallel, delayed
-from tables import continuous_tables, standardised_split
+from tables import continuous_tables, standardized_split
 
 from skvae import ELBO, IWAE, Flow, Quantized, VAETransformer
 from skvae.diagnostics import rate_distortion
@@ -52,7 +52,7 @@ FAMILIES = {
 
 def measure(X: np.ndarray, rows: int, seed: int, name: str) -> dict[str, float]:
     torch.set_num_threads(1)
-    train, test = standardised_split(X, rows, seed)
+    train, test = standardized_split(X, rows, seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # weak weights
         begin = time.perf_counter()

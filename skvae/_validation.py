@@ -153,7 +153,7 @@ def check_categorical_features(value: Any, names: list) -> list[bool]:
     wanted = np.asarray(value) if not isinstance(value, str) else np.array([value])
     if wanted.dtype == bool and wanted.shape == (len(names),):
         return [bool(w) for w in wanted]
-    if wanted.dtype.kind in "iu":
+    if wanted.dtype.kind in "iu" and not all(w in names for w in wanted.tolist()):
         outside = [int(w) for w in wanted if not -len(names) <= w < len(names)]
         if outside:
             raise ValueError(
@@ -295,8 +295,8 @@ def check_size(n_rows: int, n_columns: int, least: int, owner: str) -> None:
 def caller_stacklevel() -> int:
     """The `stacklevel` with which ``warnings.warn``, called here, names the line of the user.
 
-    Frames of skvae are passed over, and those of scikit-learn and contextlib, which wrap methods
-    of estimators. Python 3.12 has ``skip_file_prefixes`` for it.
+    Frames of skvae are passed over, and those of scikit-learn, contextlib, functools and torch,
+    which wrap methods and functions. Python 3.12 has ``skip_file_prefixes`` for it.
     """
     frame, level = sys._getframe(1), 1
     while frame.f_back is not None and _is_internal(frame.f_globals.get("__name__", "")):

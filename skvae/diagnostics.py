@@ -86,13 +86,13 @@ def rate_distortion(estimator: Any, X: Any) -> pd.DataFrame:
 def inference_gap(
     estimator: Any, X: Any, *, n_importance_samples: int = 1000, n_steps: int = 100
 ) -> pd.DataFrame:
-    r"""How far the bound is from log p(x), and whose fault it is.
+    r"""How far the bound is from log p(x), and its two causes.
 
     .. math:: \log p(x) - L[q] = \underbrace{\log p(x) - L[q^*]}_\text{approximation gap}
-        + \underbrace{L[q^*] - L[q]}_\text{amortisation gap}
+        + \underbrace{L[q^*] - L[q]}_\text{amortization gap}
 
     q* is the best posterior of the row within the family: a large approximation gap calls for a
-    richer family, a large amortisation gap for a larger encoder or longer training. log p(x) is
+    richer family, a large amortization gap for a larger encoder or longer training. log p(x) is
     estimated by importance weighting, and q* found by gradient steps on an affine map of the base
     noise of each row. For ``Gaussian`` that is the whole family; for the others what is not found
     counts as approximation gap, and for integer codes, which no such map reaches, all of it.

@@ -28,11 +28,11 @@ from skvae.likelihoods import LIKELIHOODS, resolve_likelihoods
 from skvae.objectives import Objective
 
 from .components import automatic, is_auto
-from .mode import Mode, Training
+from .mode import FitContext, Mode
 from .parameters import VAEParameters
 
 MAX_INITIAL_ROWS = 200_000  # that the closed-form start sees
-N_DRAWS = 8  # of a row, to find those that are fitted worst
+N_DRAWS = 8  # draws of z for each row, to find the rows with the lowest density
 
 
 def fit_table_schema(
@@ -58,14 +58,14 @@ def fit_table_schema(
 def initial_model(
     estimator: VAEParameters,
     schema: Schema,
-    training: Training,
+    context: FitContext,
     rows: Rows,
     split: Split,
     n_components: int,
 ) -> VAE:
     """The untrained model, at the closed-form start."""
-    sizes, generator = as_layers(estimator.hidden_layer_sizes), training.generator
-    parts = training.components.latent, training.components.prior
+    sizes, generator = as_layers(estimator.hidden_layer_sizes), context.generator
+    parts = context.components.latent, context.components.prior
     model = build(schema, n_components, *parts, sizes, estimator.activation, generator)
     index = draw_in_proportion(split.train, split.weights, generator)
     index = index[torch.randperm(len(index), generator=generator)[:MAX_INITIAL_ROWS]]
@@ -73,7 +73,8 @@ def initial_model(
     if estimator.init == "pca":
         initialize(model, schema, some, generator.initial_seed() % 2**32)
     if model.prior.n_posteriors:
-        mean, log_var = map(model.latent.under_prior, model.posteriors(some))
+        first = some.take(torch.arange(min(len(some), model.prior.n_posteriors)))
+        mean, log_var = map(model.latent.under_prior, model.posteriors(first))
         model.prior.initialize(mean, log_var, generator)
     if model.latent.uses_data:
         model.initialize_from_data(some, generator)
@@ -81,14 +82,14 @@ def initial_model(
 
 
 def finalize_model(
-    model: VAE, rows: Rows, split: Split, training: Training, mode: Mode
+    model: VAE, rows: Rows, split: Split, context: FitContext, mode: Mode
 ) -> dict[str, Any]:
     """Sort the units, and show the trained posteriors to the prior and the latent family.
 
     The units keep their order where Adam's moments are kept, which would not follow. Returns the
     attributes of the units, and "center" and "spread" of the posterior means.
     """
-    generator, is_next = training.generator, mode is Mode.NEXT_PASS
+    generator, continued = context.generator, mode is Mode.NEXT_PASS
     distinct, keys, weight = distinct_rows(rows, split.train, split.weights)
     n_rows = max(N_ROWS, model.prior.n_posteriors)
     some = priority(keys).argsort()[:n_rows]
@@ -96,7 +97,7 @@ def finalize_model(
     keys, weight = keys[some], weight[some]
     mean, log_var = model.posteriors(rows)
     units: dict[str, Any] = {}
-    too_few = is_next and len(rows) < MIN_ROWS  # to judge the units by
+    too_few = continued and len(rows) < MIN_ROWS  # to judge the units by
     if model.supports_reordering and not too_few:
         units = sort_units(model, rows, mean, weight, reorder=not mode.is_one_pass)
         mean, log_var = model.posteriors(rows)
@@ -106,13 +107,13 @@ def finalize_model(
     center = (proportion * mean).sum(0)
     spread = (proportion * (mean - center).square()).sum(0).sqrt().clamp(min=1e-6)
     if model.prior.n_posteriors:
-        kept = _well_fitted(model, rows, weight, training.components.objective.trim)
+        kept = _well_fitted(model, rows, weight, context.components.objective.trim)
         mean, log_var = map(model.latent.under_prior, (mean[kept], log_var[kept]))
         model.prior.finalize(
-            mean, log_var, weight[kept], generator, keys=keys[kept], continued=is_next
+            mean, log_var, weight[kept], generator, keys=keys[kept], continued=continued
         )
     if model.latent.uses_data:
-        model.finalize_latent(every.take(split.train), is_next)
+        model.finalize_latent(every.take(split.train), continued)
     units.update(center=center.double().numpy(), spread=spread.double().numpy())
     return {**units, **model.latent.attributes()}
 

@@ -58,7 +58,7 @@ class RoundCallbacks:
         return bool(context.call_on_fit_task_end(estimator=self.estimator, X=self.X, **kwargs))
 
     def close(self, fitted: dict) -> None:
-        """Training has ended; a round that was interrupted ends too."""
+        """FitContext has ended; a round that was interrupted ends too."""
         self._end_round()
         if self.fit_context is not None:
             self.fit_context.call_on_fit_task_end(

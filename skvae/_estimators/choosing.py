@@ -16,7 +16,7 @@ from skvae._training.budget import Budget
 from skvae._training.loop import MIN_HELD_OUT, NoMonitor, Split, train
 from skvae.latents import Latent
 
-from .mode import Training
+from .mode import FitContext
 
 SIZES = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24)
 PROPORTION = 0.25  # of the steps of the full training that each size is given
@@ -32,7 +32,7 @@ def choose_n_components(
     latent: Latent,
     rows: Rows,
     split: Split,
-    training: Training,
+    context: FitContext,
     budget: Budget,
 ) -> int:
     """The smallest size that is within one standard error, or 0.02 nats per column, of the best.
@@ -58,15 +58,15 @@ def choose_n_components(
     sizes = latent.sizes([size for size in SIZES if size < most] + [most])
     if len(sizes) == 1:
         return sizes[0]
-    split = split if len(split.held_out) else _with_held_out(split, training.seed)
+    split = split if len(split.held_out) else _with_held_out(split, context.seed)
     if len(split.held_out) < MIN_HELD_OUT:
         return min(sizes, key=lambda size: abs(size - max(1, most // 2)))
     short = replace(budget, n_steps=max(50, round(PROPORTION * budget.n_steps)), patience=None)
-    device, held_out = training.device, rows.take(split.held_out)
-    there = rows.to(device), split.to(device), training.components.objective, short
+    device, held_out = context.device, rows.take(split.held_out)
+    there = rows.to(device), split.to(device), context.components.objective, short
     tried: dict[int, np.ndarray] = {}
     for k in sizes:
-        generator = torch.Generator(device).manual_seed(training.seed)
+        generator = torch.Generator(device).manual_seed(context.seed)
         model = start(k).to(device)
         if train([model], *there, generator, NoMonitor(), {}).is_interrupted:
             raise KeyboardInterrupt

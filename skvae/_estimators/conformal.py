@@ -28,7 +28,7 @@ class ConformalMixin(BaseVAE):
 
         If a row comes from the distribution of the calibration rows, then P(p ≤ α) ≤ α, whatever
         the model: among rows with p ≤ 0.01 that are called outliers, one normal row in a hundred
-        is a false alarm.
+        is a false positive.
 
         Parameters
         ----------

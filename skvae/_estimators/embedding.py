@@ -76,8 +76,8 @@ class EmbeddingMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
 
         Parameters
         ----------
-        input_features : None
-            Ignored.
+        input_features : array-like of str or None, default=None
+            Only checked against the fitted names.
 
         Returns
         -------

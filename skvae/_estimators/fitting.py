@@ -1,4 +1,4 @@
-"""The four steps of fit: read the table, build or take over the model, train, finalize.
+"""The four steps of fit: encode the table, build or take over the model, train, finalize.
 
 Each step returns a value, and nothing is set on the estimator before the last has succeeded: after
 an error it is what it was before the call.
@@ -37,7 +37,7 @@ from .building import finalize_model, fit_table_schema, initial_model
 from .callbacks import RoundCallbacks
 from .choosing import choose_n_components
 from .components import Components
-from .mode import Mode, Training
+from .mode import FitContext, Mode
 from .parameters import VAEParameters
 
 SHAPING = (  # parameters that must not change while a model is trained further
@@ -79,19 +79,20 @@ def fit_attributes(
     n_models: int = 1,
 ) -> dict[str, Any]:
     """The fitted attributes of an estimator, for a table that was read from X."""
-    training = Training.of(estimator, mode)
+    context = FitContext.of(estimator, mode)
     shape = _shape(estimator, mode)
-    data = read_data(estimator, table, sample_weight, training)
+    data = encode_table(estimator, table, sample_weight, context)
     budget = _budget(estimator, data, mode)
     if mode.is_new:
-        models, k = build_models(estimator, data, training, budget, n_models)
+        models, k = build_models(estimator, data, context, budget, n_models)
     else:
         models, k = take_over(estimator, data.schema), estimator.n_components_
-    unfinished = partial(_fitted_model, data.schema, training.components)
-    callbacks = RoundCallbacks(estimator, X, lambda: {"fitted_model_": unfinished(models)})
-    results = train_models(estimator, models, data, training, budget, callbacks)
+    as_fitted_model = partial(_fitted_model, data.schema, context.components)
+    callbacks = RoundCallbacks(estimator, X, lambda: {"fitted_model_": as_fitted_model(models)})
+    results = train_models(estimator, models, data, context, budget, callbacks)
     models = [model for result in results for model in result.models]
-    units = [finalize_model(m, data.rows, data.split, training, mode) for m in models[::-1]][-1]
+    # The generator is used from the last to the first, whose attributes are those of the estimator.
+    units = [finalize_model(m, data.rows, data.split, context, mode) for m in models[::-1]][-1]
     variance = units.get("explained_variance_")
     center, spread = units.pop("center"), units.pop("spread")
     # More passes leave the coordinates of the components as they are.
@@ -100,9 +101,9 @@ def fit_attributes(
     attributes = {
         **data.names,
         **units,
-        **_described(data.schema, training.components, models[0]),
+        **_described(data.schema, context.components, models[0]),
         **_progress(estimator, results, data, mode),
-        "fitted_model_": unfinished(models, axes),
+        "fitted_model_": as_fitted_model(models, axes),
         "n_components_": k,
         "_shape": shape,
     }
@@ -110,14 +111,14 @@ def fit_attributes(
     return attributes
 
 
-# ------------------------------------------------------------------------- 1. read the table
+# ----------------------------------------------------------------------- 1. encode the table
 
 
-def read_data(
-    estimator: VAEParameters, table: Table, sample_weight: Any, training: Training
+def encode_table(
+    estimator: VAEParameters, table: Table, sample_weight: Any, context: FitContext
 ) -> TrainingData:
     """The rows of weight above 0 as tensors, in canonical order, and their split."""
-    mode, owner = training.mode, type(estimator).__name__
+    mode, owner = context.mode, type(estimator).__name__
     names = fitted_names(table.header()) if mode.is_new else {}
     weights = check_sample_weight(sample_weight, table.n_rows)
     least = 1 if mode is Mode.NEXT_PASS else 2
@@ -125,7 +126,7 @@ def read_data(
     if not weights.all():
         table, weights = table.take(np.flatnonzero(weights)), weights[weights > 0]
     if mode.is_new:
-        schema = fit_table_schema(estimator, table, weights, training.components.objective)
+        schema = fit_table_schema(estimator, table, weights, context.components.objective)
     else:
         schema = estimator.fitted_model_.schema.updated(table, weights)
     rows = schema.encode(table, torch.float32)
@@ -133,7 +134,7 @@ def read_data(
     rows.reorder(torch.from_numpy(order))
     holds_out = estimator.early_stopping and not mode.is_one_pass
     fraction = estimator.validation_fraction if holds_out else 0.0
-    split = split_rows(rows, weights[order], fraction, training.generator)
+    split = split_rows(rows, weights[order], fraction, context.generator)
     return TrainingData(names, schema, rows, split)
 
 
@@ -141,16 +142,16 @@ def read_data(
 
 
 def build_models(
-    estimator: VAEParameters, data: TrainingData, training: Training, budget: Budget, n_models: int
+    estimator: VAEParameters, data: TrainingData, context: FitContext, budget: Budget, n_models: int
 ) -> tuple[list[VAE], int]:
     """Untrained models at the closed-form start, and their number of components."""
-    latent, n_components = training.components.latent, estimator.n_components
+    latent, n_components = context.components.latent, estimator.n_components
     is_auto = isinstance(n_components, str)
     default = data.schema.n_components(n_components)
     k = latent.size(None if is_auto else n_components, default)
-    start = partial(initial_model, estimator, data.schema, training, data.rows, data.split)
+    start = partial(initial_model, estimator, data.schema, context, data.rows, data.split)
     if is_auto:
-        k = choose_n_components(start, k, latent, data.rows, data.split, training, budget)
+        k = choose_n_components(start, k, latent, data.rows, data.split, context, budget)
     return [start(k) for _ in range(n_models)], k
 
 
@@ -170,20 +171,20 @@ def train_models(
     estimator: VAEParameters,
     models: Sequence[VAE],
     data: TrainingData,
-    training: Training,
+    context: FitContext,
     budget: Budget,
     callbacks: RoundCallbacks,
 ) -> list[Result]:
     """Train in place, on the device of the estimator; the models end on the CPU."""
-    device, noise = training.device, training.generator
+    device, noise = context.device, context.generator
     if device.type != "cpu":
-        noise = torch.Generator(device).manual_seed(training.generator.initial_seed())
+        noise = torch.Generator(device).manual_seed(context.generator.initial_seed())
     there = [model.to(device) for model in models]
     states = None
-    if training.mode is Mode.NEXT_PASS:
+    if context.mode is Mode.NEXT_PASS:
         states = estimator._optimizer_states
     results = train_all(
-        there, data.rows.to(device), data.split.to(device), training.components.objective,
+        there, data.rows.to(device), data.split.to(device), context.components.objective,
         budget, noise, callbacks, states,
     )  # fmt: skip
     for model in models:
@@ -210,7 +211,10 @@ def _budget(estimator: VAEParameters, data: TrainingData, mode: Mode) -> Budget:
 
 
 def _mask_ratio(estimator: VAEParameters, has_missing: bool) -> float:
-    """A linear encoder cannot be right both for complete rows and for rows with missing values."""
+    """The mask ratio; "auto": 0.6 with missing values and hidden layers, else 0.
+
+    A linear encoder cannot be right both for complete rows and for rows with missing values.
+    """
     if estimator.mask_ratio == "auto":
         return MASK_RATIO if has_missing and as_layers(estimator.hidden_layer_sizes) else 0.0
     return float(estimator.mask_ratio)

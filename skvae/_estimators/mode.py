@@ -41,11 +41,16 @@ class Mode(Enum):
 
 
 @dataclass
-class Training:
-    """Models in training, with what they are trained on and by.
+class FitContext:
+    """What a call of fit or partial_fit has resolved before it reads the table.
 
     Attributes
     ----------
+    mode : Mode
+    components : Components
+        Resolved from names.
+    device : torch.device
+        On which the models are trained.
     seed : int
     generator : torch.Generator
         The only source of randomness of the call.
@@ -58,7 +63,7 @@ class Training:
     generator: torch.Generator
 
     @classmethod
-    def of(cls, estimator: VAEParameters, mode: Mode) -> Training:
+    def of(cls, estimator: VAEParameters, mode: Mode) -> FitContext:
         check_parameters(estimator)
         device = check_device(estimator.device)
         components = Components.of(estimator)

@@ -50,25 +50,25 @@ class VAETransformer(
         after a quarter of the training, is within one standard error, or 0.02 nats per column, of
         the best; sizes up to three quarters of the encoded features, and 24, are tried.
     latent : str or Latent, default="gaussian"
-        Family of the posterior q(z | x): "gaussian", "flow" (normalising flow), "ladder" (several
+        Family of the posterior q(z | x): "gaussian", "flow" (normalizing flow), "ladder" (several
         stochastic layers), "quantized" and "finite_scalar" (integer codes), or an object such as
         ``Flow("spline")`` or ``Ladder(layers=(8, 4))``. Names take their sizes from
         `n_components`.
     prior : str or Prior, default="auto"
         Family of p(z): "standard_normal", "mixture", "aggregated", "flow", or an object such as
         ``Mixture(n_components=20)``. "auto": the aggregated posterior, ``Aggregated()``; of
-        quantised codes the only one there is, ``Autoregressive()``.
+        quantized codes the only one there is, ``Autoregressive()``.
     likelihood : "auto", str, Likelihood or dict, default="auto"
         Family of p(x_j | z): "normal", "student_t", "log_normal", "normal_mixture", "binned",
         "atoms" (numbers), "discretized_logistic", "poisson", "negative_binomial" (integers),
         "bernoulli", "categorical", "ordinal" (levels), an object such as
         ``Normal(scale="shared")``, or a dict from column names (of arrays: "x0", "x1", …) to
         these. A name or object goes to the columns that it can describe; the others, and all with
-        "auto", get Student's t (continuous, datetime), the discretised logistic (integer),
+        "auto", get Student's t (continuous, datetime), the discretized logistic (integer),
         Bernoulli (boolean) and Categorical (levels); numbers with few values, or with values that
         are far more frequent than the others, get Atoms. ``likelihood_reasons_`` has the reason.
     objective : {"elbo", "embedding", "iwae", "trimmed"} or Objective, default="elbo"
-        What training maximises. "elbo" is for densities and new rows; "embedding" for
+        What training maximizes. "elbo" is for densities and new rows; "embedding" for
         dimensionality reduction, a nonlinear PCA: numbers have one noise in common, and the KL a
         low weight. ``ELBO(beta=4.0, warmup=0.2)`` gives a β-VAE with warm-up,
         ``IWAE(n_samples=16)`` the importance-weighted bound, ``Trimmed(0.1)`` leaves out the rows
@@ -125,7 +125,7 @@ class VAETransformer(
         Proportion of the rows to hold out, at most 10 000 rows.
     n_iter_no_change : int, default=20
         Evaluations of the held-out bound without progress after which training stops; there are
-        50 in a full run.
+        at most 50 in a full run.
     tol : float, default=1e-4
         Increase of the held-out bound, in nats per row, that counts as progress.
     whiten : bool, default=False
@@ -143,9 +143,10 @@ class VAETransformer(
         Device of torch to train on; "auto": a CUDA device where there is one. Fitted models
         answer on the CPU.
     precision : {"double", "single"}, default="double"
-        Of the computation of all answers. In double the answer for a row does not depend on the
-        other rows of the call (to 1e-9); single takes half the time, and scores have errors of
-        about 1e-4 nats.
+        Of the computation of all answers about given rows: ``score_samples``, ``transform``,
+        ``posterior``, ``impute``, ``explain_samples``, ``sample(given=…)``; codes are always
+        decoded in double. In double the answer for a row does not depend on the other rows of the
+        call (to 1e-9); single takes half the time, and scores have errors of about 1e-4 nats.
     n_importance_samples : int, default=64
         Draws of z for each row in ``score_samples``: the work grows with it, and the bound
         tightens. 8 suffice for model selection on a large table. ``impute`` and ``sample(given=…)``
@@ -190,7 +191,7 @@ class VAETransformer(
         that has no closed form, the aggregated posterior's marginal stands for p(z_i), and the
         numbers need not add up to the KL (see ``skvae.diagnostics.rate_distortion``).
     codebook_usage_, perplexity_ : ndarray of shape (n_positions,)
-        Only of quantised codes: the proportion of the codebook that the training rows use, and
+        Only of quantized codes: the proportion of the codebook that the training rows use, and
         the exponential of the entropy of its use.
     fitted_model_ : object
         Everything that fitting leaves, see ``skvae._fitted``: networks, schema and axes.

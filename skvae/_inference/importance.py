@@ -43,7 +43,8 @@ class InferenceSettings:
     n_refinement_steps : int
         Gradient steps for rows whose draws are worth less than four; 0: none.
     precision : {"double", "single"}
-        The rule for all answers: networks, rows and draws are in float64, or in float32.
+        The rule for all answers about given rows: networks, rows and draws are in float64, or
+        in float32.
     """
 
     n_samples: int

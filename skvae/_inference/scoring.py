@@ -93,7 +93,7 @@ SCORES: dict[str, tuple[Score, Callable[[np.ndarray], np.ndarray], bool]] = {
 def score_rows(
     method: str, models: Sequence[VAE], rows: Rows, n_samples: int, n_steps: int
 ) -> np.ndarray:
-    """The score of each row; 0 for a row without an observed cell."""
+    """The score of each row; for a row without an observed cell its log-measure, usually 0."""
     score, over_models, per_cell = SCORES[method]
     total = over_models(np.stack([score(model, rows, n_samples, n_steps) for model in models]))
     unobserved = models[0].unobserved(rows).numpy()

@@ -3,7 +3,7 @@ r"""The latent units: their order and signs, what each explains, and which are a
 The axes themselves are determined by training: a posterior with a diagonal covariance drives the
 decoder's Jacobian toward orthogonal columns, as of principal components (Rolinek, Zietlow & Martius
 2019, arXiv:1812.06775), and the start is at the principal axes. What remains free is the order and
-the signs; both are folded into the networks.
+the signs; both are applied to the parameters.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ def active_units(mean: Tensor, weight: Tensor, kl: Tensor) -> Tensor:
     Their posterior means vary over the rows by more than 0.01, and not only because those of a
     layer above do: the mean KL is more than 0.01 nats.
     """
-    share = (weight / weight.sum()).to(mean).unsqueeze(-1)
-    center = (share * mean).sum(0)
-    varies = (share * (mean - center).square()).sum(0) > ACTIVE_VARIANCE
+    proportion = (weight / weight.sum()).to(mean).unsqueeze(-1)
+    center = (proportion * mean).sum(0)
+    varies = (proportion * (mean - center).square()).sum(0) > ACTIVE_VARIANCE
     return varies & (kl > ACTIVE_KL)
 
 
@@ -59,15 +59,15 @@ def kl_per_unit(model: VAE, rows: Rows, mean: Tensor, log_var: Tensor, weight: T
     generator = torch.Generator().manual_seed(0)
     some = torch.arange(min(len(rows), N_MARGINAL))
     rows, mean, log_var = rows.take(some), mean[some], log_var[some]
-    share = (weight[some] / weight[some].sum()).to(mean)
+    proportion = (weight[some] / weight[some].sum()).to(mean)
     noise = torch.randn(1, len(rows), model.latent.n_noise, generator=generator)
     kl = model.latent.draw(model.encode(rows), noise.to(mean), model.prior).kl
     if kl is None or kl.shape[-1] != mean.shape[-1]:
         z = mean + torch.exp(0.5 * log_var) * torch.randn(mean.shape, generator=generator).to(mean)
         each = log_normal(z.unsqueeze(1), mean, log_var)  # of row n under the posterior of row m
-        marginal = torch.logsumexp(each + share.log().reshape(1, -1, 1), 1)
+        marginal = torch.logsumexp(each + proportion.log().reshape(1, -1, 1), 1)
         kl = each.diagonal().T - marginal
-    return (share.unsqueeze(-1) * kl).sum(0).clamp(min=0)
+    return (proportion.unsqueeze(-1) * kl).sum(0).clamp(min=0)
 
 
 def unit_attributes(
@@ -105,7 +105,7 @@ def explained_variance(model: VAE, rows: Rows, z: Tensor, weight: Tensor) -> Ten
 
     over the observed cells, numbers in scaled units and levels as indicators.
     """
-    shares = []
+    r2 = []
     for group, outputs in model.outputs(z):
         mean = group.likelihood.mean(group.split(outputs), group)
         x = _target(group, rows, mean)
@@ -121,8 +121,8 @@ def explained_variance(model: VAE, rows: Rows, z: Tensor, weight: Tensor) -> Ten
         if x.ndim == 3:
             left, whole = left.sum(-1), whole.sum(-1)
         left, whole = left.sum(0), whole.sum(0)
-        shares.append(torch.where(whole > MIN_SPREAD, 1 - left / whole.clamp(min=MIN_SPREAD), 0))
-    return torch.cat(shares).mean() if shares else z.new_zeros(())
+        r2.append(torch.where(whole > MIN_SPREAD, 1 - left / whole.clamp(min=MIN_SPREAD), 0))
+    return torch.cat(r2).mean() if r2 else z.new_zeros(())
 
 
 def _target(group: ColumnGroup, rows: Rows, mean: Tensor) -> Tensor:
@@ -138,27 +138,27 @@ def _target(group: ColumnGroup, rows: Rows, mean: Tensor) -> Tensor:
 @torch.no_grad()
 def variance_of_units(model: VAE, rows: Rows, mean: Tensor, weight: Tensor) -> tuple[Tensor, float]:
     """How much R² falls when a unit is held at its mean, (k,), and R² with all units."""
-    share = weight.to(mean) / weight.sum()
-    center = (share.unsqueeze(1) * mean).sum(0)
-    whole = explained_variance(model, rows, mean, share)
+    proportion = weight.to(mean) / weight.sum()
+    center = (proportion.unsqueeze(1) * mean).sum(0)
+    whole = explained_variance(model, rows, mean, proportion)
     falls = []
     for unit in range(mean.shape[1]):
         z = mean.clone()
         z[:, unit] = center[unit]
-        falls.append(whole - explained_variance(model, rows, z, share))
+        falls.append(whole - explained_variance(model, rows, z, proportion))
     return torch.stack(falls), float(whole)
 
 
 def loadings(model: VAE, rows: Rows, mean: Tensor, weight: Tensor) -> Tensor:
     """Correlation of each unit's posterior mean with each encoded feature, (k, n_features)."""
-    share = (weight.to(mean) / weight.sum()).unsqueeze(1)
+    proportion = (weight.to(mean) / weight.sum()).unsqueeze(1)
     features = model.inputs.features(rows.values, rows.codes).to(mean)
 
-    def standardised(x: Tensor) -> Tensor:
-        x = x - (share * x).sum(0)
-        return x / (share * x.square()).sum(0).sqrt().clamp(min=1e-9)
+    def standardized(x: Tensor) -> Tensor:
+        x = x - (proportion * x).sum(0)
+        return x / (proportion * x.square()).sum(0).sqrt().clamp(min=1e-9)
 
-    return standardised(mean).T @ (share * standardised(features))
+    return standardized(mean).T @ (proportion * standardized(features))
 
 
 def sort_units(

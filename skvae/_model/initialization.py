@@ -9,7 +9,7 @@ with W and Ψ from the principal components (Tipping & Bishop 1999) and, where t
 shared, some steps of EM towards factor analysis. The encoder is the exact posterior; the last
 layers of the networks start at zero. Training can only improve on it. Levels enter as
 indicators, for which the principal components are those of multiple correspondence analysis, and
-leave through the linearised softmax.
+leave through the linearized softmax.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def observed_features(rows: Rows, model: VAE) -> tuple[np.ndarray, np.ndarray, n
 
 
 def covariance(x: np.ndarray, seen: np.ndarray | None) -> np.ndarray:
-    """Covariance of centred features, over the pairs of cells that were observed.
+    """Covariance of centered features, over the pairs of cells that were observed.
 
     From pairs it need not be that of any table: negative eigenvalues are set to zero.
     """
@@ -118,18 +118,18 @@ def factor_analysis_of_incomplete_rows(
     count = np.maximum(seen.sum(0), 1)
     shift = np.zeros(d)
     for _ in range(INCOMPLETE_STEPS):
-        centred = (x - shift) * seen
+        centered = (x - shift) * seen
         precision = seen / noise**2
         information = precision @ (W[:, :, None] * W[:, None, :]).reshape(d, -1)
         C = np.linalg.inv(np.eye(k) + information.reshape(n, k, k))  # Cov[z | x]
-        z = np.einsum("nkl,nl->nk", C, (centred / noise**2) @ W)  # E[z | x]
+        z = np.einsum("nkl,nl->nk", C, (centered / noise**2) @ W)  # E[z | x]
         zz = (C + z[:, :, None] * z[:, None, :]).reshape(n, -1)
         A = (seen.T @ zz).reshape(d, k, k) + 1e-6 * np.eye(k)
-        xz = centred.T @ z
+        xz = centered.T @ z
         W = np.linalg.solve(A, xz[:, :, None])[:, :, 0]
-        residual = ((centred**2).sum(0) - (W * xz).sum(1)) / count
+        residual = ((centered**2).sum(0) - (W * xz).sum(1)) / count
         noise = tie(np.sqrt(np.maximum(residual, MIN_NOISE**2)))
-        shift = shift + ((centred - z @ W.T) * seen).sum(0) / count
+        shift = shift + ((centered - z @ W.T) * seen).sum(0) / count
     return shift, W, noise
 
 

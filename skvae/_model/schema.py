@@ -31,7 +31,7 @@ N_EXTRAS = {
 }  # by what a likelihood targets
 FEW_OUTPUTS = 8
 MAX_COMPONENTS = 16  # latent dimensions of n_components=None
-MAX_AUTO = 24  # of n_components="auto", to begin with
+MAX_AUTO = 24  # of n_components="auto": the largest size to try
 
 
 @dataclass
@@ -58,7 +58,7 @@ class Schema:
     choices : dict
         By name of the column its likelihood, and the reason for it.
     patterns : Patterns
-        Which cells of a row are missing, with their proportions.
+        Which cells of a row are missing, with their summed weights.
     """
 
     def __init__(
@@ -149,7 +149,7 @@ class Schema:
     def n_components(self, requested: int | str | None) -> int:
         """Latent dimensions: as requested, or half the features between 1 and 16.
 
-        "auto": three quarters of the features, up to 24, of which the active ones are kept.
+        "auto": the largest size to try, three quarters of the features, at most 24.
         """
         n_features = max(1, self.n_features)
         if isinstance(requested, str):

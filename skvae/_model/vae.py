@@ -236,10 +236,10 @@ class VAE(nn.Module):
         self.latent.initialize_from_data(self.encode(some), self.prior, generator)
 
     @torch.no_grad()
-    def finalize_latent(self, rows: Rows, goes_on: bool) -> None:
+    def finalize_latent(self, rows: Rows, continued: bool) -> None:
         """Finalize the latent family with the encoder output for the rows."""
         chunks = rows.chunks(self.chunk_size(1, most=8192))
-        self.latent.finalize((self.encode(chunk) for chunk in chunks), goes_on)
+        self.latent.finalize((self.encode(chunk) for chunk in chunks), continued)
 
     @property
     def supports_vmap(self) -> bool:

@@ -130,7 +130,7 @@ def drop_columns(X: Any, columns: np.ndarray) -> Any:
 
 
 def zeros_like_columns(X: Any, columns: np.ndarray, dtype: Any) -> Any:
-    """A table like X with zeros in those of the columns that hold numbers."""
+    """A table like X with zeros in those of the columns that hold numbers; of an array, in all."""
     if isinstance(X, pd.DataFrame):
         kinds = {j: X.dtypes.iloc[j] for j in columns}
         zeros = {j: pd.Series(0, X.index, dtype=t) for j, t in kinds.items()

@@ -17,6 +17,7 @@ import numbers
 import warnings
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import narwhals.stable.v2 as nw
@@ -172,7 +173,7 @@ class Table:
         """Column j; `as_label` keeps the cells of an untyped column from being read as numbers."""
         return self.read(j, as_label)
 
-    @property
+    @cached_property
     def missing(self) -> np.ndarray:
         """Which cells are missing, (n_rows, n_columns)."""
         return np.stack([self.cells(j).missing for j in range(len(self.names))], axis=1)
@@ -306,6 +307,7 @@ def _read_pandas(X: pd.DataFrame) -> Table:
 
 def _read_narwhals(X: nw.DataFrame) -> Table:
     names = X.columns
+    _refuse_duplicates(names)
     if not (X.implementation.is_polars() or X.implementation.is_pyarrow()):
         raise TypeError(
             f"X is a frame of {X.implementation}; pandas, polars and pyarrow are supported. "

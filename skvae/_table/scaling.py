@@ -4,14 +4,14 @@ Every map is a strictly increasing bijection of the real line with an exact inve
 derivative, so that a density of y is a density of x. The names are those of ``transform``:
 
 ``"auto"``, ``"standard"``, ``"robust"``: :class:`NumericMap`, affine in the core and logarithmic
-in the tails. With u = (x − centre) / scale,
+in the tails. With u = (x − center) / scale,
 
     v = u                                   where |u| ≤ core,
     v = sign(u) · core · (1 + log(|u| / core))  beyond,
     y = (v − shift) / spread,
 
 so that dy/dx is continuous and known: densities stay in the units of the table. For a
-well-behaved column the core is so wide that the map is the textbook standardisation; for a
+well-behaved column the core is so wide that the map is the textbook standardization; for a
 heavy-tailed one ``"auto"`` starts the tails at a few robust standard deviations, and neither an
 outlier of 1e9 standard deviations nor a range of 1e-12 … 1e30 can overflow or compress the other
 values. ``"standard"`` is mean and standard deviation whatever the column holds; ``"robust"`` is
@@ -61,7 +61,7 @@ MAX_UNITS = 1e307  # differences of two stay finite
 MAX_EXPONENT = 708.0  # above log MAX_UNITS, and exp stays finite
 MIN_KNOTS, MAX_KNOTS = 32, 256
 MIN_GAP = 1e-3  # between knots, in robust units: bounds the density between them
-MIN_PROPORTION = 1e-12  # of the weight of a value: normal scores of neighbours stay apart
+MIN_PROPORTION = 1e-12  # of the weight of a value: normal scores of neighbors stay apart
 
 
 class Map(Protocol):
@@ -91,13 +91,13 @@ class NumericMap:
         return 1 / self.scale / self.spread
 
     def forward(self, x: np.ndarray) -> np.ndarray:
-        u = self._standardise(x)
+        u = self._standardize(x)
         size = np.maximum(np.abs(u), self.core)
         v = np.where(np.abs(u) <= self.core, u,
                      np.sign(u) * self.core * (1 + np.log(size / self.core)))  # fmt: skip
         return (v - self.shift) / self.spread
 
-    def _standardise(self, x: np.ndarray) -> np.ndarray:
+    def _standardize(self, x: np.ndarray) -> np.ndarray:
         """u, held inside the float range."""
         with np.errstate(over="ignore"):
             return np.clip(x / self.scale - self.center / self.scale, -MAX_FLOAT, MAX_FLOAT)
@@ -110,7 +110,7 @@ class NumericMap:
             return np.clip(u * self.scale + self.center, -LARGEST, LARGEST)
 
     def log_derivative(self, x: np.ndarray) -> np.ndarray:
-        u = self._standardise(x)
+        u = self._standardize(x)
         tail = np.log(np.maximum(np.abs(u) / self.core, 1))
         return -np.log(self.scale) - np.log(self.spread) - tail
 
@@ -140,7 +140,7 @@ class NonlinearMap(ABC):
         v, log_derivative = self.transformed(x)
         return log_derivative + self.units.log_derivative(v)
 
-    def standardised(self, values: np.ndarray, weights: np.ndarray) -> Self:
+    def standardized(self, values: np.ndarray, weights: np.ndarray) -> Self:
         """The same transformation, in the units of the transformed values."""
         return replace(self, units=fit_standard(self.transformed(values)[0], weights))
 
@@ -230,7 +230,7 @@ class LogMap(NonlinearMap):
 
 
 def to_units(x: np.ndarray, center: float, scale: float) -> np.ndarray:
-    """(x − centre) / scale, held inside the float range: a difference of halves cannot overflow."""
+    """(x − center) / scale, held inside the float range: a difference of halves cannot overflow."""
     with np.errstate(over="ignore"):
         return np.clip((x / 2 - center / 2) / scale * 2, -MAX_UNITS, MAX_UNITS)
 
@@ -264,7 +264,7 @@ def robust_units(values: np.ndarray, weights: np.ndarray) -> tuple[float, float]
 def choose_map(values: np.ndarray, weights: np.ndarray) -> NumericMap:
     """The map of a column with the given distinct sorted values and their weights."""
     center, scale = robust_units(values, weights)
-    extreme = np.abs(NumericMap(center, scale)._standardise(values[[0, -1]])).max()
+    extreme = np.abs(NumericMap(center, scale)._standardize(values[[0, -1]])).max()
     if extreme <= HEAVY:
         mean, spread = moments(values, weights)
         return NumericMap(mean, spread)
@@ -276,7 +276,7 @@ def choose_map(values: np.ndarray, weights: np.ndarray) -> NumericMap:
 def fit_standard(values: np.ndarray, weights: np.ndarray) -> NumericMap:
     """Mean and standard deviation, with a core that holds all values."""
     narrow = NumericMap(*moments(values, weights))
-    extreme = float(np.abs(narrow._standardise(values[[0, -1]])).max())
+    extreme = float(np.abs(narrow._standardize(values[[0, -1]])).max())
     return replace(narrow, core=max(WIDE_CORE, extreme))
 
 
@@ -297,7 +297,7 @@ def fit_power(values: np.ndarray, weights: np.ndarray) -> PowerMap:
     # Powers beyond these would overflow at the least or at the greatest value.
     left, right = MAX_EXPONENT / np.maximum(np.log1p(np.abs(u[[0, -1]])), 1)
     best = minimize_scalar(loss, bounds=(max(0, 2 - left), min(2, right)), method="bounded")
-    return PowerMap(center, scale, float(best.x)).standardised(values, weights)
+    return PowerMap(center, scale, float(best.x)).standardized(values, weights)
 
 
 def fit_quantile(values: np.ndarray, weights: np.ndarray) -> QuantileMap:
@@ -318,7 +318,7 @@ def fit_quantile(values: np.ndarray, weights: np.ndarray) -> QuantileMap:
     beyond = (scores[-1] - scores[one_down]) / (knots[-1] - knots[one_down])
     between = np.diff(scores) / np.diff(knots)
     derivatives = np.concatenate([[min(below, 1)], between, [min(beyond, 1)]])
-    return QuantileMap(center, scale, knots, scores, derivatives).standardised(values, weights)
+    return QuantileMap(center, scale, knots, scores, derivatives).standardized(values, weights)
 
 
 def _normal_scores(proportions: np.ndarray) -> np.ndarray:
@@ -351,7 +351,7 @@ def fit_log(values: np.ndarray, weights: np.ndarray) -> LogMap:
             f"numeric_transform='log' needs positive values, but the minimum is {values[0]:g}. "
             "Make such cells missing, or choose numeric_transform='power', for values of any sign."
         )
-    return LogMap(float(values[0])).standardised(values, weights)
+    return LogMap(float(values[0])).standardized(values, weights)
 
 
 TRANSFORMS: dict[str, Callable[[np.ndarray, np.ndarray], Map]] = {

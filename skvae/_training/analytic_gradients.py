@@ -29,7 +29,7 @@ from skvae._model.rows import Rows
 from skvae._model.vae import VAE, ColumnGroup
 from skvae._nn.networks import Linear, Trunk
 from skvae.latents.gaussian import GaussianModule
-from skvae.objectives import ELBO, Objective
+from skvae.objectives import ELBO, Embedding, Objective
 
 from .likelihood_gradients import has_likelihood_gradient, log_prob_and_pullback
 from .stacking import Stack
@@ -87,8 +87,7 @@ def has_analytic_gradients(stack: Stack, objective: Objective) -> bool:
     return (
         type(model.latent) is GaussianModule
         and model.prior.is_standard_normal
-        and isinstance(objective, ELBO)
-        and type(objective).bound is ELBO.bound
+        and type(objective) in (ELBO, Embedding)  # subclasses may have bounds of their own
         and not (objective.detach_z or objective.free_bits)
         and model.encoder.activation in ACTIVATION_DERIVATIVES
         and (len(stack) == 1 or _is_fully_analytic(model))

@@ -252,7 +252,7 @@ def join_histories(before: dict[str, list[float]], after: dict[str, list[float]]
 
 
 class _Run:
-    """The steps of one run, with the optimiser's state."""
+    """The steps of one run, with the optimizer's state."""
 
     def __init__(
         self,
@@ -343,8 +343,8 @@ class _Run:
         if repairs >= MAX_REPAIRS:
             raise FloatingPointError(
                 f"The loss was not finite {repairs} times in a row of halved learning rates; "
-                f"the likelihood of column {self._worst_column()} is where it comes from. Give "
-                "that column another likelihood, or lower learning_rate_init="
+                f"column {self._worst_column()} has the lowest log-density at the last finite "
+                "weights. Give that column another likelihood, or lower learning_rate_init="
                 f"{self.budget.learning_rate}."
             )
         self.rate /= 2

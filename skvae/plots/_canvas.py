@@ -1,10 +1,10 @@
-"""The canvas of the displays: axes, and colours."""
+"""The canvas of the displays: axes, and colors."""
 
 from __future__ import annotations
 
 from typing import Any
 
-COLORS = (  # the last two, of grey, stand for what has no colour of its own
+COLORS = (  # the last two, of grey, stand for what has no color of its own
     "#3b6fb6", "#d9703c", "#4a9a6a", "#8a5fb0", "#b8a038", "#5aa7c7",
     "#c2557a", "#8c6d4f", "#9fc14b", "#1f3f66", "#777777", "#b5b5b5",
 )  # fmt: skip

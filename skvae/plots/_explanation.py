@@ -14,7 +14,7 @@ from ._canvas import COLORS, axes_or_new
 class ExplanationDisplay:
     """How much each cell of a row surprises, given the row's other cells, as bars.
 
-    The surprise of one cell does not colour the bars of the others, as it does in the parts of
+    The surprise of one cell does not color the bars of the others, as it does in the parts of
     the log-density: an extreme cell moves the code of the row.
 
     Parameters

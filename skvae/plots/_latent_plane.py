@@ -15,18 +15,18 @@ N_DRAWS, HELD, N_GRID = 2000, (0.9, 0.5), 80  # draws, proportions of them insid
 
 
 class LatentPlaneDisplay:
-    """Rows in two of the latent dimensions, coloured by groups or by a number.
+    """Rows in two of the latent dimensions, colored by groups or by a number.
 
     Parameters
     ----------
     Z : ndarray of shape (n_samples, 2)
         Codes.
     color : array-like of shape (n_samples,) or None
-        Numbers are drawn on a colour scale, anything else as groups.
+        Numbers are drawn on a color scale, anything else as groups.
     names : tuple of two str
         Names of the dimensions.
     label : str or None
-        What the colours mean.
+        What the colors mean.
     drawn : ndarray of shape (n_draws, 2), default=None
         Codes of rows that the model draws, to be shown by contours around half and nine tenths
         of them.
@@ -77,7 +77,7 @@ class LatentPlaneDisplay:
         components : tuple of two int, default=None
             The dimensions to draw. None: the two that vary most over the rows.
         label : str, default=None
-            Title of the colours; None takes the name of `color` if it has one.
+            Title of the colors; None takes the name of `color` if it has one.
         density : bool, default=False
             Whether to draw contours around half and nine tenths of the rows that the model draws.
         ax : matplotlib Axes or None, default=None

@@ -121,7 +121,7 @@ def test_atoms_of_wide_integers_are_found(scale):
     assert (vae.sample(3000, 0)["k"] == 0).mean() == pytest.approx((k == 0).mean(), abs=0.06)
 
 
-def test_neighbouring_atoms_are_told_apart():
+def test_neighboring_atoms_are_told_apart():
     x = np.random.default_rng(0).choice([0.0, 0.001, 1000.0], size=(600, 1))
     drawn = VAETransformer(1, random_state=0, max_iter=60).fit(x).sample(3000, 0)
     for value in (0.0, 0.001, 1000.0):

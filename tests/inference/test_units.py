@@ -121,7 +121,7 @@ def test_an_exact_posterior_has_no_gap(linear):
     np.testing.assert_allclose(gap["log_px"], vae.score_samples(X), atol=1e-3)
 
 
-def test_an_encoder_that_is_off_is_an_amortisation_gap(linear):
+def test_an_encoder_that_is_off_is_an_amortization_gap(linear):
     """The gap is KL(q ‖ p(z | x)), known in closed form; the family can close all of it."""
     vae, X = linear
     bias = vae.model_.latent.head.bias

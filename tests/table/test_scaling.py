@@ -35,7 +35,7 @@ COLUMNS = {
     "lognormal": rng.lognormal(size=2000),
     "counts": rng.poisson(2.0, size=500) + 1.0,
     "rare value": np.append(np.full(9999, 2.0), 3.0),
-    "neighbours": np.nextafter(1.9, [1.9, 2.0] * 20),
+    "neighbors": np.nextafter(1.9, [1.9, 2.0] * 20),
     "probabilities": np.append(rng.random(100), [5e-324, 1e-300, 1e-20]),
 }
 CASES = [
@@ -44,7 +44,7 @@ CASES = [
     for name, values in COLUMNS.items()
     if transform != "log" or values.min() > 0
 ]
-COARSE = ("enormous outliers", "huge", "neighbours", "probabilities")  # at the limits of float64
+COARSE = ("enormous outliers", "huge", "neighbors", "probabilities")  # at the limits of float64
 every_case = pytest.mark.parametrize(("transform", "values"), CASES)
 ordinary_case = pytest.mark.parametrize(
     ("transform", "values"), [case for case in CASES if not case.id.endswith(COARSE)]
@@ -70,7 +70,7 @@ def test_scaled_values_are_moderate_and_come_back(transform, values):
         return
     assert np.abs(y).max() < 150
     assert y.std() == pytest.approx(1, abs=1e-6)
-    assert y.mean() == pytest.approx(0, abs=1e-6) or values is COLUMNS["neighbours"]
+    assert y.mean() == pytest.approx(0, abs=1e-6) or values is COLUMNS["neighbors"]
 
 
 @ordinary_case
@@ -155,7 +155,7 @@ def test_a_weight_is_a_share(transform):
 
 
 def test_an_outlier_leaves_the_others_apart():
-    """Standardising would squeeze the 500 others into 1e-9."""
+    """Standardizing would squeeze the 500 others into 1e-9."""
     for transform in ("auto", "power", "quantile"):
         y = fitted(COLUMNS["outlier"], transform).forward(COLUMNS["outlier"])
         assert y[:-1].std() > 0.3
@@ -163,7 +163,7 @@ def test_an_outlier_leaves_the_others_apart():
 
 
 @pytest.mark.parametrize("transform", ["auto", "standard"])
-def test_regular_columns_are_standardised(transform):
+def test_regular_columns_are_standardized(transform):
     values = COLUMNS["normal"]
     expected = (values - values.mean()) / values.std()
     np.testing.assert_allclose(fitted(values, transform).forward(values), expected, rtol=1e-12)

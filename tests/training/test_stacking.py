@@ -50,7 +50,7 @@ def components():
 @pytest.mark.parametrize("freeze_generative", [False, True])
 def test_gradients_are_those_of_each_model(params, freeze_generative):
     if getattr(params.get("prior"), "over_codes", False):
-        pytest.skip("a prior over codes goes with quantised codes, which do not stack")
+        pytest.skip("a prior over codes goes with quantized codes, which do not stack")
     models, rows, objective = parts(**params)
     if not (objective.supports_vmap and models[0].supports_vmap):
         pytest.skip("trained one after the other")
