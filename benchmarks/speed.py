@@ -133,10 +133,10 @@ def products(X: np.ndarray) -> float:
     layers = [(torch.randn(BATCH, a), torch.randn(b, a), torch.randn(BATCH, b)) for a, b in sizes]
     start = time.perf_counter()
     for _ in range(options.epochs * -(-len(X) // BATCH)):
-        for i, (x, weight, slope) in enumerate(layers):
-            _ = x @ weight.T, slope.T @ x
-            if i:  # the table itself has no slope
-                _ = slope @ weight
+        for i, (x, weight, gradient) in enumerate(layers):
+            _ = x @ weight.T, gradient.T @ x
+            if i:  # the table itself has no gradient
+                _ = gradient @ weight
     return time.perf_counter() - start
 
 

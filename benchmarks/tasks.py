@@ -1,7 +1,7 @@
 """How long does a task take, with skvae and with what people would take instead?
 
-5 000 rows × 30 numbers from a bent factor model, everything at its defaults; seconds of fitting and
-of the answer for the same rows. How good the answers are is told by the other benchmarks.
+5 000 rows × 30 numbers from a nonlinear factor model, everything at its defaults; seconds of fitting and
+of the answer for the same rows. The other benchmarks measure how good the answers are.
 
     python benchmarks/tasks.py [--rows 5000] [--columns 30] [--threads 2]
 
@@ -100,7 +100,7 @@ def main() -> None:
     factors = rng.normal(size=(options.rows, 6))
     X = np.tanh(factors @ rng.normal(size=(6, options.columns)))
     X += 0.2 * rng.normal(size=X.shape)
-    holes = np.where(rng.random(X.shape) < 0.1, np.nan, X)
+    incomplete = np.where(rng.random(X.shape) < 0.1, np.nan, X)
     VAETransformer(max_iter=1).fit(X[:200])  # imports
     print("| task | | seconds |")
     print("|---|---|---:|")
@@ -110,7 +110,7 @@ def main() -> None:
             with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
                 warnings.simplefilter("ignore")
                 try:
-                    run(holes if task.startswith("fill") else X)
+                    run(incomplete if task.startswith("fill") else X)
                 except ImportError:
                     continue
             print(f"| {task} | {name} | {time.perf_counter() - begin:.1f} |", flush=True)

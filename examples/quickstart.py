@@ -72,11 +72,11 @@ def density(vae: VAETransformer, train: pd.DataFrame, test: pd.DataFrame) -> Non
         print(f"{name:36s} {score.mean():8.2f} ± {score.std() / np.sqrt(len(score)):.2f}")
 
 
-def oddest_rows(vae: VAETransformer, test: pd.DataFrame) -> None:
-    heading("The oddest of the held-out rows")
+def lowest_rows(vae: VAETransformer, test: pd.DataFrame) -> None:
+    heading("The held-out rows with the lowest log-density")
     score = vae.score_samples(test)
-    odd = np.argsort(score)[:5]
-    print(test.iloc[odd].assign(log_density=score[odd].round(1)).to_string())
+    lowest = np.argsort(score)[:5]
+    print(test.iloc[lowest].assign(log_density=score[lowest].round(1)).to_string())
 
 
 def way_back(vae: VAETransformer, test: pd.DataFrame) -> None:
@@ -142,7 +142,7 @@ def main(folder: Path) -> None:
     vae = VAETransformer(random_state=0).fit(train)
     print(f"\n{vae!r} fitted to {len(train)} rows in {time.perf_counter() - start:.1f} s")
     density(vae, train, test)
-    oddest_rows(vae, test)
+    lowest_rows(vae, test)
     way_back(vae, test)
     pipeline(train, test)
     pictures(vae, test, folder)
