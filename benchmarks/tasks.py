@@ -1,7 +1,7 @@
 """How long does a task take, with skvae and with what people would take instead?
 
-5 000 rows × 30 numbers from a nonlinear factor model, everything at its defaults; seconds of fitting and
-of the answer for the same rows. The other benchmarks measure how good the answers are.
+5 000 rows × 30 numbers from a nonlinear factor model, everything at its defaults; seconds of
+fitting and of the answer for the same rows. The other benchmarks measure how good the answers are.
 
     python benchmarks/tasks.py [--rows 5000] [--columns 30] [--threads 2]
 

@@ -38,7 +38,9 @@ def fill(vae, table):
     draws = np.array([t["age"] for t in vae.impute(table, n_draws=200, random_state=0)])
     low, high = np.quantile(draws, [0.05, 0.95], axis=0)
     shown = table[is_missing].drop(columns="age").assign(
-        mean=vae.impute(table)["age"][is_missing].round(1), low=low[is_missing], high=high[is_missing]
+        mean=vae.impute(table)["age"][is_missing].round(1),
+        low=low[is_missing],
+        high=high[is_missing],
     )  # fmt: skip
     print("Ages that the table lacks, with 90 % intervals:", shown[::50], sep="\n")
     return draws, is_missing
