@@ -1,4 +1,4 @@
-"""Rows of a table as tensors: subsets, chunks, masks, and an order that is their own."""
+"""Rows of a table as tensors: subsets, chunks, masks, and a canonical order."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ class Rows:
     codes : Tensor of shape (n_rows, n_categorical)
         Codes of levels, −1 where missing.
     missing : Tensor of shape (n_rows, n_numeric + n_categorical) or None
-        None: every cell is there.
+        None: no cell is missing.
     extras : Tensor of shape (n_rows, n_extras) or None
-        What the likelihoods of some columns read besides: lower edge and width of the rounding
+        Further numbers for the likelihoods of some columns: lower edge and width of the rounding
         cell, the count, the number of the atom.
     log_measure : Tensor of shape (n_rows,)
         The part of log p(x) that does not depend on z; see :mod:`skvae._table.columns`.
     marginalized : Tensor of shape (n_rows, n_numeric + n_categorical) or None
-        Cells that are missing because they are not asked for, which is not informative.
+        Cells that were masked to marginalize them: that they are missing is not informative.
     """
 
     values: Tensor
@@ -61,7 +61,7 @@ class Rows:
         return self._map(lambda tensor: tensor.index_select(0, index))
 
     def reorder(self, order: Tensor) -> None:
-        """Put the rows in another order, column by column: without a second table."""
+        """Reorder the rows in place, column by column, which needs no copy of the table."""
         for tensor in self.fields():
             for column in () if tensor is None else tensor.reshape(len(tensor), -1).T:
                 column.copy_(column[order])
@@ -83,7 +83,7 @@ class Rows:
         return self.values.shape[1] + self.codes.shape[1]
 
     def mask(self, cells: Tensor) -> Rows:
-        """The rows with cells masked; `log_measure` stays what it is."""
+        """The rows with cells masked; `log_measure` is not changed."""
         missing = cells if self.missing is None else cells | self.missing
         marginalized = cells if self.marginalized is None else cells | self.marginalized
         n_values = self.values.shape[1]
@@ -102,7 +102,7 @@ def patterns(rows: Rows) -> Tensor:
 
 
 def canonical_order(rows: Rows) -> np.ndarray:
-    """An order of the rows that depends on their contents, not on the order in which they came.
+    """An order of the rows that depends on their contents alone, not on their order in the table.
 
     A shuffled table trains the same model, and equal rows are neighbors.
     """
@@ -132,7 +132,7 @@ def distinct_rows(
     Parameters
     ----------
     index : Tensor of shape (n,)
-        The rows to look at; a row may be there several times.
+        The rows to consider; a row may occur several times.
     weights : Tensor of shape (n,) or None
         None: 1 each.
 

@@ -16,7 +16,7 @@ from skvae._component import identity
 from skvae._table.column_fitting import build_numeric, summarize_column
 from skvae._table.columns import MAX_INDICATORS, CategoricalColumn, Column, ConstantColumn
 from skvae._table.layouts import Cells
-from skvae._table.numeric_column import ROUNDING, NumericColumn, NumericSummary
+from skvae._table.numeric_column import ROUNDING, NumericColumn
 from skvae._table.reading import Table
 from skvae.likelihoods import Choice, FittedColumn, Likelihood
 
@@ -28,7 +28,7 @@ N_EXTRAS = {
     "count": 1,
     "atoms": 2,
     "atoms_interval": 3,
-}  # by what a likelihood targets
+}  # by the target of a likelihood
 FEW_OUTPUTS = 8
 MAX_COMPONENTS = 16  # latent dimensions of n_components=None
 MAX_AUTO = 24  # of n_components="auto": the largest size to try
@@ -46,7 +46,7 @@ class Group:
 
 
 class Schema:
-    """What is known of a table: columns, likelihoods, layout.
+    """The fitted columns of a table, their likelihoods, and the layout.
 
     Attributes
     ----------
@@ -90,7 +90,7 @@ class Schema:
             self.groups.append(Group(likelihood, group, members, cells, extras))
 
     def updated(self, table: Table, weights: np.ndarray) -> Schema:
-        """The schema after more rows: bounds, counts and resolution follow, the rest stays."""
+        """The schema with bounds, counts, resolution and patterns updated by more rows."""
         missing = np.zeros((table.n_rows, len(self.columns)), dtype=bool)
         before, added = float(self.patterns.weights.sum()), float(weights.sum())
         columns = []
@@ -139,7 +139,7 @@ class Schema:
     def is_out_of_bounds(self, values: Tensor) -> Tensor:
         """Which drawn numbers are outside the bounds of their columns, (n_rows, n_numeric).
 
-        Draws went through single precision: what is outside by a rounding is at the bound.
+        Draws are in single precision: numbers that are outside by a rounding are at the bound.
         """
         bounds = [column.bounds for column in self.numeric_columns]
         low, high = torch.tensor(bounds, dtype=torch.float64).reshape(-1, 2).T
@@ -249,28 +249,29 @@ def fit_schema(
         missing[:, j] = cells.missing
         is_informative = cells.missing.any() if informative is None else j in informative
         rate = float(np.average(cells.missing, weights=weights)) if is_informative else math.nan
-        column, distinct = summarize_column(name, cells, weights, categorical[j], rate, **pooling)
-        if column.kind != "constant":
-            chosen[j] = choose(j, column)
+        summary, distinct = summarize_column(name, cells, weights, categorical[j], rate, **pooling)
+        if summary.kind != "constant":
+            chosen[j] = choose(j, summary)
         elif is_informative and informative is not None:
             raise ValueError(
-                f"'informative_missing' names column {name!r}, which has but one value: there is "
-                "nothing that its missing values could depend on. Leave it out, or add a boolean "
-                "column that is true where it is missing."
+                f"'informative_missing' names column {name!r}, which has only one value, so "
+                "that its missing values cannot depend on the value. Leave it out, or add a "
+                "boolean column that is true where it is missing."
             )
-        if isinstance(column, NumericSummary):
-            likelihood, _ = chosen[j]
-            column = build_numeric(
-                column, distinct, likelihood.transform or transforms[j],
-                is_mass=likelihood.is_mass, target=likelihood.target,
-                atoms=likelihood.atoms(cast(FittedColumn, column)),
-            )  # fmt: skip
-        columns.append(column)
+        if isinstance(summary, Column):  # of levels, or constant: complete
+            columns.append(summary)
+            continue
+        likelihood, _ = chosen[j]
+        columns.append(build_numeric(
+            summary, distinct, likelihood.transform or transforms[j],
+            is_mass=likelihood.is_mass, target=likelihood.target,
+            atoms=likelihood.atoms(cast(FittedColumn, summary)),
+        ))  # fmt: skip
     return Schema(table.layout, columns, chosen, Patterns.of(missing, weights))
 
 
 class _Mask:
-    """A mask of cells that takes no room while none is set."""
+    """A mask of cells that is allocated when the first one is set."""
 
     def __init__(self, n_rows: int, n_columns: int) -> None:
         self.shape = (n_rows, n_columns)

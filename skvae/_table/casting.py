@@ -1,4 +1,4 @@
-"""Casts that writing and filling share: integers, time zones, categories, dictionaries."""
+"""Casts for writing and for filling: integers, time zones, categories, dictionaries."""
 
 from __future__ import annotations
 

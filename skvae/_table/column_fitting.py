@@ -1,4 +1,4 @@
-"""What fit learns about a column: cells and their weights → the fitted column.
+"""Fitting a column: cells and their weights → statistics → the fitted column.
 
 Everything is computed from the distinct values and their summed weights, so that the order of the
 rows does not matter and an integer weight is a repetition.
@@ -19,7 +19,7 @@ from .scaling import TRANSFORMS, Map
 from .weighted import quantiles_of_sorted
 
 N_QUANTILES = 129
-NEIGHBOURS = 4  # distinct values on either side
+NEIGHBORS = 4  # distinct values on either side
 
 
 @dataclass(frozen=True)
@@ -37,12 +37,12 @@ def summarize_column(
     categorical: bool,
     missing_rate: float = math.nan,
     **pooling: Any,
-) -> tuple[Column, Distinct]:
+) -> tuple[Column | NumericSummary, Distinct]:
     """The statistics of a column, and its distinct values.
 
-    Columns of levels and constant columns are complete; a column of numbers is a
-    :class:`NumericSummary`, of which :func:`build_numeric` makes the column once its likelihood is
-    chosen.
+    Columns of levels and constant columns are complete. A column of numbers is a
+    :class:`NumericSummary`, from which :func:`build_numeric` builds the column once its likelihood
+    is chosen.
 
     Parameters
     ----------
@@ -88,14 +88,14 @@ def build_numeric(
     target: str = "value",
     atoms: np.ndarray | None = None,
 ) -> NumericColumn:
-    """The column of numbers with its map, for a likelihood.
+    """The column of numbers with its map, for the likelihood that was chosen.
 
     Parameters
     ----------
     transform : str
         Name of the map, in :data:`skvae._table.scaling.TRANSFORMS`.
     is_mass, target, atoms
-        Of the likelihood.
+        Attributes of the likelihood, and its atoms for this column.
     """
     of_summary = {each.name: getattr(summary, each.name) for each in fields(summary)}
     return NumericColumn(
@@ -152,11 +152,11 @@ def _summarize_numbers(
 
 
 def _prominence(counts: np.ndarray, which: np.ndarray) -> np.ndarray:
-    """How many times more frequent a value is than the eight around it, by their median."""
+    """Frequency of values relative to the median of that of the eight nearest values."""
     around = []
     for i in which:
-        first = max(0, min(i - NEIGHBOURS, len(counts) - 2 * NEIGHBOURS - 1))
-        window = counts[first : first + 2 * NEIGHBOURS + 1]
+        first = max(0, min(i - NEIGHBORS, len(counts) - 2 * NEIGHBORS - 1))
+        window = counts[first : first + 2 * NEIGHBORS + 1]
         around.append(np.median(np.delete(window, i - first)))
     return counts[which] / np.array(around)
 
@@ -174,7 +174,7 @@ def _fit_map(values: np.ndarray, counts: np.ndarray, transform: str, name: Any, 
 
 
 def _step(values: np.ndarray, decimals: int | None) -> int:
-    """The largest step, in units of the last decimal, of which all values are multiples apart."""
+    """The greatest common divisor of all differences, in units of the last decimal."""
     if decimals is None or (values[-1] - values[0]) * 10.0**decimals >= 2**53:
         return 1
     return int(np.gcd.reduce(np.round((values - values[0]) * 10.0**decimals).astype(np.int64)))

@@ -2,24 +2,24 @@
 
 A column has a *kind*: continuous, integer, boolean, datetime, categorical, ordered or constant.
 Numeric kinds enter the model as one number y in units of their spread
-(:mod:`skvae._table.scaling`), categorical kinds as a code, constant columns not at all. A column is
-built once, and does not change: ``updated`` returns another one.
+(:mod:`skvae._table.scaling`), categorical kinds as a code, and constant columns do not enter it.
+A column is built once and is immutable: ``updated`` returns a new one.
 
-The **measure belongs to the column**: counting for integers, booleans, levels and constants,
-Lebesgue for continuous ones, with datetimes in days. The part of log p(x) that does not depend on z
-(log-derivatives of the scaling, the proportions of pooled levels, the probability of a level or a
-constant that did not occur) is ``log_measure``:
+The reference measure belongs to the column: counting measure for integers, booleans, levels and
+constants, Lebesgue measure for continuous columns, with datetimes in days. ``log_measure`` is the
+part of log p(x) that does not depend on z (log-derivatives of the scaling, the proportions of
+pooled levels, the probability of a level or a constant that did not occur):
 
 =====================================  =========================================================
-cell                                   contribution to log p(x), besides the likelihood's
+cell                                   term of log p(x), in addition to the likelihood's
 =====================================  =========================================================
 missing                                0
 continuous, under a density            log dy/dx
 continuous, under a mass               − log resolution
 known level of n observed cells        log n/(n + 1)
 unknown level, no level was pooled     − log(n + 1)
-pooled level, c of C pooled cells      log c/(C + 1), besides p(pooled | z)
-unknown level where some were pooled   − log(C + 1), besides p(pooled | z)
+pooled level, c of C pooled cells      log c/(C + 1), in addition to log p(pooled | z)
+unknown level where some were pooled   − log(C + 1), in addition to log p(pooled | z)
 constant column, its value             log n/(n + 1)
 constant column, another value         − log(n + 1)
 =====================================  =========================================================
@@ -47,7 +47,7 @@ MAX_INDICATORS = 32  # categorical columns up to this many levels enter the enco
 
 @dataclass(frozen=True)
 class EncodedColumn:
-    """Scaled numbers or codes, and for some columns what else their likelihood reads."""
+    """Scaled numbers or codes, and further numbers that some likelihoods need."""
 
     values: np.ndarray
     missing: np.ndarray
@@ -56,8 +56,8 @@ class EncodedColumn:
 
 
 @dataclass(frozen=True)
-class Column(ABC):
-    """What every column has: its name, its kind, and how its cells were stored."""
+class ColumnSummary:
+    """Name and kind of a column, and how its cells are stored."""
 
     name: Any
     type: str
@@ -68,14 +68,6 @@ class Column(ABC):
     kind: str = "constant"
     weight: float = 0.0  # n: observed cells, counted with their sample weights
     missing_rate: float = math.nan  # proportion of missing cells, where that is informative
-
-    @abstractmethod
-    def encode(self, cells: Cells) -> EncodedColumn:
-        """Numbers or codes of cells, with their log-measure."""
-
-    @abstractmethod
-    def updated(self, cells: Cells, weights: np.ndarray) -> Column:
-        """The column after more cells: bounds, counts and resolution follow, the rest stays."""
 
     def coerce(self, cells: Cells) -> Cells:
         """Cells read at use time as the type that was fitted.
@@ -91,7 +83,7 @@ class Column(ABC):
             cells = self._in_own_zone(cells)
         if cells.type == self.type and (cells.duration == self.duration or cells.missing.all()):
             return cells
-        if cells.missing.all():  # whatever a column without a value was read as
+        if cells.missing.all():  # a column without a value may be read as any type
             empty = np.nan if self.type in ("float", "integer", "boolean") else -1
             return Cells(self.type, np.full(len(cells.missing), empty), cells.missing)
         if self.type == "label":
@@ -106,7 +98,8 @@ class Column(ABC):
             found = repr(cells.levels[0]) if cells.levels else found
             raise TypeError(
                 f"Column {self.name!r} was fitted as {self.kind}, but now holds {found}. "
-                "Convert it to the type it had in fit, or replace other cells by missing values."
+                "Convert it to the type that it had in fit, or replace other cells by missing "
+                "values."
             )
         return cells
 
@@ -125,6 +118,18 @@ class Column(ABC):
         """Decoded values as cells."""
         missing = np.zeros(len(values), dtype=bool) if missing is None else missing
         return Cells(self.type, values, missing, unit=self.unit, prototype=self.prototype, **levels)
+
+
+class Column(ColumnSummary, ABC):
+    """A fitted column."""
+
+    @abstractmethod
+    def encode(self, cells: Cells) -> EncodedColumn:
+        """Numbers or codes of cells, with their log-measure."""
+
+    @abstractmethod
+    def updated(self, cells: Cells, weights: np.ndarray) -> Column:
+        """The column with bounds, counts and resolution updated by more cells."""
 
 
 @dataclass(frozen=True)
@@ -146,11 +151,11 @@ class ConstantColumn(Column):
         cells = self.coerce(cells)
         same, n = self.is_value(cells), self.weight
         if n == 0:
-            surprise = np.zeros(len(same))
+            log_proportion = np.zeros(len(same))
         else:
-            surprise = np.where(same, np.log(n / (n + 1)), -np.log(n + 1))
+            log_proportion = np.where(same, np.log(n / (n + 1)), -np.log(n + 1))
         return EncodedColumn(
-            np.zeros(len(same)), cells.missing, np.where(cells.missing, 0.0, surprise)
+            np.zeros(len(same)), cells.missing, np.where(cells.missing, 0.0, log_proportion)
         )
 
     def updated(self, cells: Cells, weights: np.ndarray) -> ConstantColumn:
@@ -170,7 +175,7 @@ class ConstantColumn(Column):
 
 @dataclass(frozen=True, eq=False)
 class CategoricalColumn(Column):
-    """Levels; rare ones share the last code, and are drawn in proportion to their counts."""
+    """Levels; rare ones have the last code in common, and are drawn by their counts."""
 
     levels: tuple = ()  # all observed levels, in order
     counts: np.ndarray = field(default_factory=lambda: np.empty(0))
@@ -193,7 +198,7 @@ class CategoricalColumn(Column):
 
     @property
     def pooled(self) -> np.ndarray:
-        """Indices of the levels that share the last code (empty: none do)."""
+        """Indices of the levels that have the last code in common; empty: no level is pooled."""
         last = np.flatnonzero(self.codes == self.n_codes - 1)
         return last if self.pools else last[:0]
 
@@ -213,7 +218,7 @@ class CategoricalColumn(Column):
         return np.append(known, unknown)
 
     def find(self, cells: Cells) -> np.ndarray:
-        """The level of each cell by its place in `levels`; their number: unknown, or missing."""
+        """The index in `levels` of each cell; their number, where it is unknown or missing."""
         unknown = len(self.levels)
         places = [self._place_of.get(_key(level), unknown) for level in cells.levels]
         return np.array([*places, unknown])[cells.values]
@@ -237,7 +242,7 @@ class CategoricalColumn(Column):
         return EncodedColumn(codes, codes < 0, measure)
 
     def updated(self, cells: Cells, weights: np.ndarray) -> CategoricalColumn:
-        """Counts follow the cells; where levels are pooled, new levels join the pool."""
+        """Counts are updated; where levels are pooled, new levels are added to them."""
         cells = self.coerce(cells)
         column = self._with_levels(self._new_levels(cells))
         found = column.find(cells)
@@ -247,7 +252,7 @@ class CategoricalColumn(Column):
         return replace(column, counts=column.counts + added, weight=weight)
 
     def _new_levels(self, cells: Cells) -> list:
-        """Unknown levels that can be pooled: a new level has no place in an order."""
+        """Unknown levels that can be pooled; the position of a new level in an order is unknown."""
         if not self.pools or self.ordered or self.handle_unknown == "error":
             return []
         new = (self.find(cells) == len(self.levels)) & ~cells.missing
@@ -255,7 +260,7 @@ class CategoricalColumn(Column):
         return [levels[i] for i in level_order(levels)]
 
     def _with_levels(self, levels: list) -> CategoricalColumn:
-        """The column with more levels in the pool."""
+        """The column with more pooled levels."""
         if not levels:
             return self
         return replace(
@@ -266,7 +271,7 @@ class CategoricalColumn(Column):
         )
 
     def decode(self, codes: np.ndarray, rng: np.random.Generator | None = None) -> Cells:
-        """Codes to levels; the pooled code to one of its levels, by count or the most frequent."""
+        """Levels from codes; of the pooled ones a random level, without `rng` the most frequent."""
         first = np.zeros(self.n_codes, dtype=np.int64)
         first[self.codes[::-1]] = np.arange(len(self.codes))[::-1]
         index = first[codes]
@@ -294,7 +299,7 @@ def indicator_spread(frequencies: np.ndarray) -> np.ndarray:
 
 
 def _key(level: Any) -> Any:
-    """A level as a key: True is not 1, and an object that cannot be a key stands for its text."""
+    """A level as a dictionary key: True is not 1; objects that are not hashable by their repr."""
     if isinstance(level, (bool, np.bool_)):
         return "bool", bool(level)
     try:

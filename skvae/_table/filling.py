@@ -23,12 +23,12 @@ def fill(X: Any, source: Any, missing: np.ndarray, dtype: Any = None) -> Any:
         without a single value, whose dtype is not informative, is taken whole.
     missing : ndarray of bool of shape (n_samples, n_features)
     dtype : dtype or None
-        As what an array, or a list of rows, was read.
+        The dtype as which an array, or a list of rows, was read.
 
     Returns
     -------
     filled : table
-        A new one; X is left alone.
+        A new table; X is not changed.
     """
     if isinstance(X, pd.DataFrame):
         columns = [_filled(X.iloc[:, j], source.iloc[:, j].set_axis(X.index), missing[:, j])

@@ -1,6 +1,6 @@
 """Cells, and the layouts that write them back into the container they were read from.
 
-A layout remembers the container of the fitted table, never its rows.
+A layout stores the container and the dtypes of the fitted table, not its rows.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ TICKS_PER_DAY = {
 class Cells:
     """One column as arrays.
 
-    ``type`` is what the cells are: "float", "integer" and "boolean" have float64 ``values`` with
+    ``type`` is the type of the cells: "float", "integer" and "boolean" have float64 ``values`` with
     NaN where missing; "time" has int64 ticks (``unit`` of numpy) and "label" has codes into
     ``levels``, both with a mask ``missing``.
     """
@@ -54,7 +54,7 @@ class Cells:
         return replace(self, values=self.values[rows], missing=self.missing[rows], exact=exact)
 
     def days_since(self, origin: int, unit: str) -> np.ndarray:
-        """Days from `origin`, a tick of `unit`, to each cell; no span is too long for it."""
+        """Days from `origin`, a tick of `unit`, to each cell, for spans of any length."""
         per_day, origin_per_day = TICKS_PER_DAY[self.unit or unit], TICKS_PER_DAY[unit]
         whole, rest = np.divmod(self.values.astype(np.int64), per_day)
         origin_whole, origin_rest = divmod(int(origin), origin_per_day)
@@ -249,7 +249,7 @@ class FrameLayout:
 
     @staticmethod
     def _values(cells: Cells) -> list:
-        """Python values with None: what both libraries take without a loss."""
+        """Python values with None: which both libraries convert without a loss."""
         if cells.type == "label":
             return _label_array(cells).tolist()
         values = cells.values

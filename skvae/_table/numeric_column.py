@@ -1,4 +1,4 @@
-"""Columns of numbers: their statistics, what likelihoods read of a cell, and the way back."""
+"""Columns of numbers: statistics, encoding for the likelihoods, and decoding."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from .columns import MIN_WIDTH, Column, EncodedColumn
+from .columns import MIN_WIDTH, Column, ColumnSummary, EncodedColumn
 from .layouts import TICKS_PER_DAY, Cells
 from .scaling import Map, NumericMap
 
-# Draws and atoms went through single precision: relative error of a scaled number that is a
-# rounding, in every comparison of a drawn value with a fitted one.
+# Draws and atoms are rounded to single precision. Tolerance, relative to max(|y|, 1), of every
+# comparison of a drawn value with a fitted one.
 ROUNDING = 1e-6
 MAX_DECIMALS = 12
 LARGEST_DISTANCE = np.nextafter(2.0**64, 0)  # of float64 in uint64
@@ -24,7 +24,7 @@ def _empty() -> np.ndarray:
 
 
 @dataclass(frozen=True, eq=False)
-class NumericSummary(Column):
+class NumericSummary(ColumnSummary):
     """The statistics of a column of numbers, by which its likelihood is chosen."""
 
     origin: int = 0  # datetimes: tick of the first; integers that float64 cannot hold: the least
@@ -41,15 +41,9 @@ class NumericSummary(Column):
     quantiles: np.ndarray = field(default_factory=_empty)  # at equal steps of 0 … 1
     probability: float = 0.5  # booleans: proportion of True
     # Values that are decoded exactly, sorted: the repeated ones and the bounds. Where there is an
-    # origin, float64 may not hold them, and they are known as integers (or ticks) too.
+    # origin, float64 may not represent them: they are stored as integers (or ticks) too.
     known: np.ndarray = field(default_factory=_empty)
     known_integers: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
-
-    def encode(self, cells: Cells) -> EncodedColumn:
-        raise TypeError(f"column {self.name!r} has no map yet")
-
-    def updated(self, cells: Cells, weights: np.ndarray) -> Column:
-        raise TypeError(f"column {self.name!r} has no map yet")
 
     def numbers(self, cells: Cells) -> np.ndarray:
         """Float64 with NaN; datetimes in days since the first."""
@@ -64,12 +58,12 @@ class NumericSummary(Column):
 
 
 @dataclass(frozen=True, eq=False)
-class NumericColumn(NumericSummary):
+class NumericColumn(NumericSummary, Column):
     """Continuous, integer, boolean or datetime: one number, scaled by a monotone map."""
 
     map: Map = field(default_factory=lambda: NumericMap(0.0, 1.0))
     is_mass: bool = True  # whether the likelihood is a probability mass, not a density
-    target: str = "value"  # what the likelihood reads: see `likelihoods.Likelihood`
+    target: str = "value"  # form of the cells: see `likelihoods.Likelihood`
     atoms: np.ndarray = field(default_factory=_empty)  # values with a probability of their own
 
     @property
@@ -88,7 +82,7 @@ class NumericColumn(NumericSummary):
     def cell_width(self, values: np.ndarray) -> np.ndarray:
         """Width of the rounding cells of some values, in units of y.
 
-        A column of floats may have next to no resolution; among integers a cell is what it is.
+        The resolution of a column of floats may be close to 0: their cells have a minimum width.
         """
         cell = 1.0 if self.kind == "integer" else self.resolution
         width = np.exp(np.log(cell) + self.map.log_derivative(values))
@@ -110,7 +104,7 @@ class NumericColumn(NumericSummary):
         return EncodedColumn(y, missing, measure, self._extra(x, y, missing))
 
     def _extra(self, x: np.ndarray, y: np.ndarray, missing: np.ndarray) -> np.ndarray | None:
-        """What the likelihood reads besides the scaled number: see `likelihoods.Likelihood`."""
+        """Further numbers that the likelihood needs: see `likelihoods.Likelihood`."""
         if self.target == "count":
             return self._counts(x, missing)[:, None]
         if self.target == "interval":
@@ -142,7 +136,7 @@ class NumericColumn(NumericSummary):
         return lower, np.maximum(width, 1e-30)  # of float32
 
     def _atom(self, y: np.ndarray) -> np.ndarray:
-        """Number of the atom in whose cell a value lies, counted from 1; 0: in none."""
+        """Number of the atom whose cell contains the value, counted from 1; 0: there is none."""
         positions, half = self.map.forward(self.atoms), self.cell_width(self.atoms) / 2
         nearest = np.searchsorted((positions[1:] + positions[:-1]) / 2, y)
         inside = np.abs(y - positions[nearest]) <= half[nearest]
@@ -150,7 +144,7 @@ class NumericColumn(NumericSummary):
 
     @property
     def bounds(self) -> tuple[float, float]:
-        """Least and greatest value, as the likelihood draws them; half a cell more."""
+        """Minimum and maximum in the units of draws, extended by half a rounding cell."""
         if self.kind == "boolean":
             return -np.inf, np.inf
         ends = np.array([self.minimum, self.maximum])
@@ -185,7 +179,7 @@ class NumericColumn(NumericSummary):
         return x + float(self.origin) if self.target == "count" else self.map.forward(x)
 
     def decode(self, y: np.ndarray) -> Cells:
-        """Back to the table: inside the bounds, rounded as the fitted values are."""
+        """Values of the table: inside the bounds, and rounded as the fitted values are."""
         if self.kind == "boolean":
             return self.cells((y > 0).astype(np.float64))
         place = np.full(len(y), -1)
@@ -222,7 +216,7 @@ class NumericColumn(NumericSummary):
         return integers.astype(self.known_integers.dtype)
 
     def _place_of_known(self, x: np.ndarray) -> np.ndarray:
-        """Place among the known values of those that differ from one by a rounding; −1: none."""
+        """Index of the known value that equals x up to rounding; −1: there is none."""
         middles = self.known[:-1] / 2 + self.known[1:] / 2
         place = np.searchsorted(middles, x)
         y = self.map.forward(x)
@@ -230,7 +224,7 @@ class NumericColumn(NumericSummary):
         return np.where(distance < ROUNDING * np.maximum(np.abs(y), 1), place, -1)
 
     def updated(self, cells: Cells, weights: np.ndarray) -> NumericColumn:
-        """Bounds, resolution, decimals, step and weight follow the cells; the map stays."""
+        """The column with bounds, resolution, decimals, step and weight updated; the map stays."""
         cells = self.coerce(cells)
         x = self.numbers(cells)
         seen = ~np.isnan(x)
@@ -246,7 +240,7 @@ class NumericColumn(NumericSummary):
             step = self._updated_ticks(cells.values[seen].astype(np.int64), cells.unit)
             changes |= {"step": step, "resolution": step / TICKS_PER_DAY[self.unit]}
         else:
-            # The earlier batches are gone: what is left of them are some of their values.
+            # Of earlier batches some values are known: their distance to new ones counts too.
             earlier = [self.minimum, self.maximum]
             gaps = np.diff(np.unique(np.concatenate([values, self.repeated, earlier])))
             changes["resolution"] = min(self.resolution, float(gaps.min()))
@@ -254,7 +248,7 @@ class NumericColumn(NumericSummary):
         return replace(self, **changes)
 
     def _updated_bounds(self, cells: Cells, x: np.ndarray) -> dict[str, Any]:
-        """Bounds, which join the known values."""
+        """Bounds; new ones are added to the known values."""
         seen = np.flatnonzero(~np.isnan(x))
         ends = seen[[x[seen].argmin(), x[seen].argmax()]]
         outside = ends[(x[ends] < self.minimum) | (x[ends] > self.maximum)]
@@ -284,7 +278,7 @@ class NumericColumn(NumericSummary):
         return {"decimals": decimals, "step": step}
 
     def _updated_ticks(self, ticks: np.ndarray, unit: str) -> int:
-        """The largest step from the origin, exact however far apart the instants are."""
+        """The greatest common divisor of the distances from the origin, in exact integers."""
         own, other = TICKS_PER_DAY[self.unit], TICKS_PER_DAY[unit or self.unit]
         finest = max(own, other)  # of which one tick of either unit is a whole number
         ticks = np.unique(ticks)

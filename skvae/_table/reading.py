@@ -5,8 +5,8 @@ matrix of scipy, of shape (n_samples, n_features). A column holds numbers, integ
 levels (strings, categories, any hashable objects), dates, datetimes or durations; NaN, None, NA and
 NaT are missing values. Array columns are named "x0", "x1", …
 
-What a data-frame library does in its own way is here and in ``layouts.py``, so that the rest of
-the package sees plain arrays: floats with NaN, ticks of time, or codes into a list of levels.
+Code for single data-frame libraries is here and in ``layouts.py`` alone; the rest of the package
+reads plain arrays: floats with NaN, ticks of time, or codes into a list of levels.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def _object_cells(values: np.ndarray, name: Any, allow_nested: bool, as_label: b
                 f"{type(cell).__name__}; a cell must be a string, a number, a boolean, a "
                 "date or missing. Unpack it into columns of its own, or drop it."
             )
-        # An untyped array makes no promise about its cells: keep such an object as a level.
+        # The cells of an untyped array may be any objects: such an object is a level.
         warnings.warn(
             f"Column {name!r} holds nested objects, such as {cell!r}; its cells are treated as "
             "levels of a category.",

@@ -19,7 +19,7 @@ median and interquartile range / 1.349, and the only map whose y does not have m
 deviation 1.
 
 The others transform x to some v, and then standardize v as ``"standard"`` does. Beyond all fitted
-values, the logarithmic tails of that last step keep |y| below 1e6 (or 1e3 times the largest seen).
+values, the logarithmic tails of that last step keep |y| below 1e6 (or 1e3 times the largest |y|).
 
 ``"power"``: :class:`PowerMap`, of Yeo and Johnson (2000), "A new family of power transformations
 to improve normality or symmetry", Biometrika 87. With u in robust units, as in ``"robust"``,
@@ -34,7 +34,7 @@ would lose mass there.
 value at the middle of its step. v is linear between a few knots, and beyond the outermost ones it
 has the mean derivative of the last unit of v, but is nowhere steeper than ``"robust"``.
 
-``"log"``: :class:`LogMap`, of positive values. With c the least of them,
+``"log"``: :class:`LogMap`, of positive values. With c the minimum,
 
     v = log(x / c)                          where x ≥ c,
     v = x / c − 1                           below.
@@ -68,9 +68,9 @@ class Map(Protocol):
     """x → y, for any finite float64 x and y; the inverse is held inside the float range."""
 
     @property
-    def center(self) -> float: ...  # the x of some y near 0: what stands in for a missing cell
+    def center(self) -> float: ...  # the x of some y near 0: the replacement of a missing value
     @property
-    def derivative(self) -> float: ...  # a typical dy/dx: turns a resolution in x into one in y
+    def derivative(self) -> float: ...  # a typical dy/dx: converts a resolution in x into one in y
     def forward(self, x: np.ndarray) -> np.ndarray: ...
     def inverse(self, y: np.ndarray) -> np.ndarray: ...
     def log_derivative(self, x: np.ndarray) -> np.ndarray: ...
@@ -205,7 +205,7 @@ class QuantileMap(NonlinearMap):
 
 @dataclass(frozen=True)
 class LogMap(NonlinearMap):
-    """Logarithm of what is above the floor, linear below."""
+    """Logarithm above the floor, linear below it."""
 
     floor: float
 
@@ -250,7 +250,7 @@ def moments(values: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
 
 
 def robust_units(values: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
-    """Median, and interquartile range in standard deviations of a normal distribution."""
+    """Median, and interquartile range relative to that of a standard normal distribution."""
     low, center, high = quantiles_of_sorted(values, weights, [0.25, 0.5, 0.75]).tolist()
     scale = high / 1.349 - low / 1.349
     if not scale > 0:  # more than half of the cells are one value: use the others

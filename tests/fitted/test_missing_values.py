@@ -507,7 +507,7 @@ def test_informative_missing_values_of_pooled_levels_and_constants():
     ids = [None if i % 5 == 0 else f"u{i}" for i in range(60)]
     table = pd.DataFrame({"id": ids, "x": np.arange(60.0), "k": ["yes", None] * 30})
     assert np.isfinite(quick(informative_missing=["id"]).fit(table).score_samples(table)).all()
-    with pytest.raises(ValueError, match="but one value"):
+    with pytest.raises(ValueError, match="only one value"):
         quick(informative_missing=["k"]).fit(table)
 
 

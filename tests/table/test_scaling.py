@@ -110,7 +110,7 @@ def test_values_beyond_all_bounds_stay_finite(transform, values):
 @settings(max_examples=40, deadline=None)
 @given(data=st.data())
 def test_derivative_and_inverse_of_fitted_maps(transform, data):
-    """At any x of any column; the finite difference stays between knots and other bends."""
+    """At any x of any column; the finite difference stays between knots and other knots."""
     lowest = 0.01 if transform == "log" else -50
     cells = data.draw(st.lists(st.floats(lowest, 50).map(lambda v: round(v, 2)), min_size=2))
     values, counts = np.unique(cells, return_counts=True)
