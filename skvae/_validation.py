@@ -97,6 +97,21 @@ def check_parameters(component: Any) -> None:
             check_parameters(value)
 
 
+SYNONYMS = {  # names that users try, and the name of what they mean
+    ("prior", "gaussian"): "standard_normal",
+    ("prior", "normal"): "standard_normal",
+    ("prior", "gmm"): "mixture",
+    ("prior", "vampprior"): "aggregated",
+    ("latent", "normal"): "gaussian",
+    ("latent", "vq"): "quantized",
+    ("latent", "fsq"): "finite_scalar",
+    ("likelihood", "gaussian"): "normal",
+    ("likelihood", "multinomial"): "categorical",
+    ("objective", "vae"): "elbo",
+    ("objective", "pca"): "embedding",
+}
+
+
 def did_you_mean(name: str, known: Iterable[Any]) -> str:
     close = difflib.get_close_matches(name, [str(k) for k in known], n=1)
     return f" Did you mean {close[0]!r}?" if close else ""
@@ -115,7 +130,8 @@ def resolve_component(
         auto = ["auto"] if parameter in ("likelihood", "prior", "objective") else []
         allowed = f"one of {sorted([*registry, *auto])}"
         if isinstance(value, str):
-            hint = did_you_mean(value, registry)
+            meant = SYNONYMS.get((parameter, value.lower()))
+            hint = f" Did you mean {meant!r}?" if meant else did_you_mean(value, registry)
         elif isinstance(value, type) and issubclass(value, base):
             hint = f" Pass an instance, {parameter}={value.__name__}(), not the class."
         raise ValueError(

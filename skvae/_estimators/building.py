@@ -40,14 +40,17 @@ def fit_table_schema(
 ) -> Schema:
     """The fitted columns of a table, with their likelihoods."""
     owner, likelihood = type(estimator).__name__, automatic(estimator, "likelihood")
-    if is_auto(estimator.likelihood) and objective.likelihood is not None:
-        likelihood = objective.likelihood
+    reason = "user-specified"
+    if is_auto(estimator.likelihood):
+        reason = f"default of {owner}"
+        if objective.likelihood is not None:
+            likelihood, reason = objective.likelihood, f"default of {objective!r}"
     return fit_schema(
         table,
         weights,
         check_categorical_features(estimator.categorical_features, table.names),
         resolve_transforms(estimator.numeric_transform, table.names, TRANSFORMS, owner),
-        resolve_likelihoods(likelihood, table.names, LIKELIHOODS, owner),
+        resolve_likelihoods(likelihood, table.names, LIKELIHOODS, owner, reason),
         check_informative(estimator.informative_missing, table.names),
         max_categories=estimator.max_categories,
         min_frequency=estimator.min_frequency,

@@ -180,7 +180,8 @@ class VAETransformer(
     likelihood_ : dict
         The likelihood of each column, but for constant ones.
     likelihood_reasons_ : dict
-        Why each column has its likelihood: "user-specified", or the properties of the column.
+        Why each column has its likelihood: "user-specified", the default of an objective, or the
+        properties of the column.
     latent_, prior_, objective_ : objects
         The components behind the names.
     active_units_ : ndarray of bool of shape (n_components_,)

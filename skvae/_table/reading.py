@@ -249,6 +249,8 @@ def _array_type(dtype: np.dtype) -> str:
 def _read_array(X: Any) -> Table:
     if hasattr(X, "collect"):
         raise TypeError(f"X is a lazy {type(X).__name__}; pass X.collect().")
+    if isinstance(X, (list, tuple)) and any(isinstance(row, dict) for row in X):
+        raise TypeError("X is a list of dicts; pass pandas.DataFrame(X), which has named columns.")
     if not hasattr(X, "dtype") and not hasattr(X, "__array__") and not hasattr(X, "shape"):
         as_read = np.asarray(X)  # a list of rows: numpy would turn numbers next to text into text
         X = np.asarray(X, dtype=object) if as_read.dtype.kind in "US" else as_read

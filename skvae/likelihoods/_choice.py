@@ -42,7 +42,11 @@ def choose(column: FittedColumn) -> Choice:
 
 
 def resolve_likelihoods(
-    spec: Any, names: list, registry: Mapping[str, type[Likelihood]], owner: str
+    spec: Any,
+    names: list,
+    registry: Mapping[str, type[Likelihood]],
+    owner: str,
+    reason: str = "user-specified",
 ) -> Callable[[int, FittedColumn], Choice]:
     """A function that chooses the likelihood of a column.
 
@@ -56,6 +60,8 @@ def resolve_likelihoods(
     registry : mapping from str to Likelihood class
     owner : str
         Class of the estimator, for error messages.
+    reason : str, default="user-specified"
+        Of a likelihood that `spec` gives.
 
     Returns
     -------
@@ -88,9 +94,9 @@ def resolve_likelihoods(
         except ValueError as error:
             if j in single:
                 raise
-            other, reason = choose(column)
-            return other, f"{reason}; {error}"
-        return likelihood, "user-specified"
+            other, why = choose(column)
+            return other, f"{why}; {error}"
+        return likelihood, reason
 
     return choose_for
 
