@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from skvae._inference.importance import InferenceSettings
+from skvae._table.reading import Table
 from skvae._validation import caller_stacklevel, positions
 
 from .base import BaseVAE
 
 WEAK, MAX_PROPORTION_WEAK = 2.0, 0.1  # effective draws of a row; proportion of rows to warn of
 MIN_DRAWS_TO_WARN = 16
+N_CHECKED, MAX_STD = 200, 0.1  # weak rows whose standard error is computed; nats
 
 
 class ImportanceWarning(UserWarning):
@@ -76,8 +79,8 @@ class DensityMixin(BaseVAE):
         Warns
         -----
         ImportanceWarning
-            If in more than a tenth of the rows one or two draws carry all the weight
-            (ess < 2 of at least 16 draws).
+            If in more than a tenth of the rows one or two draws carry all the weight (ess < 2 of
+            at least 16 draws) and the standard error of the score is over 0.1 nats.
 
         References
         ----------
@@ -98,13 +101,19 @@ class DensityMixin(BaseVAE):
         density = self.fitted_model_.log_density(
             table, settings, columns=scored, given=condition, with_std=return_std
         )
-        warn_of_weak_rows(density.ess, settings, "scores of")
+        warn_of_weak_rows(
+            density.ess, settings, "scores of", lambda rows: self._std(table.take(rows), settings)
+        )
         answers = [density.score]
         if return_std:
             answers.append(density.std)
         if return_ess:
             answers.append(density.ess)
         return answers[0] if len(answers) == 1 else tuple(answers)
+
+    def _std(self, table: Table, settings: InferenceSettings) -> np.ndarray:
+        """Monte-Carlo standard errors of scores."""
+        return self.fitted_model_.log_density(table, settings, with_std=True).std
 
     def _columns(self, columns: Any, given: Any) -> tuple[list[int] | None, list[int] | None]:
         """Positions of the columns that are scored, None for all, and of those that are given."""
@@ -151,11 +160,27 @@ class DensityMixin(BaseVAE):
         return float(self.score_samples(X).mean())
 
 
-def warn_of_weak_rows(ess: np.ndarray, settings: InferenceSettings, what: str) -> None:
-    """Warn if in many rows one or two draws carry all the weight."""
-    n_weak = int((ess < WEAK).sum())
-    if settings.n_samples < MIN_DRAWS_TO_WARN or n_weak <= max(1, MAX_PROPORTION_WEAK * len(ess)):
+def warn_of_weak_rows(
+    ess: np.ndarray,
+    settings: InferenceSettings,
+    what: str,
+    std: Callable[[np.ndarray], np.ndarray] | None = None,
+) -> None:
+    """Warn if in many rows one or two draws carry all the weight.
+
+    With `std`, the standard errors of some rows by their positions, only rows with a large error
+    count: a score may be accurate all the same.
+    """
+    weak = np.flatnonzero(ess < WEAK)
+    few = max(1, MAX_PROPORTION_WEAK * len(ess))
+    if settings.n_samples < MIN_DRAWS_TO_WARN or len(weak) <= few:
         return
+    n_weak = len(weak)
+    if std is not None:
+        some = weak[np.linspace(0, len(weak) - 1, min(len(weak), N_CHECKED)).astype(int)]
+        n_weak = round(n_weak * float((std(some) > MAX_STD).mean()))
+        if n_weak <= few:
+            return
     doubt = "likely too low" if what == "scores of" else "not reliable"
     more = "" if settings.n_refinement_steps else ", or set n_refinement_steps=10"
     warnings.warn(

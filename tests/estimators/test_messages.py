@@ -1,9 +1,13 @@
 """What errors and reasons say."""
 
+import warnings
+
 import numpy as np
 import pytest
 
-from skvae import Normal, VAEOutlierDetector, VAETransformer
+from skvae import ImportanceWarning, Normal, VAEOutlierDetector, VAETransformer
+from skvae._estimators.density import warn_of_weak_rows
+from skvae._inference.importance import InferenceSettings
 
 QUICK = {"max_iter": 1, "hidden_layer_sizes": (4,), "random_state": 0}
 X = np.random.default_rng(0).normal(size=(60, 2))
@@ -44,3 +48,27 @@ def test_a_misspelt_parameter_names_the_estimator():
 def test_a_list_of_dicts_is_explained():
     with pytest.raises(TypeError, match="list of dicts"):
         VAETransformer(**QUICK).fit([{"a": 1.0}, {"a": 2.0}])
+
+
+@pytest.mark.parametrize(("error", "warns"), [(0.008, False), (0.4, True)])
+def test_draws_of_little_weight_are_warned_of_by_their_error(error, warns):
+    """Where the score is accurate all the same, as of collinear columns, there is no warning."""
+    settings = InferenceSettings(64, 10)
+    ess = np.where(np.arange(100) < 42, 1.5, 30.0)
+    checked = []
+
+    def std(rows):
+        checked.extend(rows)
+        return np.full(len(rows), error)
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        warn_of_weak_rows(ess, settings, "scores of", std)
+    assert [w.category for w in caught] == [ImportanceWarning] * warns
+    assert set(checked) == set(range(42))
+
+
+def test_scores_of_shifted_rows_still_warn():
+    vae = VAETransformer(1, n_importance_samples=16, n_refinement_steps=0, **QUICK).fit(X)
+    with pytest.warns(ImportanceWarning, match="likely too low"):
+        vae.score_samples(60 * X)
