@@ -55,6 +55,7 @@ from .weighted import quantiles_of_sorted
 
 HEAVY = 30.0  # robust standard deviations of the extreme value from which a column is heavy
 MAX_FLOAT = 1e300
+MIN_SCALE = 1e-300  # 1 / scale is finite: to the model subnormal numbers are equal
 LARGEST = float(np.finfo(np.float64).max)
 HEAVY_CORE, WIDE_CORE = 3.0, 1e3
 MAX_UNITS = 1e307  # differences of two stay finite
@@ -246,7 +247,7 @@ def moments(values: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
     total = weights.sum()
     mean = (values / size * weights).sum() / total
     variance = ((values / size - mean) ** 2 * weights).sum() / total
-    return float(mean * size), float(np.sqrt(variance) * size)
+    return float(mean * size), max(float(np.sqrt(variance) * size), MIN_SCALE)
 
 
 def robust_units(values: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
@@ -258,7 +259,7 @@ def robust_units(values: np.ndarray, weights: np.ndarray) -> tuple[float, float]
         order = np.argsort(distance, kind="stable")
         order = order[distance[order] > 0]
         scale = 2 * float(quantiles_of_sorted(distance[order], weights[order], 0.5))
-    return center, scale
+    return center, max(scale, MIN_SCALE)
 
 
 def choose_map(values: np.ndarray, weights: np.ndarray) -> NumericMap:

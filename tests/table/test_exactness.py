@@ -173,3 +173,16 @@ def test_an_index_out_of_range_is_named():
         VAETransformer(categorical_features=[-9, 0], **QUICK).fit(X)
     with pytest.raises(ValueError, match="names column 3, but X has 3"):
         VAETransformer(categorical_features=[0, 3], **QUICK).fit(X)
+
+
+@pytest.mark.parametrize(
+    "column",
+    [[2.2e-311, 0.0], [1e-310, 2e-310, 5e-324, 0.0], [1.0, 0.0, 2e-311, 0.0]],
+)
+def test_subnormal_numbers_neither_overflow_nor_get_lost(column):
+    X = np.tile(column, 5)[:, None]
+    vae = VAETransformer(**QUICK).fit(X)
+    assert np.isfinite(vae.score_samples(X)).all()
+    drawn = vae.sample(20, random_state=0)
+    assert drawn.min() >= X.min()
+    assert drawn.max() <= X.max()
