@@ -139,7 +139,9 @@ def draw_in_bounds(
             if not len(rows):
                 break
             again, _ = model.decode(z[rows], generator)
-            values[rows] = torch.where(outside[rows], again, values[rows])
+            # What is outside is not an atom. If it could become one, atoms would be too frequent.
+            replaced = outside[rows] & ~schema.is_atom(again)
+            values[rows] = torch.where(replaced, again, values[rows])
     return values, codes
 
 

@@ -146,6 +146,12 @@ class Schema:
         slack = ROUNDING * values.abs().clamp(min=1.0)
         return (values < low - slack) | (values > high + slack)
 
+    def is_atom(self, values: Tensor) -> Tensor:
+        """Which drawn numbers are atoms of their columns, (n_rows, n_numeric)."""
+        drawn = values.numpy()
+        columns = [column.is_atom(drawn[:, i]) for i, column in enumerate(self.numeric_columns)]
+        return torch.from_numpy(np.stack(columns, axis=1)) if columns else values > torch.inf
+
     def n_components(self, requested: int | str | None) -> int:
         """Latent dimensions: as requested, or half the features between 1 and 16.
 

@@ -142,6 +142,14 @@ class NumericColumn(NumericSummary, Column):
         inside = np.abs(y - positions[nearest]) <= half[nearest]
         return np.where(inside, nearest + 1, 0)
 
+    def is_atom(self, y: np.ndarray) -> np.ndarray:
+        """Which drawn numbers are an atom up to rounding."""
+        if not len(self.atoms):
+            return np.zeros(len(y), dtype=bool)
+        positions = self.map.forward(self.atoms)
+        nearest = positions[np.searchsorted((positions[1:] + positions[:-1]) / 2, y)]
+        return np.asarray(np.abs(y - nearest) < ROUNDING * np.maximum(np.abs(y), 1))
+
     @property
     def bounds(self) -> tuple[float, float]:
         """Minimum and maximum in the units of draws, extended by half a rounding cell."""

@@ -179,8 +179,9 @@ def test_a_constant_object_may_be_anything():
     X = np.empty((20, 2), dtype=object)
     X[:, 0] = [np.array([1, 2])] * 20
     X[:, 1] = np.arange(20.0)
-    with pytest.warns(UserWarning, match="nested"):
+    with pytest.warns(UserWarning, match="nested") as found:
         vae = quick().fit(X)
+    assert {warning.filename for warning in found} == {__file__}
     with pytest.warns(UserWarning, match="nested"):
         scores = vae.score_samples(X)
     assert np.isfinite(scores).all()
