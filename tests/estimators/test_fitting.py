@@ -44,7 +44,7 @@ def test_a_fitted_model_is_networks_schema_components_and_axes(X):
 
 
 def test_the_encoder_runs_once_for_each_call(X, monkeypatch):
-    vae = VAETransformer(2, n_refinement_steps=10, **QUICK).fit(X)
+    vae = VAETransformer(2, n_refinement_steps=10, n_importance_samples=8, **QUICK).fit(X)
     with torch.no_grad():
         vae.model_.latent.head.bias += 3  # draws worth little, so that rows are refined
     calls, encode = [], type(vae.model_).encode
