@@ -39,7 +39,7 @@ def with_categories(dtype: pd.CategoricalDtype, levels: Iterable[Any]) -> pd.Cat
 
 def to_category(values: pd.Series, dtype: pd.CategoricalDtype) -> pd.Series:
     """Levels as a categorical; those that are not categories become missing."""
-    return pd.Series(pd.Categorical(values.astype(object), dtype=dtype), index=values.index)
+    return pd.Series(pd.Categorical(values.to_numpy(dtype=object), dtype=dtype), index=values.index)
 
 
 def to_dictionary(values: Any, dtype: Any) -> Any:
