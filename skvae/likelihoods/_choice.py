@@ -34,7 +34,7 @@ def choose(column: FittedColumn) -> Choice:
     atoms = Atoms() if column.kind != "integer" else Atoms(slab=DiscretizedLogistic())
     values, proportions = atoms.values(column)
     if not len(values):
-        return smooth, f"{column.kind}, no repeated value"
+        return smooth, f"{column.kind}, no value far more frequent than others"
     if len(values) == column.n_distinct:
         return atoms, f"{column.kind} with {column.n_distinct} values"
     noun = "value makes" if len(values) == 1 else "values make"

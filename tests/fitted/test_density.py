@@ -50,7 +50,7 @@ def test_auto_looks_at_the_column_and_says_why(amounts):
     reasons = vae.likelihood_reasons_
     assert reasons["spent"] == "continuous, 1 value makes up 52% of the cells"
     assert reasons["rating"] == "continuous with 5 values"
-    assert reasons["size"] == "continuous, no repeated value"
+    assert reasons["size"] == "continuous, no value far more frequent than others"
     assert (
         fit(amounts, likelihood={"size": "log_normal"}, max_iter=2).likelihood_reasons_["size"]
         == "user-specified"
