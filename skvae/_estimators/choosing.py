@@ -1,4 +1,4 @@
-"""``n_components="auto"``: how many latent dimensions, by held-out density."""
+"""How many latent dimensions: by the linear model that the rows allow, or by held-out density."""
 
 from __future__ import annotations
 
@@ -10,20 +10,48 @@ import numpy as np
 import torch
 
 from skvae._inference.log_density import log_density
+from skvae._model.initialization import observed_features
+from skvae._model.linear_choice import SIZES as LINEAR_SIZES
+from skvae._model.linear_choice import choose_linear_start
 from skvae._model.rows import Rows
+from skvae._model.schema import Schema
 from skvae._model.vae import VAE
+from skvae._nn.networks import Inputs
 from skvae._training.budget import Budget
 from skvae._training.loop import MIN_HELD_OUT, NoMonitor, Split, train
+from skvae._training.weights import draw_in_proportion
 from skvae.latents import Latent
 
 from .mode import FitContext
 
 SIZES = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24)
+WIDE = 32  # features from which more than 16 components are considered
+ROWS_PER_COMPONENT, MAX_LINEAR_ROWS = 100, 2000
 PROPORTION = 0.25  # of the steps of the full training that each size is given
 FRACTION = 0.2  # of the rows to hold out, where training holds out none
 N_DRAWS = 16
 MIN_GAIN = 0.02  # nats per column that a larger size must add
 PATIENCE = 2  # sizes without progress after which larger ones are not tried
+
+
+def default_n_components(schema: Schema, rows: Rows, split: Split, seed: int) -> int:
+    """Three quarters of the features up to 16, unless a linear model has reason for another size.
+
+    There are fewer components if a linear model with so many would be too large for the rows, and
+    more if there are many columns and a larger linear model is clearly better.
+    """
+    default, d = schema.n_components(None), schema.n_features
+    is_wide = d > WIDE
+    if default == 1 or (len(rows) >= ROWS_PER_COMPONENT * default and not is_wide):
+        return default
+    generator = torch.Generator().manual_seed(seed)
+    index = draw_in_proportion(split.train, split.weights, generator)
+    index = index[torch.randperm(len(index), generator=generator)[:MAX_LINEAR_ROWS]]
+    inputs = Inputs(len(schema.numeric), schema.categorical_columns, generator)
+    _, x, seen = observed_features(rows.take(index), inputs)
+    most = d // 2 if is_wide else default
+    sizes = sorted({default, *(size for size in LINEAR_SIZES if size <= most)})
+    return choose_linear_start(x, seen, sizes, default).n_components
 
 
 def choose_n_components(

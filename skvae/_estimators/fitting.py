@@ -24,6 +24,7 @@ from skvae._model.vae import VAE, for_inference
 from skvae._nn.defaults import with_library_defaults
 from skvae._table.reading import Table
 from skvae._training.budget import Budget, default_steps
+from skvae._training.cross_validation import folds, held_out_curve
 from skvae._training.loop import Result, Split, join_histories, train_all
 from skvae._training.weights import check_sample_weight, split_rows
 from skvae._validation import (
@@ -35,7 +36,7 @@ from skvae._validation import (
 
 from .building import finalize_model, fit_table_schema, initial_model
 from .callbacks import RoundCallbacks
-from .choosing import choose_n_components
+from .choosing import choose_n_components, default_n_components
 from .components import Components
 from .mode import FitContext, Mode
 from .parameters import VAEParameters
@@ -45,6 +46,7 @@ SHAPING = (  # parameters that must not change while a model is trained further
     "numeric_transform", "categorical_features", "handle_unknown", "max_categories",
     "min_frequency", "informative_missing", "n_estimators",
 )  # fmt: skip
+MIN_CROSS_VALIDATED = 6  # rows
 MASK_RATIO = 0.6
 PARTIAL_FIT_RATE = 0.25  # of the peak: a constant learning rate must be lower to converge
 
@@ -85,12 +87,15 @@ def fit_attributes(
     budget = _budget(estimator, data, mode)
     if mode.is_new:
         models, k = build_models(estimator, data, context, budget, n_models)
+        budget.n_planned = planned_steps(estimator, data, k, context, budget)
     else:
         models, k = take_over(estimator, data.schema), estimator.n_components_
     as_fitted_model = partial(_fitted_model, data.schema, context.components)
     callbacks = RoundCallbacks(estimator, X, lambda: {"fitted_model_": as_fitted_model(models)})
     results = train_models(estimator, models, data, context, budget, callbacks)
     models = [model for result in results for model in result.models]
+    if mode.is_new and all(result.is_start for result in results):
+        models = start_from_all_rows(estimator, data, k, context, n_models) or models
     # The generator is used from the last to the first, whose attributes are those of the estimator.
     units = [finalize_model(m, data.rows, data.split, context, mode) for m in models[::-1]][-1]
     variance = units.get("explained_variance_")
@@ -132,10 +137,14 @@ def encode_table(
     rows = schema.encode(table, torch.float32)
     order = canonical_order(rows)
     rows.reorder(torch.from_numpy(order))
-    holds_out = estimator.early_stopping and not mode.is_one_pass
-    fraction = estimator.validation_fraction if holds_out else 0.0
+    fraction = estimator.validation_fraction if holds_out(estimator, mode) else 0.0
     split = split_rows(rows, weights[order], fraction, context.generator)
     return TrainingData(names, schema, rows, split)
+
+
+def holds_out(estimator: VAEParameters, mode: Mode) -> bool:
+    """Whether rows are held out to decide how long to train."""
+    return bool(estimator.early_stopping) and not mode.is_one_pass
 
 
 # ------------------------------------------------------- 2. build, or take over, the models
@@ -148,11 +157,44 @@ def build_models(
     latent, n_components = context.components.latent, estimator.n_components
     is_auto = isinstance(n_components, str)
     default = data.schema.n_components(n_components)
+    if n_components is None and estimator.init == "pca":
+        default = default_n_components(data.schema, data.rows, data.split, context.seed)
     k = latent.size(None if is_auto else n_components, default)
     start = partial(initial_model, estimator, data.schema, context, data.rows, data.split)
     if is_auto:
         k = choose_n_components(start, k, latent, data.rows, data.split, context, budget)
     return [start(k) for _ in range(n_models)], k
+
+
+def planned_steps(
+    estimator: VAEParameters, data: TrainingData, k: int, context: FitContext, budget: Budget
+) -> int | None:
+    """How long to train by cross-validation, where the rows to hold out would be too few."""
+    if not holds_out(estimator, context.mode) or len(data.split.held_out):
+        return None
+    if len(data.split.train) < MIN_CROSS_VALIDATED:
+        return None
+    splits = folds(data.split, context.generator)
+    models = [initial_model(estimator, data.schema, context, data.rows, split, k)
+              for split in splits]  # fmt: skip
+    objective = context.components.objective
+    curve = held_out_curve(models, data.rows, splits, objective, budget, context.generator)
+    return curve.best(first=objective.warmup * budget.n_steps)
+
+
+def start_from_all_rows(
+    estimator: VAEParameters, data: TrainingData, k: int, context: FitContext, n_models: int
+) -> list[VAE] | None:
+    """Untrained models at the start from all rows, where training was not better than the start.
+
+    None: no row was held out.
+    """
+    split = data.split
+    if split.weights is not None or not len(split.held_out):
+        return None
+    data.split = Split(torch.cat([split.train, split.held_out]), None, split.held_out[:0])
+    start = partial(initial_model, estimator, data.schema, context, data.rows, data.split, k)
+    return [start() for _ in range(n_models)]
 
 
 def take_over(estimator: VAEParameters, schema: Schema) -> list[VAE]:

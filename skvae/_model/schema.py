@@ -30,6 +30,7 @@ N_EXTRAS = {
     "atoms_interval": 3,
 }  # by the target of a likelihood
 FEW_OUTPUTS = 8
+FEW_FEATURES = 4  # of which there are as many components
 MAX_COMPONENTS = 16  # latent dimensions of n_components=None
 MAX_AUTO = 24  # of n_components="auto": the largest size to try
 
@@ -153,15 +154,15 @@ class Schema:
         return torch.from_numpy(np.stack(columns, axis=1)) if columns else values > torch.inf
 
     def n_components(self, requested: int | str | None) -> int:
-        """Latent dimensions: as requested, or half the features between 1 and 16.
+        """Latent dimensions: as requested, or three quarters of the features.
 
-        "auto": the largest size to try, three quarters of the features, at most 24.
+        All of up to four features, and at most 16. "auto": the largest size to try, at most 24.
         """
         n_features = max(1, self.n_features)
         if isinstance(requested, str):
-            return min(max(1, 3 * n_features // 4), MAX_AUTO)
+            return min(_three_quarters(n_features), MAX_AUTO)
         if requested is None:
-            return min(max(1, n_features // 2), MAX_COMPONENTS)
+            return min(_three_quarters(n_features), MAX_COMPONENTS)
         if requested > n_features:
             raise ValueError(
                 f"n_components={requested} is larger than the {n_features} encoded features of X "
@@ -274,6 +275,10 @@ def fit_schema(
             atoms=likelihood.atoms(cast(FittedColumn, summary)),
         ))  # fmt: skip
     return Schema(table.layout, columns, chosen, Patterns.of(missing, weights))
+
+
+def _three_quarters(n_features: int) -> int:
+    return max(min(n_features, FEW_FEATURES), math.ceil(0.75 * n_features))
 
 
 class _Mask:

@@ -1,14 +1,16 @@
 r"""The gradient of the evidence lower bound by hand-written derivatives, for the default family.
 
-For a Gaussian posterior, a standard normal prior during training and the evidence lower bound,
+For a Gaussian posterior, a standard normal or mixture prior during training and the evidence lower
+bound,
 
 .. math:: L = \frac1n \sum_n \Big[\frac1K \sum_k \log p(x_n|z_{nk}) - \beta\, KL_n\Big], \quad
     z_{nk} = \mu_n + \sigma_n \epsilon_{nk},
 
 the gradients of the networks are about a dozen matrix products, and for small networks the overhead
 of autograd takes as long as the products. The derivatives of the likelihoods are in
-:mod:`skvae._training.likelihood_gradients`; likelihoods without an entry there are differentiated
-by autograd. :mod:`skvae._training.stacking` computes the same gradients by autograd for every
+:mod:`skvae._training.likelihood_gradients`, those of the priors in
+:mod:`skvae._training.prior_gradients`; likelihoods without an entry there are differentiated by
+autograd. :mod:`skvae._training.stacking` computes the same gradients by autograd for every
 model, and a test compares both.
 
 Shapes are those of one model. For M stacked models all tensors have a leading axis of size M.
@@ -32,6 +34,7 @@ from skvae.latents.gaussian import GaussianModule
 from skvae.objectives import ELBO, Embedding, Objective
 
 from .likelihood_gradients import has_likelihood_gradient, log_prob_and_pullback
+from .prior_gradients import Posterior, has_prior_gradient, prior_gradient
 from .stacking import Stack
 
 Pair = tuple[Tensor, Tensor]  # values and gradient
@@ -86,7 +89,7 @@ def has_analytic_gradients(stack: Stack, objective: Objective) -> bool:
     model = stack.models[0]
     return (
         type(model.latent) is GaussianModule
-        and model.prior.is_standard_normal
+        and has_prior_gradient(model.prior)
         and type(objective) in (ELBO, Embedding)  # subclasses may have bounds of their own
         and not (objective.detach_z or objective.free_bits)
         and model.encoder.activation in ACTIVATION_DERIVATIVES
@@ -119,6 +122,7 @@ class AnalyticGradients:
         assert isinstance(latent, GaussianModule)
         self.encoder = _Network(model.encoder, latent.head, model.inputs.n_outputs, self.pairs)
         self.decoder = _Network(model.decoder, model.head, latent.n_components, self.pairs)
+        self.prior = prior_gradient(model.prior, self.pairs)
         self.split = latent.split
 
     def add_gradient(
@@ -157,14 +161,18 @@ class AnalyticGradients:
             log_px, grad_outputs = self._log_px(outputs, rows, -scale / (K * n), freeze_generative)
             self.decoder.backward(grad_outputs.flatten(-3, -2), freeze=freeze_generative)
             grad_z = self.decoder.grad_inputs().unflatten(-2, (K, n))
-            # KL = ½ Σ (μ² + σ² − log σ² − 1), and ∂z/∂ log σ² = ½ σ ε
-            var = log_var.exp()
-            grad_mean = grad_z.sum(-3).add_(mean, alpha=scale * beta / n)
-            grad_log_var = (grad_z * deviation).sum(-3)
-            grad_log_var.add_(var - 1, alpha=scale * beta / n).mul_(0.5)
+            q = Posterior(mean, log_var, noise, z)
+            divergence = self.prior.divergence(q, scale * beta / n, freeze=freeze_generative)
+            if divergence.grad_z is not None:
+                grad_z = grad_z + divergence.grad_z
+            grad_mean = grad_z.sum(-3)
+            if divergence.grad_mean is not None:
+                grad_mean += divergence.grad_mean
+            grad_log_var = (grad_z * deviation).sum(-3).mul_(0.5)  # ∂z/∂ log σ² = ½ σ ε
+            grad_log_var += divergence.grad_log_var
             grad_log_var.masked_fill_(log_var != raw[..., k:], 0.0)  # where it is clamped
             self.encoder.backward(torch.cat([grad_mean, grad_log_var], dim=-1))
-            kl = 0.5 * (mean.square() + var - log_var - 1).sum((-2, -1)) / n
+            kl = divergence.kl.mean(-1)
             reconstruction = log_px.mean((-2, -1)) + rows.log_measure.mean(-1).squeeze(-1)
             metrics = torch.stack([reconstruction - beta * kl, reconstruction, kl], dim=-1)
         if inputs.requires_grad:  # embeddings of levels

@@ -30,9 +30,15 @@ class Budget:
     warms_up: bool = True  # whether the objective may; False if the run continues another
     patience: int | None = None  # evaluations without progress; None: no early stopping
     tol: float = 1e-4
+    n_planned: int | None = None  # steps after which training ends early; None: none does
     mask_ratio: float = (
         0.0  # largest proportion of the cells of a row that is masked for the encoder
     )
+
+    @property
+    def last_step(self) -> int:
+        """The number of steps after which training ends."""
+        return self.n_steps if self.n_planned is None else self.n_planned
 
     def progress(self, step: int) -> float:
         """Proportion of the run that is done, as the objective sees it."""

@@ -30,6 +30,7 @@ from .masking import EVERY, masked_cells
 from .stacking import Stack
 
 MAX_GRADIENT_NORM = 100.0
+HISTORY = ("step", "bound", "reconstruction", "kl")
 ROUNDS = 50  # evaluations of the held-out bound in a full run
 MIN_HELD_OUT, MAX_HELD_OUT = 10, 10_000
 MAX_REPAIRS = 5
@@ -67,6 +68,12 @@ class Result:
     n_steps: int = 0
     optimizer_state: dict = field(default_factory=dict)  # Adam's moments, to continue from
     is_interrupted: bool = False
+    is_start: bool = False  # whether the weights are those before the first step
+
+    def append(self, record: Sequence[float]) -> None:
+        """Add a value to each series of the history."""
+        for series, value in zip(self.history.values(), record, strict=True):
+            series.append(value)
 
 
 class Monitor(Protocol):
@@ -124,20 +131,19 @@ def train(
     optimizer_state : dict
         Adam's moments from the run that this one continues; empty: a new run.
     """
-    run = _Run(models, data, objective, budget, generator, optimizer_state)
+    run = Run(models, data, objective, budget, generator, optimizer_state)
     best = _Best(run, split.held_out[:MAX_HELD_OUT], generator)
     sources = [batches(split, budget.batch_size, generator) for _ in models]
     # A round is long enough to be worth an evaluation.
     worth = math.ceil(len(best.rows) * evaluation_draws(len(best.rows)) / (2 * budget.batch_size))
     round_length = max(1, math.ceil(budget.n_steps / ROUNDS), worth)
-    result = Result(models, {name: [] for name in ("step", "bound", "reconstruction", "kl")})
-    if len(best.rows):
-        result.history["validation_bound"] = []
+    names = [*HISTORY, "validation_bound"] if len(best.rows) else HISTORY
+    result = Result(models, {name: [] for name in names})
     good, repairs = run.flat.copy(), 0
     try:
-        while result.n_steps < budget.n_steps:
+        while result.n_steps < budget.last_step:
             monitor.before_round()
-            n = min(round_length, budget.n_steps - result.n_steps)
+            n = min(round_length, budget.last_step - result.n_steps)
             terms = run.round(sources, result.n_steps, n)
             if not all(map(math.isfinite, terms)) or not run.is_finite():
                 repairs += 1
@@ -148,14 +154,15 @@ def train(
             record = [result.n_steps, *terms]
             if len(best.rows):
                 record.append(best.update(budget.progress(result.n_steps)))
-            for series, value in zip(result.history.values(), record, strict=True):
-                series.append(value)
+            result.append(record)
             if monitor.after_round(result.history, budget.n_steps) or best.is_stale():
                 break
     except KeyboardInterrupt:
         result.is_interrupted = True
         run.flat.restore(good)
-    best.restore()
+    if not result.n_steps:  # the start of training was better on rows that were held out
+        result.append([0, *run.metrics(split.train[: 8 * budget.batch_size])])
+    result.is_start = best.restore() or budget.last_step == 0
     # On the CPU, so that a fitted estimator can be loaded where there is no other device.
     result.optimizer_state = {
         name: value.cpu() if isinstance(value, Tensor) else value
@@ -203,14 +210,18 @@ def _warn_of_interruption(n_steps: int, n_planned: int) -> None:
 class _Best:
     """The weights with the best held-out bound, once the objective has warmed up."""
 
-    def __init__(self, run: _Run, rows: Tensor, generator: torch.Generator) -> None:
+    def __init__(self, run: Run, rows: Tensor, generator: torch.Generator) -> None:
         self.run, self.rows = run, rows
         self.noise_state = generator.get_state()  # the same draws at every evaluation
         self.weights: list[Tensor] | None = None
         n_models = len(run.stack)
         self.bound = torch.full((n_models,), -math.inf, dtype=torch.float64)
         self.n_stale = torch.zeros(n_models, dtype=torch.long)
-        if len(rows) and run.budget.progress(0) >= run.objective.warmup:
+        self.start: list[Tensor] | None = None
+        if len(rows) and run.budget.warms_up and run.objective.warmup == 0:
+            self.start, self.start_bounds = run.flat.copy(), self._row_bounds()
+            self.update(1.0)
+        elif len(rows) and not run.budget.warms_up:  # it continues a run
             self.update(1.0)
 
     def update(self, progress: float) -> float:
@@ -229,9 +240,53 @@ class _Best:
         patience = self.run.budget.patience
         return patience is not None and bool((self.n_stale >= patience).all())
 
-    def restore(self) -> None:
-        if self.weights is not None:
-            self.run.flat.restore(self.weights)
+    def restore(self) -> bool:
+        """Set the best weights, or those of the start, if training is not clearly better than it.
+
+        Returns
+        -------
+        is_start : bool
+            Whether they are those of the start, of all models.
+        """
+        if self.weights is None:
+            return False
+        self.run.flat.restore(self.weights)
+        if self.start is None:
+            return False
+        gains = self._row_bounds() - self.start_bounds
+        is_start = torch.tensor([not gain_is_clear(gain) for gain in gains])
+        if bool(is_start.all()):
+            self.run.flat.restore(self.start)
+        return bool(is_start.all())
+
+    def _row_bounds(self) -> Tensor:
+        """The bound of each row held out, for each model: (M, n)."""
+        rows = self.run.data.take(self.rows)
+        settings = self.run.objective, rows, evaluation_draws(len(rows)), self.noise_state
+        return torch.stack([row_bounds(model, *settings) for model in self.run.models])
+
+
+@torch.no_grad()
+def row_bounds(
+    model: VAE, objective: Objective, rows: Rows, n_draws: int, noise_state: Tensor
+) -> Tensor:
+    """The bound of each row, in nats and in the units of the table, with given noise: (n,)."""
+    device = rows.values.device
+    generator = torch.Generator(device)
+    generator.set_state(noise_state)
+    n_draws = max(objective.n_samples, n_draws)
+    found = []
+    for chunk in rows.chunks(model.chunk_size(n_draws, most=2048)):
+        shape = n_draws, len(chunk), model.latent.n_noise
+        noise = torch.randn(shape, generator=generator, device=device)
+        bound = objective.bound(*model(chunk, noise, objective.detach_z), 1.0)
+        found.append(bound.double() + chunk.log_measure)
+    return torch.cat(found).cpu()
+
+
+def gain_is_clear(gain: Tensor) -> bool:
+    """Whether the mean gain of some rows is more than one standard error."""
+    return float(gain.mean()) > float(gain.std()) / math.sqrt(len(gain))
 
 
 def describe(history: dict[str, list[float]], n_steps: int) -> str:
@@ -251,7 +306,7 @@ def join_histories(before: dict[str, list[float]], after: dict[str, list[float]]
     }
 
 
-class _Run:
+class Run:
     """The steps of one run, with the optimizer's state."""
 
     def __init__(
@@ -319,6 +374,13 @@ class _Run:
         """Add the gradient of the encoder for masked rows, with the generative model fixed."""
         cells = masked_cells(batch, self.budget.mask_ratio, self.generator)
         self._add_gradient(batch.mask(cells), step, scale=EVERY, freeze_generative=True)
+
+    @torch.no_grad()
+    def metrics(self, rows: Tensor) -> list[float]:
+        """Mean bound, reconstruction and KL of some rows, of all models."""
+        noise = self._noise(self.objective.n_samples, len(rows), generator=self.generator)
+        _losses, metrics = self.stack.terms(self.data.take(rows), noise, 1.0)
+        return metrics.mean(0).tolist()
 
     def is_finite(self) -> bool:
         return bool(torch.isfinite(self.flat.values).all())

@@ -19,7 +19,7 @@ To add a family: write one file with one class, put it into :data:`LIKELIHOODS`,
 ``tests/components.py``.
 """
 
-from ._base import Columns, FittedColumn, Likelihood, LocationScale, Standardized
+from ._base import Columns, FittedColumn, Likelihood, LocationScale, Residual, Standardized
 from ._choice import Choice, choose, resolve_likelihoods
 from .atoms import Atoms
 from .bernoulli import Bernoulli
@@ -50,6 +50,7 @@ __all__ = [
     "NormalMixture",
     "Ordinal",
     "Poisson",
+    "Residual",
     "Standardized",
     "StudentT",
     "choose",

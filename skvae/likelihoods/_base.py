@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -40,6 +41,23 @@ class Columns(Protocol):
     def grid(self) -> Tensor: ...
     @property
     def level_mask(self) -> Tensor | None: ...
+
+
+@dataclass(frozen=True)
+class Residual:
+    """Residuals of the linear prediction of a column, at the start of training.
+
+    Attributes
+    ----------
+    std : float
+        Standard deviation, in scaled units.
+    degrees_of_freedom, scale : float
+        Student's t that is closest to the residuals divided by `std`.
+    """
+
+    std: float
+    degrees_of_freedom: float = 4.0
+    scale: float = 1 / 1.2  # closest to a standard normal at ν = 4
 
 
 class FittedColumn(Protocol):
@@ -220,7 +238,7 @@ class Likelihood(ABC, Component):
         """
         return self.point(outputs, columns)
 
-    def initialize(self, column: FittedColumn, noise: float) -> tuple[np.ndarray, np.ndarray]:
+    def initialize(self, column: FittedColumn, residual: Residual) -> tuple[np.ndarray, np.ndarray]:
         """Initial values of the decoder for a column: outputs = bias + gain · features.
 
         By default all outputs are zero.
@@ -228,8 +246,8 @@ class Likelihood(ABC, Component):
         Parameters
         ----------
         column : FittedColumn
-        noise : float
-            Standard deviation of the residual of the linear prediction of the column.
+        residual : Residual
+            What the linear prediction of the column leaves.
 
         Returns
         -------
@@ -311,14 +329,18 @@ class LocationScale(Likelihood):
     def point(self, outputs: Tensor, columns: Columns) -> Tensor:
         return outputs[..., 0]
 
-    def initialize(self, column: FittedColumn, noise: float) -> tuple[np.ndarray, np.ndarray]:
+    def initialize(self, column: FittedColumn, residual: Residual) -> tuple[np.ndarray, np.ndarray]:
         n = self.n_outputs(column) + self.n_constants(column)
         bias, gain = np.zeros(n), np.zeros((n, 1))
         gain[0] = 1.0
         if isinstance(self.scale, str):
-            scale = max(noise / self.unit_std - self._floor(column.scaled_resolution), 1e-3)
-            bias[1] = inverse_softplus(scale)
+            scale = self.initial_scale(residual) - self._floor(column.scaled_resolution)
+            bias[1] = inverse_softplus(max(scale, 1e-3))
         return bias, gain
+
+    def initial_scale(self, residual: Residual) -> float:
+        """σ at the start of training."""
+        return residual.std / self.unit_std
 
     def initial_noise(self, residual: np.ndarray) -> np.ndarray:
         if not isinstance(self.scale, str):

@@ -11,7 +11,7 @@ from torch import Tensor
 from skvae._table.columns import MAX_REPEATED
 from skvae._validation import a_real, is_int
 
-from ._base import Columns, FittedColumn, Likelihood, LocationScale
+from ._base import Columns, FittedColumn, Likelihood, LocationScale, Residual
 from ._levels import discriminant, draw_level, pick
 from .student_t import StudentT
 
@@ -181,15 +181,15 @@ class Atoms(Likelihood):
         slab_mean = proportions[..., 0] * self.slab_likelihood.mean(slab, columns)
         return slab_mean + (proportions[..., 1:] * finite).sum(-1)
 
-    def initialize(self, column: FittedColumn, noise: float) -> tuple[np.ndarray, np.ndarray]:
-        bias, gain = self.slab_likelihood.initialize(column, noise)
+    def initialize(self, column: FittedColumn, residual: Residual) -> tuple[np.ndarray, np.ndarray]:
+        bias, gain = self.slab_likelihood.initialize(column, residual)
         values, proportions = self.values(column)
         y = column.map.forward(values)
         rest = max(1 - proportions.sum(), 0.5 / column.weight)
         middle = np.clip(-(proportions @ y) / rest, -3, 3) if rest > 0.01 else 0.0
         within = np.clip(1 - proportions @ y**2 - rest * middle**2, 0, 1)
         centers, every = np.append(middle, y), np.append(rest, proportions)
-        log_prior, atom_gain = discriminant(centers, every, noise, within)
+        log_prior, atom_gain = discriminant(centers, every, residual.std, within)
         n = self.slab_likelihood.n_outputs(column)
         # The logit of the slab is 0: those of the atoms are relative to it.
         bias = np.concatenate([bias[:n], log_prior[1:] - log_prior[0], bias[n:]])

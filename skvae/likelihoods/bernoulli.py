@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ._base import Columns, FittedColumn, Likelihood, uniform
+from ._base import Columns, FittedColumn, Likelihood, Residual, uniform
 
 
 class Bernoulli(Likelihood):
@@ -40,7 +40,7 @@ class Bernoulli(Likelihood):
         p = torch.sigmoid(outputs[..., 0])
         return torch.stack([1 - p, p], dim=-1)
 
-    def initialize(self, column: FittedColumn, noise: float) -> tuple[np.ndarray, np.ndarray]:
+    def initialize(self, column: FittedColumn, residual: Residual) -> tuple[np.ndarray, np.ndarray]:
         p = column.probability
         return np.array([np.log(p / (1 - p))]), np.array([[1 / max(p * (1 - p), 0.01) ** 0.5]])
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from skvae._table.columns import MAX_REPEATED, MIN_WIDTH
 from skvae._validation import an_int, one_of
 
-from ._base import Columns, FittedColumn, Likelihood, uniform
+from ._base import Columns, FittedColumn, Likelihood, Residual, uniform
 from ._levels import discriminant, draw_level, pick
 from .atoms import ROWS_PER_LEVEL
 
@@ -168,7 +168,7 @@ class Binned(Likelihood):
         centers = (before + edges + after) / 3
         return torch.where(torch.isfinite(edges), centers, 0.0)
 
-    def initialize(self, column: FittedColumn, noise: float) -> tuple[np.ndarray, np.ndarray]:
+    def initialize(self, column: FittedColumn, residual: Residual) -> tuple[np.ndarray, np.ndarray]:
         edges = self.edges(column)
         cumulated = np.interp(edges, column.map.forward(column.quantiles),
                               np.linspace(0, 1, len(column.quantiles)))  # fmt: skip
@@ -182,7 +182,7 @@ class Binned(Likelihood):
         least = 0.5 / column.weight
         proportions = np.concatenate([[least, least], np.maximum(proportions, least)])
         centers = np.concatenate([[edges[0], edges[-1]], centers])
-        bias, gain = discriminant(centers, proportions / proportions.sum(), noise)
+        bias, gain = discriminant(centers, proportions / proportions.sum(), residual.std)
         return bias, gain[:, None]
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from skvae._table.columns import MAX_INDICATORS, indicator_spread
 
-from ._base import Columns, FittedColumn, Likelihood
+from ._base import Columns, FittedColumn, Likelihood, Residual
 from ._levels import draw_level, pick
 
 
@@ -50,7 +50,7 @@ class Categorical(Likelihood):
     def mean(self, outputs: Tensor, columns: Columns) -> Tensor:
         return torch.softmax(self.logits(outputs, columns), dim=-1)
 
-    def initialize(self, column: FittedColumn, noise: float) -> tuple[np.ndarray, np.ndarray]:
+    def initialize(self, column: FittedColumn, residual: Residual) -> tuple[np.ndarray, np.ndarray]:
         # The softmax is linearized at the frequencies p: the coefficient of the feature
         # (1[l] − p_l) / d_l in logit l is 1 / d_l.
         bias = np.log(np.maximum(column.frequencies, 1e-12))

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ._base import Columns, FittedColumn, Likelihood
+from ._base import Columns, FittedColumn, Likelihood, Residual
 
 MIN_LOG_RATE, MAX_LOG_RATE = -12.0, 20.0
 MAX_COUNT = 1_000_000  # above it the terms of log p cancel in single precision
@@ -47,7 +47,7 @@ class _Count(Likelihood):
     def point(self, outputs: Tensor, columns: Columns) -> Tensor:
         return self.rate(outputs)
 
-    def initialize(self, column: FittedColumn, noise: float) -> tuple[np.ndarray, np.ndarray]:
+    def initialize(self, column: FittedColumn, residual: Residual) -> tuple[np.ndarray, np.ndarray]:
         # The gain is d log rate / dy at the mean, for a log-normal rate with the observed mean and
         # variance of the counts.
         counts = column.quantiles + float(column.origin)
@@ -55,7 +55,7 @@ class _Count(Likelihood):
         variance = np.log1p(counts.var() / mean**2)
         n = self.n_outputs(column) + self.n_constants(column)
         bias, gain = np.zeros(n), np.zeros((n, 1))
-        bias[0] = np.log(mean) - variance * max(1 - noise**2, 0) / 2
+        bias[0] = np.log(mean) - variance * max(1 - residual.std**2, 0) / 2
         gain[0] = np.sqrt(variance)
         return bias, gain
 
@@ -122,7 +122,7 @@ class NegativeBinomial(_Count):
         gamma = torch._standard_gamma(r.expand(rate.shape), generator)
         return torch.poisson(rate / r * gamma, generator=generator)
 
-    def initialize(self, column: FittedColumn, noise: float) -> tuple[np.ndarray, np.ndarray]:
-        bias, gain = super().initialize(column, noise)
+    def initialize(self, column: FittedColumn, residual: Residual) -> tuple[np.ndarray, np.ndarray]:
+        bias, gain = super().initialize(column, residual)
         bias[1] = 5.0  # nearly Poisson: the overdispersion is learned
         return bias, gain

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from skvae._nn.densities import LOG_2PI, inverse_softplus
 from skvae._validation import an_int
 
-from ._base import Columns, FittedColumn, Likelihood, standard_normal
+from ._base import Columns, FittedColumn, Likelihood, Residual, standard_normal
 from ._levels import draw_level
 from .normal import MIN_SCALE, Normal
 
@@ -74,10 +74,10 @@ class NormalMixture(Likelihood):
         log_proportions, location, _ = self._components(outputs, columns)
         return (log_proportions.exp() * location).sum(-1)
 
-    def initialize(self, column: FittedColumn, noise: float) -> tuple[np.ndarray, np.ndarray]:
+    def initialize(self, column: FittedColumn, residual: Residual) -> tuple[np.ndarray, np.ndarray]:
         m = self.n_modes
         offset = 0.5 * (np.arange(m) - (m - 1) / 2)
-        scale = max(noise / math.sqrt(1 + offset.var()), 1e-2)
+        scale = max(residual.std / math.sqrt(1 + offset.var()), 1e-2)
         bias, gain = np.zeros(3 * m), np.zeros((3 * m, 1))
         bias[m : 2 * m], gain[m : 2 * m] = scale * offset, 1.0
         bias[2 * m :] = inverse_softplus(scale)

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from skvae._nn.densities import inverse_softplus
 from skvae._table.columns import MAX_INDICATORS, indicator_spread
 
-from ._base import Columns, FittedColumn, Likelihood, uniform
+from ._base import Columns, FittedColumn, Likelihood, Residual, uniform
 
 MIN_GAP = 1e-3
 
@@ -87,7 +87,7 @@ class Ordinal(Likelihood):
     def _level(self, position: Tensor, columns: Columns) -> Tensor:
         return (position.unsqueeze(-1) > self.thresholds(columns)).sum(-1)
 
-    def initialize(self, column: FittedColumn, noise: float) -> tuple[np.ndarray, np.ndarray]:
+    def initialize(self, column: FittedColumn, residual: Residual) -> tuple[np.ndarray, np.ndarray]:
         proportions = np.maximum(column.frequencies, 1e-4)
         cumulated = np.cumsum(proportions / proportions.sum())[:-1].clip(1e-6, 1 - 1e-6)
         thresholds = np.log(cumulated / (1 - cumulated))

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ._base import Columns, FittedColumn, Standardized, uniform
+from ._base import Columns, FittedColumn, Residual, Standardized, uniform
 from .normal import MIN_SCALE
 
 
@@ -66,10 +66,13 @@ class StudentT(Standardized):
         t = torch.sqrt(nu * torch.expm1(-2 / nu * torch.log1p(-u))) * torch.cos(2 * math.pi * v)
         return location + scale * t
 
-    def initialize(self, column: FittedColumn, noise: float) -> tuple[np.ndarray, np.ndarray]:
-        bias, gain = super().initialize(column, noise)
-        bias[-1] = np.log(3.0)  # ν = 4
+    def initialize(self, column: FittedColumn, residual: Residual) -> tuple[np.ndarray, np.ndarray]:
+        bias, gain = super().initialize(column, residual)
+        bias[-1] = np.log(residual.degrees_of_freedom - 1)
         return bias, gain
+
+    def initial_scale(self, residual: Residual) -> float:
+        return residual.std * residual.scale
 
 
 def log_normalizer(nu: Tensor) -> Tensor:

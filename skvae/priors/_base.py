@@ -23,8 +23,6 @@ class PriorModule(nn.Module, ABC):
         none.
     supports_reordering : bool
         Whether ``reorder`` is implemented.
-    is_standard_normal : bool
-        Whether the prior is N(0, I) during training.
     supports_vmap : bool
         Whether ``log_prob`` and ``kl`` can be used with ``torch.func.vmap``.
     """
@@ -32,7 +30,6 @@ class PriorModule(nn.Module, ABC):
     width: int = 1
     n_posteriors: int = 0
     supports_reordering: bool = False
-    is_standard_normal: bool = False
     supports_vmap: bool = True
 
     @abstractmethod

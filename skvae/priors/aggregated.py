@@ -13,7 +13,7 @@ from skvae._nn.optimizer import Adam
 from skvae._validation import an_int
 
 from ._base import Prior, PriorModule
-from .standard_normal import StandardNormal
+from .mixture import Mixture
 
 RATE, N_STEPS = 0.15, 40
 MAX_QUERIES = 500
@@ -39,7 +39,7 @@ class Aggregated(Prior):
         training data.
     guard : Prior, default=None
         The prior during training and, afterwards, a component that keeps p(z) positive far from
-        the exemplars. None: ``StandardNormal()``.
+        the exemplars. None: ``Mixture()``.
 
     Notes
     -----
@@ -78,11 +78,11 @@ class Aggregated(Prior):
         self.guard = guard
 
     def build(self, n_components: int, generator: torch.Generator) -> PriorModule:
-        guard = StandardNormal() if self.guard is None else self.guard
-        return _AggregatedModule(guard.build(n_components, generator), self.n_exemplars)
+        guard = Mixture() if self.guard is None else self.guard
+        return AggregatedModule(guard.build(n_components, generator), self.n_exemplars)
 
 
-class _AggregatedModule(PriorModule):
+class AggregatedModule(PriorModule):
     mean: Tensor
     var: Tensor
     weight: Tensor
@@ -104,10 +104,6 @@ class _AggregatedModule(PriorModule):
     @property
     def supports_reordering(self) -> bool:  # type: ignore[override]
         return self.guard.supports_reordering
-
-    @property
-    def is_standard_normal(self) -> bool:  # type: ignore[override]
-        return self.guard.is_standard_normal and not self.has_exemplars
 
     def reorder(self, order: Tensor, sign: Tensor) -> None:
         self.guard.reorder(order, sign)
@@ -177,7 +173,7 @@ class _AggregatedModule(PriorModule):
         self._choose_bandwidth(z, self.mean.std(0))
 
     @torch.no_grad()
-    def _choose_bandwidth(self, z: Tensor, spread: Tensor) -> None:
+    def _choose_bandwidth(self, z: Tensor, spread: Tensor, copies: bool = False) -> None:
         """Maximize the leave-one-out likelihood of draws; the i-th comes from exemplar i.
 
         Equal rows are one exemplar with a larger weight, and so are left out together. The gradient
@@ -185,9 +181,12 @@ class _AggregatedModule(PriorModule):
         draw n comes from exemplar m and the variances v_mj,
         ∂/∂log b_j = b_j² Σ_nm r_nm ((z_nj − μ_mj)² / v_mj² − 1 / v_mj).
         """
-        query = self.weight[: len(z)]
-        log_weight = self.weight.log() - (self.weight.sum() - query).log().unsqueeze(1)
-        proportion, own = query / query.sum(), torch.arange(len(z))
+        query, own = self.weight[: len(z)], torch.arange(len(z))
+        left = torch.zeros_like(query) if copies else (query - 1).clamp(min=0)
+        remaining = self.weight.repeat(len(z), 1)
+        remaining[own, own] = left
+        log_weight = (remaining / (self.weight.sum() - query + left).unsqueeze(1)).log()
+        proportion = query / query.sum()
         log_guard = self.guard.log_prob(z)
         moments = torch.cat([z.square(), z, torch.ones_like(z[:, :1])], dim=1)
         sizes = [z.shape[1], z.shape[1], 1]
@@ -197,7 +196,7 @@ class _AggregatedModule(PriorModule):
         log_bandwidth, guard_logit = parameters[:-1], parameters[-1]
         optimizer = Adam(parameters)
         for _ in range(N_STEPS):
-            terms, total, others = self._leave_one_out(z, log_bandwidth, log_weight, own)
+            terms, total, others = self._leave_one_out(z, log_bandwidth, log_weight)
             log_exemplars = others + nn.functional.logsigmoid(-guard_logit)
             p_exemplars = torch.sigmoid(
                 log_exemplars - log_guard - nn.functional.logsigmoid(guard_logit)
@@ -210,23 +209,21 @@ class _AggregatedModule(PriorModule):
             grad_bandwidth = b_squared * (squares * precision**2 - total * precision).sum(0)
             grad_guard = (proportion * (torch.sigmoid(-guard_logit) - p_exemplars)).sum()
             optimizer.step(-torch.cat([grad_bandwidth, grad_guard.view(1)]), RATE)
-        *_, others = self._leave_one_out(z, log_bandwidth, log_weight, own)
+        *_, others = self._leave_one_out(z, log_bandwidth, log_weight)
         left_out = (proportion * _mixed(others, log_guard, guard_logit)).sum()
         self.bandwidth, self.guard_logit = log_bandwidth.exp(), guard_logit.clone()
         self.eval()
         self.exemplar_bias = float((proportion * self.log_prob(z)).sum() - left_out)
 
     def _leave_one_out(
-        self, z: Tensor, log_bandwidth: Tensor, log_weight: Tensor, own: Tensor
+        self, z: Tensor, log_bandwidth: Tensor, log_weight: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Terms π_m N(z_n; …) of all exemplars m except the own one, and the log of their sum.
 
         The terms, (n, M), and their sums, (n,), are divided by the largest term of each draw.
         """
         each = log_normals(z, self.mean, self._log_var(log_bandwidth.exp())) + log_weight
-        each[own, own] = -torch.inf
         terms, top = shifted_exp(each)
-        terms[own, own] = 0.0
         total = terms.sum(-1)
         return terms, total, total.log() + top.squeeze(-1)
 

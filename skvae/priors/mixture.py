@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import ClassVar
 
 import numpy as np
 import torch
 from sklearn.cluster import KMeans
+from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor, nn
 
 from skvae._nn.densities import log_mixture
@@ -51,10 +53,10 @@ class Mixture(Prior):
         self.n_components = n_components
 
     def build(self, n_components: int, generator: torch.Generator) -> PriorModule:
-        return _MixtureModule(self.n_components, n_components)
+        return MixtureModule(self.n_components, n_components)
 
 
-class _MixtureModule(PriorModule):
+class MixtureModule(PriorModule):
     n_posteriors = MAX_START_ROWS
     supports_reordering = True
 
@@ -89,8 +91,11 @@ class _MixtureModule(PriorModule):
         n_clusters = len(np.unique(mean.numpy(), axis=0))
         n_clusters = max(1, min(self.n_clusters, n_clusters, len(mean) // ROWS_PER_COMPONENT))
         means = KMeans(n_clusters, n_init=1, random_state=generator.initial_seed() % 2**32)
-        label = torch.from_numpy(means.fit(mean.double().numpy()).labels_).long()
+        with warnings.catch_warnings():  # posteriors that are equal up to rounding
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            label = torch.from_numpy(means.fit(mean.double().numpy()).labels_).long()
         one_hot = nn.functional.one_hot(label, n_clusters).to(mean.dtype)
+        one_hot = one_hot[:, one_hot.any(0)]
         count = one_hot.sum(0)
         center = (one_hot.T @ mean) / count[:, None]
         second = (one_hot.T @ (mean.square() + log_var.exp())) / count[:, None]

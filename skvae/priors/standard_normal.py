@@ -29,12 +29,11 @@ class StandardNormal(Prior):
     """
 
     def build(self, n_components: int, generator: torch.Generator) -> PriorModule:
-        return _StandardNormalModule(n_components)
+        return StandardNormalModule(n_components)
 
 
-class _StandardNormalModule(PriorModule):
+class StandardNormalModule(PriorModule):
     supports_reordering = True
-    is_standard_normal = True
     origin: Tensor
 
     def __init__(self, n_components: int) -> None:

@@ -1,0 +1,107 @@
+r"""Linear-Gaussian models of the encoded features, in closed form or by EM.
+
+.. math:: x = \text{mean} + W z + \epsilon, \quad z \sim N(0, I), \quad \epsilon \sim N(0, \Psi).
+
+With one noise variance for all features this is probabilistic PCA (Tipping & Bishop 1999), else
+factor analysis (Rubin & Thayer 1982).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from sklearn.utils.extmath import randomized_svd
+
+MAX_EXACT = 1024  # features up to which the covariance matrix is decomposed whole
+EM_STEPS = 100
+MAX_INCOMPLETE, INCOMPLETE_STEPS = 3000, 30  # rows and steps of EM with missing values
+MIN_NOISE = 0.1  # standard deviation, in scaled units: a start with less is stuck
+
+
+def covariance(x: np.ndarray, seen: np.ndarray | None) -> np.ndarray:
+    """Covariance of centered features, over the pairs of cells that were observed.
+
+    From pairs it need not be that of any table: negative eigenvalues are set to zero.
+    """
+    if seen is None:
+        return np.asarray(x.T @ x / max(len(x) - 1, 1))
+    S = x.T @ x / np.maximum(seen.T @ seen - 1, 1)
+    if len(S) > MAX_EXACT:
+        return np.asarray(S)
+    eigenvalues, vectors = np.linalg.eigh(S)
+    return np.asarray((vectors * eigenvalues.clip(0)) @ vectors.T)
+
+
+def probabilistic_pca(
+    S: np.ndarray, k: int, seed: int, rank: int | None = None
+) -> tuple[np.ndarray, float]:
+    """Loadings of shape (n_features, k) and the standard deviation of the noise.
+
+    The noise variance is the mean of the eigenvalues that are left over. A covariance matrix of
+    few rows has only `rank` eigenvalues above zero: their mean, which is larger, is closer to the
+    noise of new rows.
+    """
+    d = len(S)
+    rank = d if rank is None else min(rank, d)
+    if d <= MAX_EXACT:
+        eigenvalues, vectors = np.linalg.eigh(S)
+        eigenvalues, vectors = eigenvalues[::-1].clip(0), vectors[:, ::-1]
+    else:
+        vectors, eigenvalues, _ = randomized_svd(S, n_components=k, random_state=seed)
+    top = eigenvalues[:k]
+    # With nothing left over any split of the smallest variance has the same likelihood.
+    noise = (np.trace(S) - top.sum()) / (rank - k) if k < rank else top[-1] / 2
+    noise = max(noise, 0.0)
+    W = vectors[:, :k] * np.sqrt(np.maximum(top - noise, 0))
+    return np.asarray(W), max(float(np.sqrt(noise)), MIN_NOISE)
+
+
+def factor_analysis(
+    S: np.ndarray, W: np.ndarray, tie: Callable[[np.ndarray], np.ndarray], n_steps: int = EM_STEPS
+) -> tuple[np.ndarray, np.ndarray]:
+    """Some steps of EM from the loadings W (Rubin & Thayer 1982): loadings and noise.
+
+    `tie` maps the residual standard deviations of the features to the noise that the likelihoods
+    allow: with one noise for all features nothing moves, for probabilistic PCA is the maximum.
+    """
+
+    def noise_of(residual_variance: np.ndarray) -> np.ndarray:
+        return tie(np.sqrt(np.maximum(residual_variance, MIN_NOISE**2)))
+
+    noise = noise_of(np.diag(S) - (W**2).sum(1))
+    for _ in range(n_steps):
+        scaled = W / noise[:, None] ** 2
+        B = np.linalg.solve(np.eye(W.shape[1]) + W.T @ scaled, scaled.T)  # E[z | x] = B x
+        SB = S @ B.T
+        W = np.linalg.solve(B @ SB + np.eye(W.shape[1]) - B @ W, SB.T).T
+        noise = noise_of(np.diag(S) - (W * SB).sum(1))
+    return W, noise
+
+
+def factor_analysis_of_incomplete_rows(
+    x: np.ndarray,
+    seen: np.ndarray,
+    W: np.ndarray,
+    noise: np.ndarray,
+    tie: Callable[[np.ndarray], np.ndarray],
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """EM row by row, each with the cells that it has: shift of the means, loadings and noise."""
+    x, seen = x[:MAX_INCOMPLETE], seen[:MAX_INCOMPLETE]
+    (n, d), k = x.shape, W.shape[1]
+    count = np.maximum(seen.sum(0), 1)
+    shift = np.zeros(d)
+    for _ in range(INCOMPLETE_STEPS):
+        centered = (x - shift) * seen
+        precision = seen / noise**2
+        information = precision @ (W[:, :, None] * W[:, None, :]).reshape(d, -1)
+        C = np.linalg.inv(np.eye(k) + information.reshape(n, k, k))  # Cov[z | x]
+        z = np.einsum("nkl,nl->nk", C, (centered / noise**2) @ W)  # E[z | x]
+        zz = (C + z[:, :, None] * z[:, None, :]).reshape(n, -1)
+        A = (seen.T @ zz).reshape(d, k, k) + 1e-6 * np.eye(k)
+        xz = centered.T @ z
+        W = np.linalg.solve(A, xz[:, :, None])[:, :, 0]
+        residual = ((centered**2).sum(0) - (W * xz).sum(1)) / count
+        noise = tie(np.sqrt(np.maximum(residual, MIN_NOISE**2)))
+        shift = shift + ((centered - z @ W.T) * seen).sum(0) / count
+    return shift, W, noise
