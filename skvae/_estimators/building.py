@@ -17,7 +17,7 @@ from skvae._nn.noise import priority
 from skvae._table.reading import Table
 from skvae._table.scaling import TRANSFORMS
 from skvae._training.loop import Split
-from skvae._training.weights import draw_in_proportion
+from skvae._training.weights import are_copies, draw_in_proportion
 from skvae._validation import (
     as_layers,
     check_categorical_features,
@@ -113,8 +113,9 @@ def finalize_model(
         kept = _well_fitted(model, rows, weight, context.components.objective.trim)
         mean, log_var = map(model.latent.under_prior, (mean[kept], log_var[kept]))
         model.prior.finalize(
-            mean, log_var, weight[kept], generator, keys=keys[kept], continued=continued
-        )
+            mean, log_var, weight[kept], generator,
+            keys=keys[kept], copies=are_copies(rows, weight), continued=continued,
+        )  # fmt: skip
     if model.latent.uses_data:
         model.finalize_latent(every.take(split.train), continued)
     units.update(center=center.double().numpy(), spread=spread.double().numpy())

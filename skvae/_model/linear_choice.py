@@ -43,8 +43,9 @@ def choose_linear_start(
 ) -> LinearStart:
     """The size and the noise with the highest cross-validated log-density.
 
-    The size is the default unless another one adds more than the tolerance; then it is the one
-    closest to the default among those that are within the tolerance of the best.
+    The size is the one closest to the default among those that are within one standard error, row
+    by row, or the tolerance, of the best (the one-standard-error rule of Breiman et al. 1984);
+    with few rows, within the tolerance alone.
 
     Parameters
     ----------
@@ -68,16 +69,21 @@ def choose_linear_start(
     tried = sorted({min(size, most) for size in sizes})
     shared = _shared_noise(folds, tried)
     own = _own_noise(folds, tried)
-    by_size = np.maximum(shared, own)
-    enough = np.flatnonzero(by_size >= by_size.max() - TOLERANCE)
-    best = enough[np.abs(np.array(tried)[enough] - default).argmin()]
-    size = default if min(default, most) == tried[best] else tried[best]
-    return LinearStart(size, is_shared=bool(shared[best] > own[best]))
+    is_shared = shared.mean(1) > own.mean(1)
+    by_size = np.where(is_shared[:, None], shared, own)
+    gap = by_size[by_size.mean(1).argmax()] - by_size
+    error = np.nan_to_num(gap, posinf=0.0).std(1) / np.sqrt(gap.shape[1])
+    if n < FEW_ROWS:  # what is chosen is seldom changed much by training
+        error = np.zeros_like(error)
+    enough = np.flatnonzero(gap.mean(1) <= np.maximum(error, TOLERANCE))
+    chosen = enough[np.abs(np.array(tried)[enough] - default).argmin()]
+    size = default if min(default, most) == tried[chosen] else tried[chosen]
+    return LinearStart(size, bool(is_shared[chosen]))
 
 
 def _shared_noise(folds: list, sizes: list[int]) -> np.ndarray:
-    """Held-out log-density per feature of probabilistic PCA of each size."""
-    total = np.zeros(len(sizes))
+    """Held-out log-density per feature of probabilistic PCA of each size, (n_sizes, n_rows)."""
+    found = []
     for train, seen, test in folds:
         mean = train.mean(0)
         eigenvalues, vectors = np.linalg.eigh(covariance(train - mean, seen))
@@ -85,31 +91,32 @@ def _shared_noise(folds: list, sizes: list[int]) -> np.ndarray:
         y = ((test - mean) @ vectors) ** 2
         d = len(eigenvalues)
         rank = min(len(train), d)
-        for i, k in enumerate(sizes):
+        each = []
+        for k in sizes:
             rest = eigenvalues[k:].sum() / (rank - k) if k < rank else eigenvalues[k - 1] / 2
             noise = max(rest, MIN_NOISE**2)
             variance = np.append(np.maximum(eigenvalues[:k], noise), np.full(d - k, noise))
             log_density = -0.5 * (np.log(variance) + LOG_2PI + y / variance).sum(1)
-            total[i] += log_density.sum() / d
-    return total / sum(len(test) for *_, test in folds)
+            each.append(log_density / d)
+        found.append(each)
+    return np.concatenate(found, axis=1)
 
 
 def _own_noise(folds: list, sizes: list[int]) -> np.ndarray:
-    """Held-out log-density per feature of factor analysis of each size; −inf: not tried."""
+    """Held-out log-density per feature of factor analysis, (n_sizes, n_rows); −inf: not tried."""
     moments = []
     for train, seen, test in folds:
         mean = train.mean(0)
         moments.append((covariance(train - mean, seen), test - mean))
-    found = np.full(len(sizes), -np.inf)
-    n_test = sum(len(test) for _, test in moments)
+    found = np.full((len(sizes), sum(len(test) for _, test in moments)), -np.inf)
     for i, k in enumerate(sizes):
-        total = 0.0
+        each = []
         for S, test in moments:
             W, _ = probabilistic_pca(S, k, 0)
             W, noise = factor_analysis(S, W, lambda residual: residual, CHOICE_STEPS)
-            total += gaussian_log_density(test, W, noise).sum() / len(S)
-        found[i] = total / n_test
-        if found.argmax() < i - PATIENCE + 1:
+            each.append(gaussian_log_density(test, W, noise) / len(S))
+        found[i] = np.concatenate(each)
+        if found.mean(1).argmax() < i - PATIENCE + 1:
             break
     return found
 

@@ -279,7 +279,8 @@ def row_bounds(
     for chunk in rows.chunks(model.chunk_size(n_draws, most=2048)):
         shape = n_draws, len(chunk), model.latent.n_noise
         noise = torch.randn(shape, generator=generator, device=device)
-        bound = objective.bound(*model(chunk, noise, objective.detach_z), 1.0)
+        log_px, draw = model(chunk, noise, objective.detach_z)
+        bound = objective.bound(log_px, draw, 1.0)
         found.append(bound.double() + chunk.log_measure)
     return torch.cat(found).cpu()
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -59,6 +60,10 @@ class Divergence:
 
 class PriorGradient(ABC):
     """The divergence from one prior, and its gradient."""
+
+    @abstractmethod
+    def __init__(self, module: Any, pairs: Pairs) -> None:
+        """Keep the values and gradients of the parameters of the module."""
 
     @abstractmethod
     def divergence(self, q: Posterior, weight: float, *, freeze: bool) -> Divergence:

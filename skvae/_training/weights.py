@@ -14,6 +14,8 @@ from skvae._table.weighted import MAX_REPETITIONS
 
 from .loop import MAX_HELD_OUT, MIN_HELD_OUT, Split
 
+MIN_COPIED = 30  # distinct rows of which equal ones may be copies
+
 
 def check_sample_weight(sample_weight: Any, n_rows: int) -> np.ndarray:
     """Weights as float64 of shape (n_rows,)."""
@@ -85,7 +87,10 @@ def split_rows(
     if n_held < MIN_HELD_OUT:
         return Split(index, None if whole else real, index[:0])
     pattern = patterns(rows)
-    by_pattern = _is_split_by_pattern(rows, pattern, real, fraction)
+    n_patterns = int(pattern[-1]) + 1
+    first = torch.cat([torch.ones(1, dtype=torch.long), pattern.diff()]).nonzero().squeeze(1)
+    weight = torch.zeros(n_patterns, dtype=real.dtype).index_add(0, pattern, real)
+    by_pattern = fraction * n_patterns >= MIN_HELD_OUT and are_copies(rows.take(first), weight)
     unit = pattern[index] if by_pattern else torch.arange(len(index))
     order = torch.randperm(int(unit[-1]) + 1, generator=generator)
     size = torch.bincount(unit)[order].cumsum(0)
@@ -96,25 +101,27 @@ def split_rows(
     return Split(index[~held], real[~held], held_out)
 
 
-def _is_split_by_pattern(
-    rows: Rows, pattern: torch.Tensor, weights: torch.Tensor, fraction: float
-) -> bool:
-    """Whether equal rows are copies: one column alone distinguishes at least half of the rows.
+def are_copies(distinct: Rows, weight: torch.Tensor) -> bool:
+    """Whether equal rows are copies of one observation: some number tells most rows apart.
 
     In a table of few patterns, as of a few categorical columns, equal rows are what the table
-    consists of. To hold out a whole pattern there costs density: .75 nats for 150 patterns of four
-    columns. Nor can a pattern be held out that makes up much of the table.
+    consists of: they are observations of their own. To hold out a whole pattern there costs
+    density, .75 nats for 150 patterns of four columns, and it may make up much of the table.
+
+    Parameters
+    ----------
+    distinct : Rows
+        The different rows.
+    weight : Tensor of shape (n_distinct,)
+        The summed weight of the rows that equal each.
     """
-    n_distinct = int(pattern[-1]) + 1
-    if n_distinct == len(pattern):
+    if not bool((weight > 1).any()):
         return True
-    if fraction * n_distinct < MIN_HELD_OUT:
+    n = len(distinct)
+    effective = float(weight.sum() ** 2 / weight.square().sum())
+    if n < MIN_COPIED or effective < n / 2:
         return False
-    weight = torch.zeros(n_distinct, dtype=weights.dtype).index_add(0, pattern, weights)
-    if weight.sum() ** 2 / weight.square().sum() < n_distinct / 2:  # the effective number
-        return False
-    columns = [column for tensor in (rows.values, rows.codes) for column in tensor.T]
-    return any(2 * len(torch.unique(column)) >= n_distinct for column in columns)
+    return any(2 * len(torch.unique(column)) >= n for column in distinct.values.T)
 
 
 def draw_in_proportion(

@@ -106,6 +106,7 @@ class PriorModule(nn.Module, ABC):
         generator: torch.Generator,
         *,
         keys: Tensor | None = None,
+        copies: bool = True,
         continued: bool = False,
     ) -> None:
         """Set parameters from the posteriors of the trained model.
@@ -121,6 +122,9 @@ class PriorModule(nn.Module, ABC):
             Hash of the contents of each row: equal rows have equal keys in all calls. If not all
             rows of a table are passed, it should be those with the smallest
             :func:`skvae._nn.noise.priority`. None: no row occurs in more than one call.
+        copies : bool, default=True
+            Whether equal rows are copies of one observation, and not several observations that
+            are equal because the table has few different rows.
         continued : bool, default=False
             Whether the rows are added to those of earlier calls.
         """

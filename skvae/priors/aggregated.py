@@ -16,6 +16,7 @@ from ._base import Prior, PriorModule
 from .mixture import Mixture
 
 RATE, N_STEPS = 0.15, 40
+NARROW = 4.0  # difference of the logarithms of two initial bandwidths
 MAX_QUERIES = 500
 
 
@@ -29,8 +30,9 @@ class Aggregated(Prior):
 
     During training the prior is the guard alone. Afterwards the exemplars are set to the posteriors
     of rows of the table, and the bandwidths b (one for each dimension) and the weight w maximize
-    the leave-one-out likelihood, in which an exemplar does not contribute to the density of draws
-    from its own posterior.
+    the leave-one-out likelihood, in which one repetition of a row does not contribute to the density of
+    draws from its own posterior. If this is not clearly higher than the likelihood of the guard alone,
+    the prior is the guard.
 
     Parameters
     ----------
@@ -96,6 +98,7 @@ class AggregatedModule(PriorModule):
         self.width = guard.width
         self.n_posteriors = max(n_exemplars, guard.n_posteriors)
         self.exemplar_bias = 0.0
+        self.uses_exemplars = False
         for name in ("mean", "var", "weight", "bandwidth", "guard_logit"):
             self.register_buffer(name, torch.zeros(0))
         # Keys of the rows of the exemplars, which are sorted by the priority of the keys.
@@ -114,7 +117,7 @@ class AggregatedModule(PriorModule):
     @property
     def has_exemplars(self) -> bool:
         """Whether p(z) is the aggregated posterior: not during training."""
-        return len(self.mean) > 0 and not self.training
+        return self.uses_exemplars and not self.training
 
     def log_prob(self, z: Tensor) -> Tensor:
         if not self.has_exemplars:
@@ -150,6 +153,7 @@ class AggregatedModule(PriorModule):
         generator: torch.Generator,
         *,
         keys: Tensor | None = None,
+        copies: bool = True,
         continued: bool = False,
     ) -> None:
         if keys is None:
@@ -168,30 +172,59 @@ class AggregatedModule(PriorModule):
             return
         self.key, self.weight = found[order], total[order]
         self.mean, self.var = (values[first[order]] for values in merged[1:3])
-        noise = torch.randn(self.mean.shape, generator=generator)
-        z = (self.mean + self.var.sqrt() * noise)[:MAX_QUERIES]
-        self._choose_bandwidth(z, self.mean.std(0))
+        # Several draws of a row that occurs several times, if there are few rows.
+        n_draws = self.weight[:MAX_QUERIES].clamp(1, max(1, MAX_QUERIES // len(order))).long()
+        own = torch.repeat_interleave(torch.arange(len(n_draws)), n_draws)
+        noise = torch.randn((len(own), self.mean.shape[1]), generator=generator)
+        z = self.mean[own] + self.var[own].sqrt() * noise
+        self._choose_bandwidth(z, own, (self.weight[: len(n_draws)] / n_draws)[own], copies)
 
     @torch.no_grad()
-    def _choose_bandwidth(self, z: Tensor, spread: Tensor, copies: bool = False) -> None:
-        """Maximize the leave-one-out likelihood of draws; the i-th comes from exemplar i.
+    def _choose_bandwidth(self, z: Tensor, own: Tensor, query: Tensor, copies: bool) -> None:
+        """Maximize the leave-one-out likelihood of draws z from exemplars `own`.
 
-        Equal rows are one exemplar with a larger weight, and so are left out together. The gradient
-        is analytic, which takes half the time of autograd: with the posterior probability r_nm that
-        draw n comes from exemplar m and the variances v_mj,
+        One repetition of a row is left out, or all of them if they are copies. `query` are the
+        weights of the draws.
+        """
+        log_guard, proportion = self.guard.log_prob(z), query / query.sum()
+        start = (len(self.mean) ** (-1 / (z.shape[1] + 4)) * self.mean.std(0).clamp(min=1e-3)).log()
+        starts = (
+            [start, start - NARROW] if not copies and bool((self.weight > 1).any()) else [start]
+        )
+        log_weight = self._log_weights_of_others(own, copies)
+        best = -torch.inf
+        for start in starts:
+            log_bandwidth, guard_logit = self._ascend(z, log_weight, log_guard, proportion, start)
+            *_, others = self._leave_one_out(z, log_bandwidth, log_weight)
+            each = _mixed(others, log_guard, guard_logit)
+            if (proportion * each).sum() > best:
+                best, left_out = (proportion * each).sum(), each
+                self.bandwidth, self.guard_logit = log_bandwidth.exp(), guard_logit
+        self.uses_exemplars = _is_clear(left_out - log_guard, proportion)
+        if self.uses_exemplars:
+            self.eval()
+            self.exemplar_bias = float((proportion * (self.log_prob(z) - left_out)).sum())
+
+    def _log_weights_of_others(self, own: Tensor, copies: bool) -> Tensor:
+        """Log-proportions of the exemplars, (n, M), without the row that each query came from."""
+        n = torch.arange(len(own))
+        weight = self.weight[own]
+        left = torch.zeros_like(weight) if copies else (weight - 1).clamp(min=0)
+        remaining = self.weight.repeat(len(own), 1)
+        remaining[n, own] = left
+        return (remaining / (self.weight.sum() - weight + left).unsqueeze(1)).log()
+
+    def _ascend(
+        self, z: Tensor, log_weight: Tensor, log_guard: Tensor, proportion: Tensor, start: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Log-bandwidths and logit of the guard after some steps of Adam.
+
+        The gradient is analytic, which takes half the time of autograd: with the posterior
+        probability r_nm that draw n comes from exemplar m and the variances v_mj,
         ∂/∂log b_j = b_j² Σ_nm r_nm ((z_nj − μ_mj)² / v_mj² − 1 / v_mj).
         """
-        query, own = self.weight[: len(z)], torch.arange(len(z))
-        left = torch.zeros_like(query) if copies else (query - 1).clamp(min=0)
-        remaining = self.weight.repeat(len(z), 1)
-        remaining[own, own] = left
-        log_weight = (remaining / (self.weight.sum() - query + left).unsqueeze(1)).log()
-        proportion = query / query.sum()
-        log_guard = self.guard.log_prob(z)
         moments = torch.cat([z.square(), z, torch.ones_like(z[:, :1])], dim=1)
         sizes = [z.shape[1], z.shape[1], 1]
-        silverman = len(self.mean) ** (-1 / (len(spread) + 4))
-        start = (silverman * spread.clamp(min=1e-3)).log()
         parameters = torch.cat([start, start.new_tensor([-3.0])])
         log_bandwidth, guard_logit = parameters[:-1], parameters[-1]
         optimizer = Adam(parameters)
@@ -209,11 +242,7 @@ class AggregatedModule(PriorModule):
             grad_bandwidth = b_squared * (squares * precision**2 - total * precision).sum(0)
             grad_guard = (proportion * (torch.sigmoid(-guard_logit) - p_exemplars)).sum()
             optimizer.step(-torch.cat([grad_bandwidth, grad_guard.view(1)]), RATE)
-        *_, others = self._leave_one_out(z, log_bandwidth, log_weight)
-        left_out = (proportion * _mixed(others, log_guard, guard_logit)).sum()
-        self.bandwidth, self.guard_logit = log_bandwidth.exp(), guard_logit.clone()
-        self.eval()
-        self.exemplar_bias = float((proportion * self.log_prob(z)).sum() - left_out)
+        return log_bandwidth, guard_logit
 
     def _leave_one_out(
         self, z: Tensor, log_bandwidth: Tensor, log_weight: Tensor
@@ -226,6 +255,13 @@ class AggregatedModule(PriorModule):
         terms, top = shifted_exp(each)
         total = terms.sum(-1)
         return terms, total, total.log() + top.squeeze(-1)
+
+
+def _is_clear(gain: Tensor, proportion: Tensor) -> bool:
+    """Whether the weighted mean of a gain is more than one standard error."""
+    mean = (proportion * gain).sum()
+    variance = (proportion.square() * (gain - mean).square()).sum()
+    return bool(mean > variance.sqrt())
 
 
 def _mixed(log_exemplars: Tensor, log_guard: Tensor, logit: Tensor) -> Tensor:
