@@ -30,9 +30,9 @@ class Aggregated(Prior):
 
     During training the prior is the guard alone. Afterwards the exemplars are set to the posteriors
     of rows of the table, and the bandwidths b (one for each dimension) and the weight w maximize
-    the leave-one-out likelihood, in which one repetition of a row does not contribute to the density of
-    draws from its own posterior. If this is not clearly higher than the likelihood of the guard alone,
-    the prior is the guard.
+    the leave-one-out likelihood, in which one repetition of a row does not contribute to the
+    density of draws from its own posterior. If this is not clearly higher than the likelihood of
+    the guard alone, the prior is the guard.
 
     Parameters
     ----------
@@ -192,7 +192,7 @@ class AggregatedModule(PriorModule):
             [start, start - NARROW] if not copies and bool((self.weight > 1).any()) else [start]
         )
         log_weight = self._log_weights_of_others(own, copies)
-        best = -torch.inf
+        best = log_guard.new_tensor(-torch.inf)
         for start in starts:
             log_bandwidth, guard_logit = self._ascend(z, log_weight, log_guard, proportion, start)
             *_, others = self._leave_one_out(z, log_bandwidth, log_weight)
