@@ -34,6 +34,7 @@ from skvae.objectives import Objective
 from skvae.priors import Prior
 
 from . import explaining, imputing, sampling, traversal
+from .pickling import packed, unpacked
 
 MIN_VARIANCE = 1e-8  # of a component, so that the inverse exists
 
@@ -87,6 +88,14 @@ class FittedModel:
     prior: Prior
     objective: Objective
     axes: Axes | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without tensors: equal models have equal pickles."""
+        return {**self.__dict__, "models": [packed(model) for model in self.models]}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        models = [unpacked(model) for model in state["models"]]
+        self.__dict__.update(state, models=models)
 
     @property
     def model(self) -> VAE:
