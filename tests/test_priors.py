@@ -112,7 +112,7 @@ def test_mixture_is_small_on_a_small_table():
 def test_aggregated_posterior_on_new_codes():
     """The density of new codes is as estimated by leave-one-out: exemplar_bias is the gap."""
     mean, log_var, generator = posteriors(n=1000)
-    module = Aggregated(n_exemplars=1000).build(2, generator)
+    module = Aggregated(n_exemplars=1000, guard=StandardNormal()).build(2, generator)
     module.initialize(mean, log_var, generator)
     module.finalize(mean, log_var, torch.ones(len(mean)), generator)
     assert (module.bandwidth > 0.01).all()
@@ -237,20 +237,69 @@ def test_a_guard_is_over_vectors():
 def test_the_bandwidth_has_the_best_leave_one_out_likelihood():
     generator = torch.Generator().manual_seed(0)
     mean = torch.randn(300, 2, generator=generator) * torch.tensor([1.0, 3.0])
-    prior = Aggregated(n_exemplars=300).build(2, generator).eval()
+    prior = Aggregated(n_exemplars=300, guard=StandardNormal()).build(2, generator).eval()
     prior.finalize(mean, torch.full((300, 2), -6.0), torch.ones(300), generator)
     z = prior.mean + prior.var.sqrt() * torch.randn(prior.mean.shape, generator=generator)
 
     def left_out(factor):
-        log_weight = torch.full((300, 1), -np.log(299.0))
+        log_weight = prior._log_weights_of_others(torch.arange(300), copies=True)
         log_bandwidth = prior.bandwidth.log() + torch.log(torch.tensor(factor))
-        return float(
-            prior._leave_one_out(z, log_bandwidth, log_weight, torch.arange(300))[-1].mean()
-        )
+        return float(prior._leave_one_out(z, log_bandwidth, log_weight)[-1].mean())
 
     best = left_out([1.0, 1.0])
     for factor in ([2.0, 1.0], [0.5, 1.0], [1.0, 2.0], [1.0, 0.5]):
         assert left_out(factor) < best
+
+
+def test_repetitions_are_evidence():
+    """Three rows of which each occurs often: p(z) is the mixture of their posteriors."""
+    mean, log_var = torch.tensor([[-2.0], [0.0], [2.0]]), torch.full((3, 1), -6.0)
+    module = Aggregated(guard=StandardNormal()).build(1, torch.Generator().manual_seed(0))
+    weight, generator = torch.tensor([300.0, 100.0, 600.0]), torch.Generator().manual_seed(0)
+    module.finalize(mean, log_var, weight, generator, copies=False)
+    assert torch.sigmoid(module.guard_logit) < 0.05
+    assert module.bandwidth < 0.02
+    log_peak = (weight / 1000).log() - 0.5 * (np.log(2 * np.pi) + log_var[:, 0])
+    torch.testing.assert_close(module.log_prob(mean), log_peak, atol=0.1, rtol=0)
+
+
+def test_copies_are_left_out_together():
+    """Every row five times: as copies they say nothing of other rows, so the bandwidth is wide."""
+    mean, log_var, _ = posteriors()
+    bandwidth = {}
+    for copies in (True, False):
+        module = Aggregated(guard=StandardNormal()).build(2, torch.Generator().manual_seed(0))
+        weight, generator = torch.full((len(mean),), 5.0), torch.Generator().manual_seed(0)
+        module.finalize(mean, log_var - 4, weight, generator, copies=copies)
+        bandwidth[copies] = float(module.bandwidth.mean())
+    assert bandwidth[True] > 5 * bandwidth[False]
+
+
+def test_the_guard_alone_where_exemplars_do_not_help():
+    generator = torch.Generator().manual_seed(0)
+    mean = 0.5 * torch.randn(1000, 3, generator=generator)
+    log_var = torch.full((1000, 3), float(np.log(0.75)))
+    module = Aggregated(guard=StandardNormal()).build(3, generator).eval()
+    module.finalize(mean, log_var, torch.ones(1000), generator)
+    z = torch.randn(50, 3, generator=generator)
+    assert not module.has_exemplars
+    assert module.exemplar_bias == 0
+    torch.testing.assert_close(module.log_prob(z), module.guard.log_prob(z))
+
+
+def test_a_dense_cluster_of_outliers_is_left_out():
+    generator = torch.Generator().manual_seed(0)
+    bulk = torch.randn(950, 4, generator=generator)
+    cluster = torch.tensor([7.0, 0, 0, 0]) + 0.1 * torch.randn(50, 4, generator=generator)
+    mean, log_var = torch.cat([bulk, cluster]), torch.full((1000, 4), -4.0)
+    at_cluster = {}
+    for trim in (0.0, 0.2):
+        module = Aggregated(guard=StandardNormal(), trim=trim).build(4, generator).eval()
+        module.finalize(mean, log_var, torch.ones(1000), torch.Generator().manual_seed(0))
+        at_cluster[trim] = float(module.log_prob(cluster).mean())
+        assert len(module.mean) > 900
+    assert at_cluster[0.0] > -6
+    assert at_cluster[0.2] < -15
 
 
 def batch_of(i, n=400):

@@ -35,13 +35,20 @@ class Components:
             return resolve_component(value, REGISTRIES[name], base, name, owner)
 
         latent = resolve(estimator.latent, latents.Latent, "latent")
-        prior = latent.default_prior() if is_auto(estimator.prior) else estimator.prior
-        prior = resolve(prior, priors.Prior, "prior")
+        prior = resolve(_prior(estimator, latent), priors.Prior, "prior")
         objective = resolve(automatic(estimator, "objective"), objectives.Objective, "objective")
         if isinstance(estimator.objective, str):
             objective = objective.with_warmup(latent.warmup)
         latent.check_partners(prior, objective)
         return cls(latent, prior, objective)
+
+
+def _prior(estimator: VAEParameters, latent: latents.Latent) -> Any:
+    """The prior, or that of the family of the posterior; an aggregated one as the estimator's."""
+    if not is_auto(estimator.prior):
+        return estimator.prior
+    prior = latent.default_prior()
+    return estimator._automatic.get("prior", prior) if type(prior) is priors.Aggregated else prior
 
 
 def is_auto(value: Any) -> bool:

@@ -15,6 +15,7 @@ from skvae._training.weights import check_sample_weight, random_seed, split_cali
 from skvae._validation import Constraint, an_int, is_real, one_of
 from skvae.likelihoods import StudentT
 from skvae.objectives import ELBO
+from skvae.priors import Aggregated, StandardNormal
 
 from .conformal import ConformalMixin
 from .explaining import ExplanationMixin
@@ -65,6 +66,9 @@ class VAEOutlierDetector(OutlierMixin, ConformalMixin, ExplanationMixin):
         those of the last call. None: no rows, and neither method.
     latent : str or Latent, default="gaussian"
     prior : str or Prior, default="auto"
+        "auto" is ``Aggregated(guard=StandardNormal(), trim=0.2)``, in which a dense cluster of
+        improbable training rows does not raise the density around itself; families of the
+        posterior with a prior of their own have that.
     likelihood : "auto", str, Likelihood or dict, default="auto"
         "auto" is ``StudentT("column", min_scale=0.5)`` for numbers and dates; other columns have
         what they have in the transformer.
@@ -146,6 +150,7 @@ class VAEOutlierDetector(OutlierMixin, ConformalMixin, ExplanationMixin):
     _automatic: ClassVar[dict[str, Any]] = {
         "likelihood": StudentT("column", min_scale=0.5),
         "objective": ELBO(beta=0.2),
+        "prior": Aggregated(guard=StandardNormal(), trim=0.2),
     }
     _constraints: ClassVar[dict[str, Constraint]] = {
         **VAEParameters._constraints,

@@ -18,7 +18,7 @@ OWN = ("_parameters", "_buffers", "_modules")  # of the attributes of every modu
 
 def packed(module: nn.Module) -> Packed:
     """The class, attributes, parameters, buffers and parts of a module, with tensors as arrays."""
-    state = dict(module.__getstate__())  # type: ignore[call-overload]
+    state = dict(module.__getstate__())
     attributes = {name: value for name, value in state.items() if name not in OWN}
     parameters = {name: _array(tensor) for name, tensor in module._parameters.items()}
     buffers = {name: _array(tensor) for name, tensor in module._buffers.items()}

@@ -10,12 +10,13 @@ from torch import Tensor, nn
 from skvae._nn.densities import log_mixture, log_normals, shifted_exp
 from skvae._nn.noise import priority
 from skvae._nn.optimizer import Adam
-from skvae._validation import an_int
+from skvae._validation import a_real, an_int
 
 from ._base import Prior, PriorModule
 from .mixture import Mixture
 
 RATE, N_STEPS = 0.15, 40
+DENSE = 0.3  # quantile of the density above which improbable exemplars are a cluster
 NARROW = 4.0  # difference of the logarithms of two initial bandwidths
 MAX_QUERIES = 500
 
@@ -42,6 +43,10 @@ class Aggregated(Prior):
     guard : Prior, default=None
         The prior during training and, afterwards, a component that keeps p(z) positive far from
         the exemplars. None: ``Mixture()``.
+    trim : float, default=0.0
+        Proportion of the exemplars, those with the lowest density under the guard, that are left
+        out if they are dense among themselves: a cluster of outliers, in which each would vouch
+        for the others. Exemplars in the tails of the guard are kept.
 
     Notes
     -----
@@ -70,18 +75,20 @@ class Aggregated(Prior):
 
     _constraints: ClassVar = {
         "n_exemplars": an_int(2),
+        "trim": a_real("[0, 1)", least=0, below=1),
         "guard": ("None or a StandardNormal, Mixture or FlowPrior object",
                   lambda v: v is None or (isinstance(v, Prior) and not v.over_codes
                                           and not isinstance(v, Aggregated))),
     }  # fmt: skip
 
-    def __init__(self, n_exemplars: int = 2000, *, guard: Any = None) -> None:
+    def __init__(self, n_exemplars: int = 2000, *, guard: Any = None, trim: float = 0.0) -> None:
         self.n_exemplars = n_exemplars
         self.guard = guard
+        self.trim = trim
 
     def build(self, n_components: int, generator: torch.Generator) -> PriorModule:
         guard = Mixture() if self.guard is None else self.guard
-        return AggregatedModule(guard.build(n_components, generator), self.n_exemplars)
+        return AggregatedModule(guard.build(n_components, generator), self.n_exemplars, self.trim)
 
 
 class AggregatedModule(PriorModule):
@@ -92,9 +99,9 @@ class AggregatedModule(PriorModule):
     guard_logit: Tensor
     key: Tensor
 
-    def __init__(self, guard: PriorModule, n_exemplars: int) -> None:
+    def __init__(self, guard: PriorModule, n_exemplars: int, trim: float) -> None:
         super().__init__()
-        self.guard, self.n_exemplars = guard, n_exemplars
+        self.guard, self.n_exemplars, self.trim = guard, n_exemplars, trim
         self.width = guard.width
         self.n_posteriors = max(n_exemplars, guard.n_posteriors)
         self.exemplar_bias = 0.0
@@ -172,12 +179,36 @@ class AggregatedModule(PriorModule):
             return
         self.key, self.weight = found[order], total[order]
         self.mean, self.var = (values[first[order]] for values in merged[1:3])
+        if self.trim:
+            self._leave_out_dense_outliers()
         # Several draws of a row that occurs several times, if there are few rows.
-        n_draws = self.weight[:MAX_QUERIES].clamp(1, max(1, MAX_QUERIES // len(order))).long()
+        most = max(1, MAX_QUERIES // len(self.mean))
+        n_draws = self.weight[:MAX_QUERIES].clamp(1, most).long()
         own = torch.repeat_interleave(torch.arange(len(n_draws)), n_draws)
         noise = torch.randn((len(own), self.mean.shape[1]), generator=generator)
         z = self.mean[own] + self.var[own].sqrt() * noise
         self._choose_bandwidth(z, own, (self.weight[: len(n_draws)] / n_draws)[own], copies)
+
+    @torch.no_grad()
+    def _leave_out_dense_outliers(self) -> None:
+        """Drop exemplars that are improbable under the guard, but dense among themselves.
+
+        In a cluster of outliers each vouches for the others. Exemplars at the rim of the others
+        are improbable under the guard, too, but are not dense.
+        """
+        variance = self.var + self._silverman().exp().square()
+        each = log_normals(self.mean, self.mean, variance.log()) + self.weight.log()
+        each.fill_diagonal_(-torch.inf)
+        density, log_guard = torch.logsumexp(each, 1), self.guard.log_prob(self.mean)
+        is_improbable = log_guard < log_guard.quantile(self.trim)
+        kept = ~(is_improbable & (density > density.quantile(DENSE)))
+        self.key, self.weight = self.key[kept], self.weight[kept]
+        self.mean, self.var = self.mean[kept], self.var[kept]
+
+    def _silverman(self) -> Tensor:
+        """Logarithm of a bandwidth for each dimension by Silverman's rule."""
+        spread = self.mean.std(0).clamp(min=1e-3)
+        return (len(self.mean) ** (-1 / (self.mean.shape[1] + 4)) * spread).log()
 
     @torch.no_grad()
     def _choose_bandwidth(self, z: Tensor, own: Tensor, query: Tensor, copies: bool) -> None:
@@ -187,7 +218,7 @@ class AggregatedModule(PriorModule):
         weights of the draws.
         """
         log_guard, proportion = self.guard.log_prob(z), query / query.sum()
-        start = (len(self.mean) ** (-1 / (z.shape[1] + 4)) * self.mean.std(0).clamp(min=1e-3)).log()
+        start = self._silverman()
         starts = (
             [start, start - NARROW] if not copies and bool((self.weight > 1).any()) else [start]
         )

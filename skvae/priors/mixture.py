@@ -19,6 +19,7 @@ from ._base import Prior, PriorModule
 MIN_LOG_VAR, MAX_LOG_VAR = -10.0, 5.0
 ROWS_PER_COMPONENT = 50
 MAX_START_ROWS = 5000
+MIN_PROPORTION = 0.5  # of the variance of the aggregated posterior, for a component at the start
 
 
 class Mixture(Prior):
@@ -27,7 +28,8 @@ class Mixture(Prior):
     .. math:: p(z) = \sum_{m=1}^M \pi_m\, N(z; \mu_m, \mathrm{diag}\,\sigma_m^2).
 
     It is initialized by k-means on the posterior means of the untrained model: each component has
-    the mean and the variance of the posteriors in its cluster.
+    the mean and the variance of the posteriors in its cluster, and at least half of the variance
+    of all posteriors.
 
     Parameters
     ----------
@@ -101,4 +103,7 @@ class MixtureModule(PriorModule):
         second = (one_hot.T @ (mean.square() + log_var.exp())) / count[:, None]
         self.logits = nn.Parameter(count.log())
         self.mean = nn.Parameter(center)
-        self.log_var = nn.Parameter((second - center.square()).clamp(min=1e-6).log())
+        # Components as narrow as clusters of equal rows would hold the posteriors where they are.
+        total = mean.var(0, correction=0) + log_var.exp().mean(0)
+        variance = torch.maximum(second - center.square(), MIN_PROPORTION * total)
+        self.log_var = nn.Parameter(variance.clamp(min=1e-6).log())
