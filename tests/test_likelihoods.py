@@ -20,6 +20,7 @@ from skvae import (
     StudentT,
 )
 from skvae._table.layouts import Cells
+from skvae.likelihoods import Residual
 
 ids = [repr(likelihood) for likelihood in LIKELIHOODS]
 
@@ -83,7 +84,9 @@ def with_atoms(likelihood, column, cells, middles):
     """The cells, followed by the number of their atom if the family needs it."""
     if "atoms" not in likelihood.target:
         return cells
-    number = torch.from_numpy(column._atom(middles.numpy())).double().unsqueeze(-1)
+    number = (
+        torch.from_numpy(column._atom(column.map.inverse(middles.numpy()))).double().unsqueeze(-1)
+    )
     return torch.cat([cells.unsqueeze(-1) if cells.ndim == 1 else cells, number], dim=-1)
 
 
@@ -160,7 +163,7 @@ def test_points_are_inside_the_support(likelihood):
 @pytest.mark.parametrize("likelihood", LIKELIHOODS, ids=ids)
 def test_start_has_the_right_shape(likelihood):
     column, _, _ = case(likelihood)
-    bias, gain = likelihood.initialize(column, 0.5)
+    bias, gain = likelihood.initialize(column, Residual(0.5))
     assert np.isfinite(bias).all()
     assert np.isfinite(gain).all()
     assert bias.shape == (likelihood.n_outputs(column) + likelihood.n_constants(column),)

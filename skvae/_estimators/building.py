@@ -15,7 +15,7 @@ from skvae._model.schema import Schema, fit_schema
 from skvae._model.vae import VAE, build
 from skvae._nn.noise import priority
 from skvae._table.reading import Table
-from skvae._table.scaling import TRANSFORMS
+from skvae._table.transforms import TRANSFORMS
 from skvae._training.loop import Split
 from skvae._training.weights import are_copies, draw_in_proportion
 from skvae._validation import (
@@ -36,20 +36,29 @@ N_DRAWS = 8  # draws of z for each row, to find the rows with the lowest density
 
 
 def fit_table_schema(
-    estimator: VAEParameters, table: Table, weights: np.ndarray, objective: Objective
+    estimator: VAEParameters,
+    table: Table,
+    weights: np.ndarray,
+    objective: Objective,
+    *,
+    automatic_transform: str = "auto",
 ) -> Schema:
-    """The fitted columns of a table, with their likelihoods."""
+    """The fitted columns of a table, with their likelihoods.
+
+    `automatic_transform` is that of the numeric columns for which the user has chosen none.
+    """
     owner, likelihood = type(estimator).__name__, automatic(estimator, "likelihood")
     reason = "user-specified"
     if is_auto(estimator.likelihood):
         reason = f"default of {owner}"
         if objective.likelihood is not None:
             likelihood, reason = objective.likelihood, f"default of {objective!r}"
+    transforms = resolve_transforms(estimator.numeric_transform, table.names, TRANSFORMS, owner)
     return fit_schema(
         table,
         weights,
         check_categorical_features(estimator.categorical_features, table.names),
-        resolve_transforms(estimator.numeric_transform, table.names, TRANSFORMS, owner),
+        [automatic_transform if name == "auto" else name for name in transforms],
         resolve_likelihoods(likelihood, table.names, LIKELIHOODS, owner, reason),
         check_informative(estimator.informative_missing, table.names),
         max_categories=estimator.max_categories,

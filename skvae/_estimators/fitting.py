@@ -23,6 +23,7 @@ from skvae._model.schema import Schema
 from skvae._model.vae import VAE, for_inference
 from skvae._nn.defaults import with_library_defaults
 from skvae._table.reading import Table
+from skvae._table.transforms import AFFINE
 from skvae._training.budget import Budget, default_steps
 from skvae._training.cross_validation import folds, held_out_curve
 from skvae._training.loop import Result, Split, join_histories, train_all
@@ -37,6 +38,7 @@ from skvae._validation import (
 from .building import finalize_model, fit_table_schema, initial_model
 from .callbacks import RoundCallbacks
 from .choosing import choose_n_components, default_n_components
+from .choosing_maps import choose_schema
 from .components import Components
 from .mode import FitContext, Mode
 from .parameters import VAEParameters
@@ -131,7 +133,7 @@ def encode_table(
     if not weights.all():
         table, weights = table.take(np.flatnonzero(weights)), weights[weights > 0]
     if mode.is_new:
-        schema = fit_table_schema(estimator, table, weights, context.components.objective)
+        schema = new_schema(estimator, table, weights, context)
     else:
         schema = estimator.fitted_model_.schema.updated(table, weights)
     rows = schema.encode(table, torch.float32)
@@ -140,6 +142,28 @@ def encode_table(
     fraction = estimator.validation_fraction if holds_out(estimator, mode) else 0.0
     split = split_rows(rows, weights[order], fraction, context.generator)
     return TrainingData(names, schema, rows, split)
+
+
+def new_schema(
+    estimator: VAEParameters, table: Table, weights: np.ndarray, context: FitContext
+) -> Schema:
+    """The fitted columns, with the maps that describe the rows best."""
+    fit = partial(fit_table_schema, estimator, table, weights, context.components.objective)
+    if not estimator._chooses_maps or context.mode.is_one_pass:
+        return fit(automatic_transform=AFFINE)
+    schema = fit()
+    if not schema.has_quantile_map:
+        return schema
+    affine = fit(automatic_transform=AFFINE)
+    if not schema.differs(affine):  # it is the user who asked for the quantile map
+        return schema
+
+    def start(schema: Schema, rows: Rows, split: Split) -> VAE:
+        k = context.components.latent.size(None, schema.n_components(None))
+        return initial_model(estimator, schema, context, rows, split, k)
+
+    size = estimator.batch_size, estimator.learning_rate_init
+    return choose_schema((schema, affine), start, table, weights, context, *size)
 
 
 def holds_out(estimator: VAEParameters, mode: Mode) -> bool:

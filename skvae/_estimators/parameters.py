@@ -63,6 +63,7 @@ class VAEParameters(BaseEstimator):
     _optimizer_states: list[dict] | None
     _n_features_out: int
 
+    _chooses_maps: ClassVar[bool] = False  # whether "auto" may be the quantile map
     _automatic: ClassVar[dict[str, Any]] = {"objective": ELBO()}  # what "auto" stands for
     _constraints: ClassVar[dict[str, Constraint]] = {
         "n_components": (

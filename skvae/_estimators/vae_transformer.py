@@ -248,6 +248,7 @@ class VAETransformer(
     True
     """
 
+    _chooses_maps: ClassVar[bool] = True
     _constraints: ClassVar[dict[str, Constraint]] = {
         **VAEParameters._constraints,
         "whiten": a_bool(),

@@ -18,6 +18,7 @@ from skvae._table.columns import MAX_INDICATORS, CategoricalColumn, Column, Cons
 from skvae._table.layouts import Cells
 from skvae._table.numeric_column import ROUNDING, NumericColumn
 from skvae._table.reading import Table
+from skvae._table.scaling import QuantileMap
 from skvae.likelihoods import Choice, FittedColumn, Likelihood
 
 from .missingness import Patterns
@@ -110,6 +111,15 @@ class Schema:
         return schema
 
     @property
+    def has_quantile_map(self) -> bool:
+        return any(isinstance(c.map_of_rest, QuantileMap) for c in self.numeric_columns)
+
+    def differs(self, other: Schema) -> bool:
+        """Whether a column of the same table has another kind of map."""
+        pairs = zip(self.numeric_columns, other.numeric_columns, strict=True)
+        return any(type(a.map_of_rest) is not type(b.map_of_rest) for a, b in pairs)
+
+    @property
     def order(self) -> list[int]:
         """Positions in the table of the columns that enter the model, in the order of the model."""
         return [*self.numeric, *self.categorical]
@@ -138,14 +148,15 @@ class Schema:
         return len(self.numeric) + sum(min(n, MAX_INDICATORS) for n in levels)
 
     def is_out_of_bounds(self, values: Tensor) -> Tensor:
-        """Which drawn numbers are outside the bounds of their columns, (n_rows, n_numeric).
+        """Which drawn numbers are no atoms and outside the bounds of others, (n_rows, n_numeric).
 
         Draws are in single precision: numbers that are outside by a rounding are at the bound.
         """
         bounds = [column.bounds for column in self.numeric_columns]
         low, high = torch.tensor(bounds, dtype=torch.float64).reshape(-1, 2).T
         slack = ROUNDING * values.abs().clamp(min=1.0)
-        return (values < low - slack) | (values > high + slack)
+        is_outside = (values < low - slack) | (values > high + slack)
+        return is_outside & ~self.is_atom(values)
 
     def is_atom(self, values: Tensor) -> Tensor:
         """Which drawn numbers are atoms of their columns, (n_rows, n_numeric)."""

@@ -7,19 +7,21 @@ rows does not matter and an integer weight is a repetition.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 
+from .atom_map import with_remote_atoms
 from .columns import MAX_REPEATED, CategoricalColumn, Column, ConstantColumn, level_order
 from .layouts import TICKS_PER_DAY, Cells
-from .numeric_column import NumericColumn, NumericSummary, decimals_of
-from .scaling import TRANSFORMS, Map
+from .numeric_column import NumericColumn, NumericSummary, as_stored, decimals_of
+from .scaling import Map
+from .spikes import is_body, spikes
+from .transforms import ALL_TRANSFORMS
 from .weighted import quantiles_of_sorted
 
 N_QUANTILES = 129
-NEIGHBORS = 4  # distinct values on either side
 
 
 @dataclass(frozen=True)
@@ -93,18 +95,36 @@ def build_numeric(
     Parameters
     ----------
     transform : str
-        Name of the map, in :data:`skvae._table.scaling.TRANSFORMS`.
+        Name of the map, in :data:`skvae._table.transforms.ALL_TRANSFORMS`.
     is_mass, target, atoms
         Attributes of the likelihood, and its atoms for this column.
     """
     of_summary = {each.name: getattr(summary, each.name) for each in fields(summary)}
-    return NumericColumn(
+    atoms = np.empty(0) if atoms is None else atoms
+    is_rest = _is_rest(distinct.values, atoms)
+    rest, weights = distinct.values[is_rest], distinct.weights[is_rest]
+    column = NumericColumn(
         **of_summary,
-        map=_fit_map(distinct.values, distinct.weights, transform, summary.name, summary.kind),
+        map=_fit_map(rest, weights, transform, summary.name, summary.kind),
         is_mass=is_mass,
         target=target,
-        atoms=np.empty(0) if atoms is None else atoms,
+        atoms=as_stored(atoms),
+        low=float(rest[0]),
+        high=float(rest[-1]),
     )
+    if not len(atoms):
+        return column
+    half = column.cell_width(atoms) / 2
+    return replace(column, map=with_remote_atoms(column.map, atoms, half, rest))
+
+
+def _is_rest(values: np.ndarray, atoms: np.ndarray) -> np.ndarray:
+    """Which distinct values are described by the map: those that are no atoms.
+
+    If there are none, or one, the atoms that are not far from the others.
+    """
+    is_rest = ~np.isin(values, atoms)
+    return is_rest if is_rest.sum() > 1 else is_body(values)
 
 
 def _summarize_numbers(
@@ -126,7 +146,8 @@ def _summarize_numbers(
         resolution = float(gaps[gaps > 0].min())
         decimals = decimals_of(values, single) if kind == "continuous" else 0
         step = _step(values, decimals)
-    frequent = np.sort(np.argsort(-counts, kind="stable")[:MAX_REPEATED])
+    is_spike, is_code = spikes(values, counts)
+    frequent = np.sort(np.lexsort([-counts, ~is_spike])[:MAX_REPEATED])
     known = np.union1d(frequent, [0, len(values) - 1])
     whole = as_read[known] if kind == "datetime" or origin else np.empty(0, dtype=np.int64)
     summary = NumericSummary(
@@ -141,24 +162,15 @@ def _summarize_numbers(
         n_distinct=len(values),
         repeated=values[frequent],
         known=values[known],
-        known_integers=whole,
+        known_integers=as_stored(whole),
         shares=counts[frequent] / counts.sum(),
-        prominence=_prominence(counts, frequent),
+        is_spike=is_spike[frequent],
+        has_codes=bool(is_code.any()),
         quantiles=quantiles_of_sorted(values, counts, np.linspace(0, 1, N_QUANTILES)),
         probability=float(counts[-1] / counts.sum()) if kind == "boolean" else 0.5,
         single=single,
     )
     return summary, Distinct(values, counts)
-
-
-def _prominence(counts: np.ndarray, which: np.ndarray) -> np.ndarray:
-    """Frequency of values relative to the median of that of the eight nearest values."""
-    around = []
-    for i in which:
-        first = max(0, min(i - NEIGHBORS, len(counts) - 2 * NEIGHBORS - 1))
-        window = counts[first : first + 2 * NEIGHBORS + 1]
-        around.append(np.median(np.delete(window, i - first)))
-    return counts[which] / np.array(around)
 
 
 def _fit_map(values: np.ndarray, counts: np.ndarray, transform: str, name: Any, kind: str) -> Map:
@@ -168,7 +180,7 @@ def _fit_map(values: np.ndarray, counts: np.ndarray, transform: str, name: Any, 
             "Choose 'power', or make the column one of floats."
         )
     try:
-        return TRANSFORMS[transform](values, counts)
+        return ALL_TRANSFORMS[transform](values, counts)
     except ValueError as error:
         raise ValueError(f"Column {name!r}: {error}") from error
 

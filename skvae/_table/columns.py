@@ -40,7 +40,7 @@ import numpy as np
 from .casting import localized
 from .layouts import Cells
 
-MAX_REPEATED = 32  # most frequent values of a numeric column that are remembered
+MAX_REPEATED = 64  # most frequent values of a numeric column that are remembered
 MIN_WIDTH = 2.5e-3  # scaled units: the cell in which an atom is as dense as Normal at its floor
 MAX_INDICATORS = 32  # categorical columns up to this many levels enter the encoder as indicators
 

@@ -8,19 +8,22 @@ from typing import Any
 
 import numpy as np
 
+from .atom_map import ROUNDING, AtomMap
 from .columns import MIN_WIDTH, Column, ColumnSummary, EncodedColumn
 from .layouts import TICKS_PER_DAY, Cells
 from .scaling import Map, NumericMap
 
-# Draws and atoms are rounded to single precision. Tolerance, relative to max(|y|, 1), of every
-# comparison of a drawn value with a fitted one.
-ROUNDING = 1e-6
 MAX_DECIMALS = 12
 LARGEST_DISTANCE = np.nextafter(2.0**64, 0)  # of float64 in uint64
 
 
+def as_stored(values: np.ndarray) -> np.ndarray:
+    """A copy as it is after a pickle, which changes the strides of empty arrays."""
+    return np.frombuffer(values.tobytes(), values.dtype)
+
+
 def _empty() -> np.ndarray:
-    return np.empty(0)
+    return as_stored(np.empty(0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,13 +40,14 @@ class NumericSummary(ColumnSummary):
     n_distinct: int = 2
     repeated: np.ndarray = field(default_factory=_empty)  # most frequent values, sorted
     shares: np.ndarray = field(default_factory=_empty)  # their proportions of the cells
-    prominence: np.ndarray = field(default_factory=_empty)  # proportion / that of values around
+    is_spike: np.ndarray = field(default_factory=_empty)  # far more frequent than others around
+    has_codes: bool = False  # whether some of the spikes are far from all other values
     quantiles: np.ndarray = field(default_factory=_empty)  # at equal steps of 0 … 1
     probability: float = 0.5  # booleans: proportion of True
     # Values that are decoded exactly, sorted: the repeated ones and the bounds. Where there is an
     # origin, float64 may not represent them: they are stored as integers (or ticks) too.
     known: np.ndarray = field(default_factory=_empty)
-    known_integers: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    known_integers: np.ndarray = field(default_factory=lambda: as_stored(np.empty(0, np.int64)))
 
     def numbers(self, cells: Cells) -> np.ndarray:
         """Float64 with NaN; datetimes in days since the first."""
@@ -65,6 +69,13 @@ class NumericColumn(NumericSummary, Column):
     is_mass: bool = True  # whether the likelihood is a probability mass, not a density
     target: str = "value"  # form of the cells: see `likelihoods.Likelihood`
     atoms: np.ndarray = field(default_factory=_empty)  # values with a probability of their own
+    low: float = -math.inf  # least and greatest value that is no atom
+    high: float = math.inf
+
+    @property
+    def map_of_rest(self) -> Map:
+        """The map of the values that are no atoms."""
+        return self.map.inner if isinstance(self.map, AtomMap) else self.map
 
     @property
     def n_levels(self) -> int | None:
@@ -110,9 +121,9 @@ class NumericColumn(NumericSummary, Column):
         if self.target == "interval":
             return np.stack(self._interval(x), axis=-1)
         if self.target == "atoms":
-            return np.stack([y, self._atom(y)], axis=-1)
+            return np.stack([y, self._atom(x)], axis=-1)
         if self.target == "atoms_interval":
-            return np.stack([*self._interval(x), self._atom(y)], axis=-1)
+            return np.stack([*self._interval(x), self._atom(x)], axis=-1)
         return None
 
     def _counts(self, x: np.ndarray, missing: np.ndarray) -> np.ndarray:
@@ -135,9 +146,10 @@ class NumericColumn(NumericSummary, Column):
         width[narrow] = 2 * half * np.exp(self.map.log_derivative(x[narrow]))
         return lower, np.maximum(width, 1e-30)  # of float32
 
-    def _atom(self, y: np.ndarray) -> np.ndarray:
+    def _atom(self, x: np.ndarray) -> np.ndarray:
         """Number of the atom whose cell contains the value, counted from 1; 0: there is none."""
-        positions, half = self.map.forward(self.atoms), self.cell_width(self.atoms) / 2
+        positions, y = self.map_of_rest.forward(self.atoms), self.map_of_rest.forward(x)
+        half = self.cell_width(self.atoms) / 2
         nearest = np.searchsorted((positions[1:] + positions[:-1]) / 2, y)
         inside = np.abs(y - positions[nearest]) <= half[nearest]
         return np.where(inside, nearest + 1, 0)
@@ -145,17 +157,17 @@ class NumericColumn(NumericSummary, Column):
     def is_atom(self, y: np.ndarray) -> np.ndarray:
         """Which drawn numbers are an atom up to rounding."""
         if not len(self.atoms):
-            return np.zeros(len(y), dtype=bool)
+            return np.zeros(np.shape(y), dtype=bool)
         positions = self.map.forward(self.atoms)
         nearest = positions[np.searchsorted((positions[1:] + positions[:-1]) / 2, y)]
         return np.asarray(np.abs(y - nearest) < ROUNDING * np.maximum(np.abs(y), 1))
 
     @property
     def bounds(self) -> tuple[float, float]:
-        """Minimum and maximum in the units of draws, extended by half a rounding cell."""
+        """Bounds of what is no atom in the units of draws, extended by half a rounding cell."""
         if self.kind == "boolean":
             return -np.inf, np.inf
-        ends = np.array([self.minimum, self.maximum])
+        ends = np.array([max(self.low, self.minimum), min(self.high, self.maximum)])
         if self.target == "count":
             low, high = ends + float(self.origin)
             return float(low), float(high)
@@ -177,8 +189,15 @@ class NumericColumn(NumericSummary, Column):
         """
         if self.kind == "boolean":
             return y
-        x = y - float(self.origin) if self.target == "count" else self.map.inverse(y)
-        return np.clip(x, self.minimum, self.maximum)
+        if self.target == "count":
+            return np.clip(y - float(self.origin), self.minimum, self.maximum)
+        return np.where(self.is_atom(y), self.map.inverse(y), self._within(y))
+
+    def _within(self, y: np.ndarray) -> np.ndarray:
+        """Numbers inside the bounds of what is no atom."""
+        low, high = max(self.low, self.minimum), min(self.high, self.maximum)
+        ends = self.map.forward(np.array([low, high]))
+        return np.clip(self.map.inverse(np.clip(y, *ends)), low, high)
 
     def rescaled(self, x: np.ndarray) -> np.ndarray:
         """The inverse of ``unscaled``."""
@@ -194,8 +213,7 @@ class NumericColumn(NumericSummary, Column):
         if self.target == "count":
             x = np.clip(y - float(self.origin), self.minimum, self.maximum)
         else:
-            low, high = self.map.forward(np.array([self.minimum, self.maximum]))
-            x = np.clip(self.map.inverse(np.clip(y, low, high)), self.minimum, self.maximum)
+            x = self.unscaled(y)
             place = self._place_of_known(x)
             x = np.where(place < 0, x, self.known[place])
         if self.decimals is not None:
@@ -262,6 +280,10 @@ class NumericColumn(NumericSummary, Column):
         outside = ends[(x[ends] < self.minimum) | (x[ends] > self.maximum)]
         known, order = np.unique(np.append(self.known, x[outside]), return_index=True)
         changes = {"minimum": float(known[0]), "maximum": float(known[-1]), "known": known}
+        rest = x[seen][~self.is_atom(self.map.forward(x[seen]))]
+        if len(rest):
+            changes["low"] = min(self.low, float(rest.min()))
+            changes["high"] = max(self.high, float(rest.max()))
         if len(self.known_integers):
             new = cells.exact_values[outside].astype(self.known_integers.dtype)
             if self.type == "time":

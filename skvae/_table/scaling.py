@@ -3,8 +3,9 @@
 Every map is a strictly increasing bijection of the real line with an exact inverse and a known
 derivative, so that a density of y is a density of x. The names are those of ``transform``:
 
-``"auto"``, ``"standard"``, ``"robust"``: :class:`NumericMap`, affine in the core and logarithmic
-in the tails. With u = (x − center) / scale,
+``"auto"`` (but see :mod:`skvae._table.transforms`), ``"standard"``, ``"robust"``:
+:class:`NumericMap`, affine in the core and logarithmic in the tails. With
+u = (x − center) / scale,
 
     v = u                                   where |u| ≤ core,
     v = sign(u) · core · (1 + log(|u| / core))  beyond,
@@ -43,7 +44,6 @@ has the mean derivative of the last unit of v, but is nowhere steeper than ``"ro
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Protocol, Self
 
@@ -262,18 +262,6 @@ def robust_units(values: np.ndarray, weights: np.ndarray) -> tuple[float, float]
     return center, max(scale, MIN_SCALE)
 
 
-def choose_map(values: np.ndarray, weights: np.ndarray) -> NumericMap:
-    """The map of a column with the given distinct sorted values and their weights."""
-    center, scale = robust_units(values, weights)
-    extreme = np.abs(NumericMap(center, scale)._standardize(values[[0, -1]])).max()
-    if extreme <= HEAVY:
-        mean, spread = moments(values, weights)
-        return NumericMap(mean, spread)
-    shape = NumericMap(center, scale, HEAVY_CORE)
-    shift, spread = moments(shape.forward(values), weights)
-    return NumericMap(center, scale, HEAVY_CORE, shift, spread)
-
-
 def fit_standard(values: np.ndarray, weights: np.ndarray) -> NumericMap:
     """Mean and standard deviation, with a core that holds all values."""
     narrow = NumericMap(*moments(values, weights))
@@ -353,13 +341,3 @@ def fit_log(values: np.ndarray, weights: np.ndarray) -> LogMap:
             "Make such cells missing, or choose numeric_transform='power', for values of any sign."
         )
     return LogMap(float(values[0])).standardized(values, weights)
-
-
-TRANSFORMS: dict[str, Callable[[np.ndarray, np.ndarray], Map]] = {
-    "auto": choose_map,
-    "standard": fit_standard,
-    "robust": fit_robust,
-    "power": fit_power,
-    "quantile": fit_quantile,
-    "log": fit_log,
-}

@@ -78,7 +78,8 @@ class FittedColumn(Protocol):
     n_distinct: int
     repeated: np.ndarray
     shares: np.ndarray
-    prominence: np.ndarray
+    is_spike: np.ndarray
+    has_codes: bool
     quantiles: np.ndarray
     probability: float
     pools: bool

@@ -7,13 +7,14 @@ from typing import Any
 
 from skvae._validation import by_column, resolve_component
 
-from ._base import FittedColumn, Likelihood
+from ._base import FittedColumn, Likelihood, LocationScale
 from .atoms import Atoms
 from .bernoulli import Bernoulli
 from .categorical import Categorical
 from .discretized_logistic import DiscretizedLogistic
 from .student_t import StudentT
 
+USER = "user-specified"
 Choice = tuple[Likelihood, str]  # and the reason for it
 
 DEFAULTS: dict[str, type[Likelihood]] = {
@@ -32,9 +33,9 @@ def choose(column: FittedColumn) -> Choice:
     if column.kind not in ("continuous", "integer", "datetime"):
         return smooth, column.kind
     atoms = Atoms() if column.kind != "integer" else Atoms(slab=DiscretizedLogistic())
-    values, proportions = atoms.values(column)
-    if not len(values):
+    if not atoms.stands_out(column).any():
         return smooth, f"{column.kind}, no value far more frequent than others"
+    values, proportions = atoms.values(column)
     if len(values) == column.n_distinct:
         return atoms, f"{column.kind} with {column.n_distinct} values"
     noun = "value makes" if len(values) == 1 else "values make"
@@ -46,7 +47,7 @@ def resolve_likelihoods(
     names: list,
     registry: Mapping[str, type[Likelihood]],
     owner: str,
-    reason: str = "user-specified",
+    reason: str = USER,
 ) -> Callable[[int, FittedColumn], Choice]:
     """A function that chooses the likelihood of a column.
 
@@ -61,7 +62,7 @@ def resolve_likelihoods(
     owner : str
         Class of the estimator, for error messages.
     reason : str, default="user-specified"
-        Of a likelihood that `spec` gives.
+        Of a likelihood that `spec` gives. Any other reason means that it is a default.
 
     Returns
     -------
@@ -76,6 +77,7 @@ def resolve_likelihoods(
         If a name is unknown or a parameter is illegal.
     """
     single: dict[int, Likelihood] = {}
+    is_default = reason != USER
     whole: Likelihood | None = None
     if isinstance(spec, Mapping):
         for j, value in by_column(spec, names, "likelihood", owner).items():
@@ -96,6 +98,9 @@ def resolve_likelihoods(
                 raise
             other, why = choose(column)
             return other, f"{why}; {error}"
+        if is_default and isinstance(likelihood, LocationScale) and column.has_codes:
+            # A code such as 99999999 would set the scale of all other values.
+            return Atoms(likelihood, max_levels=0), f"{reason}, with atoms at far codes"
         return likelihood, reason
 
     return choose_for

@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 
 from skvae._table.columns import MAX_REPEATED
-from skvae._validation import a_real, is_int
+from skvae._validation import is_int, is_real
 
 from ._base import Columns, FittedColumn, Likelihood, LocationScale, Residual
 from ._levels import discriminant, draw_level, pick
 from .student_t import StudentT
 
 ROWS_PER_LEVEL = 10
-MIN_PROMINENCE = 4.0
+MIN_COUNT = 5.0  # cells that have the value of an atom
 
 
 class Atoms(Likelihood):
@@ -37,10 +37,13 @@ class Atoms(Likelihood):
         mixture is a probability mass, for integers.
     max_levels : int, default=24
         In a column with at most this many different values, which occur ten times on average, all
-        values are atoms. At most 32.
-    min_share : float, default=0.03
-        In other columns, a value is an atom if at least this proportion of the cells has it and it
-        is four times as frequent as the values around it.
+        values are atoms. At most 64.
+    min_share : float or None, default=None
+        In other columns, a value is an atom if at least this proportion of the cells has it. None:
+        if it stands out, because 3 % of the cells have it and it is four times as frequent as the
+        values around it, or because it is rarer but more prominent, or because it is repeated far
+        from all others, as codes are. If none stands out, all values that occur five times are
+        atoms, up to the 64 most frequent ones.
 
     Notes
     -----
@@ -68,10 +71,15 @@ class Atoms(Likelihood):
             f"an int in the range [0, {MAX_REPEATED}]",
             lambda v: is_int(v, least=0) and v <= MAX_REPEATED,
         ),
-        "min_share": a_real("(0, 1]", above=0, most=1),
+        "min_share": (
+            "None or a number in the range (0, 1]",
+            lambda v: v is None or is_real(v, above=0, most=1),
+        ),
     }  # fmt: skip
 
-    def __init__(self, slab: Any = None, *, max_levels: int = 24, min_share: float = 0.03) -> None:
+    def __init__(
+        self, slab: Any = None, *, max_levels: int = 24, min_share: float | None = None
+    ) -> None:
         self.slab = slab
         self.max_levels = max_levels
         self.min_share = min_share
@@ -94,11 +102,22 @@ class Atoms(Likelihood):
 
     def values(self, column: FittedColumn) -> tuple[np.ndarray, np.ndarray]:
         """The atoms of a column, in its own units, and their proportions of the cells."""
-        repeated, proportions = column.repeated, column.shares
-        if column.n_distinct <= min(self.max_levels, column.weight / ROWS_PER_LEVEL):
-            return repeated, proportions
-        is_atom = (proportions >= self.min_share) & (column.prominence >= MIN_PROMINENCE)
-        return repeated[is_atom], proportions[is_atom]
+        is_atom = self.stands_out(column)
+        if self.min_share is not None and not self._are_few(column):
+            is_atom = column.shares >= self.min_share
+        elif not is_atom.any():
+            is_atom = column.shares * column.weight >= MIN_COUNT
+        return column.repeated[is_atom], column.shares[is_atom]
+
+    def stands_out(self, column: FittedColumn) -> np.ndarray:
+        """Which of the frequent values of a column are atoms if the user has not chosen."""
+        if self._are_few(column):
+            return np.ones(len(column.repeated), dtype=bool)
+        return np.asarray(column.is_spike, dtype=bool)
+
+    def _are_few(self, column: FittedColumn) -> bool:
+        """Whether every value is an atom."""
+        return column.n_distinct <= min(self.max_levels, column.weight / ROWS_PER_LEVEL)
 
     def check(self, column: FittedColumn) -> None:
         if self.is_mass and column.kind != "integer":
@@ -107,11 +126,14 @@ class Atoms(Likelihood):
                 f"{column.kind}. Choose likelihood=Atoms()."
             )
         if not len(self.values(column)[0]):
+            asked = f"makes up min_share={self.min_share} of the cells"
+            advice = "Lower min_share, or choose"
+            if self.min_share is None:
+                asked, advice = f"occurs {MIN_COUNT:.0f} times", "Choose"
             raise ValueError(
-                f"{self!r} needs a repeated value, but no value of column {column.name!r} makes up "
-                f"min_share={self.min_share} of the cells and is four times as frequent as the "
-                "values around it. Lower min_share, or choose "
-                f"likelihood={self.slab_likelihood!r}."
+                f"{self!r} needs a repeated value, but no value of column {column.name!r} "
+                f"{asked}: the most frequent of {column.n_distinct} values makes up "
+                f"{column.shares.max():.2g}. {advice} likelihood={self.slab_likelihood!r}."
             )
 
     def n_outputs(self, column: FittedColumn) -> int:

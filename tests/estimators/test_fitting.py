@@ -102,7 +102,7 @@ def test_auto_size_is_searched_on_the_device(X, monkeypatch):
 
 def interrupted(after):
     """A training whose round of that number is interrupted."""
-    true_round, rounds = loop._Run.round, []
+    true_round, rounds = loop.Run.round, []
 
     def round_(self, *args):
         rounds.append(1)
@@ -115,7 +115,7 @@ def interrupted(after):
 
 def test_an_interruption_ends_the_search_of_a_size(X, monkeypatch):
     vae = VAETransformer("auto", **QUICK)
-    monkeypatch.setattr(loop._Run, "round", interrupted(after=3))
+    monkeypatch.setattr(loop.Run, "round", interrupted(after=3))
     with pytest.raises(KeyboardInterrupt):
         vae.fit(X)
     assert not hasattr(vae, "fitted_model_")
@@ -123,7 +123,7 @@ def test_an_interruption_ends_the_search_of_a_size(X, monkeypatch):
 
 def test_an_interruption_ends_models_that_are_trained_in_turn(X, monkeypatch):
     detector = VAEOutlierDetector(n_estimators=3, latent="flow", **QUICK)
-    monkeypatch.setattr(loop._Run, "round", interrupted(after=3))
+    monkeypatch.setattr(loop.Run, "round", interrupted(after=3))
     with pytest.warns(ConvergenceWarning, match="interrupted"):
         detector.fit(X)
     assert len(detector.models_) == 1
@@ -135,16 +135,16 @@ def test_isolated_failures_do_not_end_a_fit(X, monkeypatch):
     vae = VAETransformer(
         2, max_iter=40, hidden_layer_sizes=(8,), n_iter_no_change=100, random_state=0
     )
-    true_round, rounds = loop._Run.round, []
+    true_round, rounds = loop.Run.round, []
 
     def sometimes(self, *args):
         rounds.append(1)
         return [np.nan] * 3 if len(rounds) % 5 == 0 else true_round(self, *args)
 
-    monkeypatch.setattr(loop._Run, "round", sometimes)
+    monkeypatch.setattr(loop.Run, "round", sometimes)
     vae.fit(X)
     assert len(rounds) > 5 * loop.MAX_REPAIRS
-    monkeypatch.setattr(loop._Run, "round", lambda *args: [np.nan] * 3)
+    monkeypatch.setattr(loop.Run, "round", lambda *args: [np.nan] * 3)
     with pytest.raises(FloatingPointError, match="5 times in a row"):
         vae.fit(X)
 

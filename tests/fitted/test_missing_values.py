@@ -17,7 +17,7 @@ from scipy.stats import multivariate_normal
 from skvae import ELBO, ImportanceWarning, LogNormal, Normal, Poisson, VAETransformer
 from skvae._fitted.imputing import half_sample_mode
 from skvae._inference.conditional import conditionals
-from skvae._training.loop import Budget, _Run
+from skvae._training.loop import Budget, Run
 from skvae._training.masking import masked_cells
 from skvae.latents import LATENTS
 
@@ -147,7 +147,7 @@ def test_hidden_cells_teach_the_encoder_alone(prior):
     model, rows = vae.model_.float().requires_grad_(True).train(), vae.fitted_model_.encode(X)
     rows.values = rows.values.float()
     budget = Budget(10, 256, 1e-2, mask_ratio=0.6)
-    run = _Run([model], rows, ELBO(), budget, torch.Generator().manual_seed(0))
+    run = Run([model], rows, ELBO(), budget, torch.Generator().manual_seed(0))
     run._train_on_masked_rows(rows, 0)
     parts = {"inputs", "encoder", "latent"}
     for name, p in model.named_parameters():

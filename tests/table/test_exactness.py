@@ -194,6 +194,6 @@ def test_draws_outside_the_bounds_are_not_replaced_by_atoms(seed):
     rng = np.random.default_rng(seed)
     x = np.where(rng.random(800) < 0.3, 2**62, rng.integers(-(10**6), 10**6, 800))
     table = pd.DataFrame({"x": x, "y": rng.normal(size=800)})
-    vae = VAETransformer(1, random_state=0, max_iter=30).fit(table)
+    vae = VAETransformer(random_state=0).fit(table)
     drawn = vae.sample(4000, random_state=0)["x"]
     assert proportion_at(drawn, 2**62) == pytest.approx(proportion_at(x, 2**62), abs=0.05)
