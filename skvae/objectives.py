@@ -19,6 +19,7 @@ from ._nn.draw import Draw
 from ._nn.score_function import leave_one_out_mean, score_function
 from ._validation import a_real, an_int, one_of
 from .likelihoods import Likelihood, Normal
+from .priors import Aggregated, Prior, StandardNormal
 
 __all__ = ["ELBO", "IWAE", "Embedding", "Objective", "Trimmed"]
 
@@ -42,6 +43,9 @@ class Objective(ABC, Component):
         Proportion of the rows, those with the lowest bounds, that are left out.
     likelihood : Likelihood or None
         The likelihood that ``likelihood="auto"`` stands for. None: it depends on the column.
+    prior : Prior or None
+        The prior that ``prior="auto"`` stands for, if the family of the posterior has an aggregated
+        one by default. None: that of the family.
     """
 
     n_samples: int
@@ -51,6 +55,7 @@ class Objective(ABC, Component):
     warmup: float = 0.0
     trim: float = 0.0
     likelihood: Likelihood | None = None
+    prior: Prior | None = None
 
     @abstractmethod
     def bound(self, log_px: Tensor, draw: Draw, progress: float) -> Tensor:
@@ -238,6 +243,8 @@ class Embedding(ELBO):
     """
 
     likelihood = Normal("shared")
+    # A mixture has no preferred axes: the units would be rotated from seed to seed.
+    prior = Aggregated(guard=StandardNormal())
 
     def __init__(
         self,

@@ -35,20 +35,24 @@ class Components:
             return resolve_component(value, REGISTRIES[name], base, name, owner)
 
         latent = resolve(estimator.latent, latents.Latent, "latent")
-        prior = resolve(_prior(estimator, latent), priors.Prior, "prior")
         objective = resolve(automatic(estimator, "objective"), objectives.Objective, "objective")
+        prior = resolve(_prior(estimator, latent, objective), priors.Prior, "prior")
         if isinstance(estimator.objective, str):
             objective = objective.with_warmup(latent.warmup)
         latent.check_partners(prior, objective)
         return cls(latent, prior, objective)
 
 
-def _prior(estimator: VAEParameters, latent: latents.Latent) -> Any:
-    """The prior, or that of the family of the posterior; an aggregated one as the estimator's."""
+def _prior(
+    estimator: VAEParameters, latent: latents.Latent, objective: objectives.Objective
+) -> Any:
+    """The prior as the user has it, or as the family, the objective and the estimator have it."""
     if not is_auto(estimator.prior):
         return estimator.prior
     prior = latent.default_prior()
-    return estimator._automatic.get("prior", prior) if type(prior) is priors.Aggregated else prior
+    if type(prior) is not priors.Aggregated:
+        return prior
+    return objective.prior or estimator._automatic.get("prior", prior)
 
 
 def is_auto(value: Any) -> bool:

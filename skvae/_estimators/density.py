@@ -90,7 +90,7 @@ class DensityMixin(BaseVAE):
         --------
         >>> import numpy as np
         >>> from skvae import VAETransformer
-        >>> X = np.random.default_rng(0).normal(size=(300, 2))
+        >>> X = np.random.default_rng(0).normal(size=(300, 2)) @ [[1.0, 0.9], [0.0, 0.4]]
         >>> vae = VAETransformer(1, random_state=0, max_iter=20).fit(X)
         >>> normal, outlier = vae.score_samples([[0.0, 0.0], [6.0, -6.0]])
         >>> bool(normal > outlier + 5)
@@ -152,7 +152,7 @@ class DensityMixin(BaseVAE):
         --------
         >>> import numpy as np
         >>> from skvae import VAETransformer
-        >>> X = np.random.default_rng(0).normal(size=(300, 2))
+        >>> X = np.random.default_rng(0).normal(size=(300, 2)) @ [[1.0, 0.9], [0.0, 0.4]]
         >>> vae = VAETransformer(1, random_state=0, max_iter=20).fit(X)
         >>> bool(vae.score(X) > vae.score(2 * X))
         True

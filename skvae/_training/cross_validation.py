@@ -14,7 +14,8 @@ from skvae._model.vae import VAE
 from skvae.objectives import Objective
 
 from .budget import Budget
-from .loop import Run, Split, batches, gain_is_clear, row_bounds
+from .held_out import gain_is_clear, row_bounds
+from .loop import Run, Split, batches
 
 ROUNDS = 25  # evaluations in a full run
 MAX_FOLDS = 5

@@ -87,7 +87,7 @@ def test_pipeline_passes_the_density_on(table):
 
 def test_inside_a_column_transformer(table, y):
     mixed = make_column_transformer((quick(), ["float64", "object"]), remainder="drop")
-    assert mixed.fit_transform(table).shape == (150, 2)
+    assert mixed.fit_transform(table).shape == (150, 4)
     scores = cross_val_score(make_pipeline(mixed, LogisticRegression()), table, y, cv=3)
     assert np.isfinite(scores).all()
 

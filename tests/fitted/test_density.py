@@ -248,7 +248,7 @@ def test_maps_go_by_column(amounts):
     with pytest.raises(ValueError, match=r"must be one of .*'quantile'.* Did you mean 'quantile'"):
         fit(amounts, numeric_transform="quantiles")
     with pytest.raises(ValueError, match=r"Column 'spent'.*positive"):
-        fit(amounts.assign(spent=amounts["spent"] - 1), numeric_transform={"spent": "log"})
+        fit(amounts.assign(spent=Z), numeric_transform={"spent": "log"})
     zeros_are_atoms = fit(amounts, numeric_transform={"spent": "log"}, max_iter=2)
     assert type(zeros_are_atoms.schema_.columns[0].map_of_rest).__name__ == "LogMap"
     with pytest.raises(ValueError, match="'visits' is integer"):

@@ -17,7 +17,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skvae import ELBO, Normal, VAETransformer
 from skvae._nn.optimizer import Adam
-from skvae._training import loop
+from skvae._training import held_out, loop
 
 
 @pytest.fixture(scope="module")
@@ -50,14 +50,14 @@ def test_bound_in_the_history_is_in_table_units(X):
 def test_best_weights_are_restored(X, monkeypatch):
     """A rate that ruins the model late: what is left has the best held-out bound, recomputed."""
     left = []
-    true_restore = loop._Best.restore
+    true_restore = held_out.BestWeights.restore
 
     def watched(self):
         before = self.run.evaluate(self.rows, self.noise_state)
         true_restore(self)
         left.append((before, self.run.evaluate(self.rows, self.noise_state)))
 
-    monkeypatch.setattr(loop._Best, "restore", watched)
+    monkeypatch.setattr(held_out.BestWeights, "restore", watched)
     vae = quick(learning_rate_init=0.5, n_iter_no_change=1000, max_iter=60).fit(X)
     shown = vae.history_["validation_bound"]
     ((before, after),) = left
