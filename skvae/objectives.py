@@ -33,19 +33,15 @@ class Objective(ABC, Component):
         Draws of z for each row and gradient step.
     detach_z : bool
         Whether the gradient through z is stopped.
-    supports_codes : bool
-        Whether the objective can be used with integer codes.
-    supports_vmap : bool
-        Whether ``bound`` can be used with ``torch.func.vmap``.
-    warmup : float
-        Proportion of the training after which the objective has its final form.
-    trim : float
-        Proportion of the rows, those with the lowest bounds, that are left out.
+    supports_codes, supports_vmap : bool
+        Whether it can be used with integer codes, and ``bound`` with ``torch.func.vmap``.
+    warmup, trim : float
+        Proportion of the training after which the objective has its final form; proportion of the
+        rows, those with the lowest bounds, that are left out.
     likelihood : Likelihood or None
         The likelihood that ``likelihood="auto"`` stands for. None: it depends on the column.
     prior : Prior or None
-        The prior that ``prior="auto"`` stands for, if the family of the posterior has an aggregated
-        one by default. None: that of the family.
+        The same for ``prior="auto"``, in families whose default is an aggregated posterior.
     """
 
     n_samples: int
@@ -209,11 +205,10 @@ class Embedding(ELBO):
         p(x_j|z) = N(x_j; \mu_j(z), \sigma^2),
 
     with one noise variance for all numbers, unless `likelihood` is given, and a low weight of the
-    KL term. It is to PCA as the default objective is to factor analysis. The default objective
-    fits the noise of each column, which gives higher densities, but codes that represent columns
-    with little noise. With equal noise every column counts by its variance, so that the codes
-    reconstruct as much of the total variance as they can, and distances between codes approximate
-    distances between rows. Densities are available, but lower.
+    KL term. The default objective fits the noise of each column, which gives higher densities, but
+    codes that represent columns with little noise. With equal noise every column counts by its
+    variance: codes reconstruct as much of the total variance as they can, and distances between
+    codes approximate distances between rows.
 
     Parameters
     ----------
@@ -243,8 +238,7 @@ class Embedding(ELBO):
     """
 
     likelihood = Normal("shared")
-    # A mixture has no preferred axes: the units would be rotated from seed to seed.
-    prior = Aggregated(guard=StandardNormal())
+    prior = Aggregated(guard=StandardNormal())  # a mixture rotates the units from seed to seed
 
     def __init__(
         self,
