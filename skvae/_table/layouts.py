@@ -235,10 +235,10 @@ class FrameLayout:
             import polars as pl
 
             schema = self.empty.schema.items()
-            return pl.DataFrame([
-                self._polars(name, values, dtype)
+            return pl.DataFrame({  # of a list of series, polars would rename one named ""
+                name: self._polars(name, values, dtype)
                 for (name, dtype), (_, values) in zip(schema, pairs, strict=True)
-            ])  # fmt: skip
+            })  # fmt: skip
         import pyarrow as pa
 
         fields = self.empty.schema

@@ -240,3 +240,10 @@ def test_codes_in_a_frame_hand_their_index_on():
     vae = quick().set_output(transform="pandas").fit(X)
     back = vae.inverse_transform(vae.transform(X))
     assert back.index.equals(X.index)
+
+
+def test_a_column_of_polars_may_have_an_empty_name():
+    X = pl.DataFrame({"a": Z, "": Z + 1})
+    vae = quick().fit(X)
+    assert vae.sample(3, random_state=0).columns == ["a", ""]
+    assert vae.inverse_transform(vae.transform(X)).columns == ["a", ""]

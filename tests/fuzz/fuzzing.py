@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import sklearn
+import sympy  # noqa: F401  torch imports it at its first need, which adds a filter of warnings
 import torch
 from hypothesis import HealthCheck, settings
 from sklearn.exceptions import NotFittedError
