@@ -247,3 +247,16 @@ def test_a_column_of_polars_may_have_an_empty_name():
     vae = quick().fit(X)
     assert vae.sample(3, random_state=0).columns == ["a", ""]
     assert vae.inverse_transform(vae.transform(X)).columns == ["a", ""]
+    assert vae.impute(X).columns == ["a", ""]
+
+
+@pytest.mark.parametrize("empty", [
+    pd.Series(pd.PeriodIndex([pd.NaT] * N, freq="M")),
+    pd.Series([pd.NaT] * N, dtype=object),
+    pd.Series([pd.NaT, None, np.nan] * (N // 3), dtype=object),
+], ids=["period", "NaT", "all kinds"])  # fmt: skip
+def test_a_column_of_missing_times_alone(empty):
+    X = pd.DataFrame({"t": empty, "x": Z})
+    new = come_back(X)
+    assert new["t"].isna().all()
+    assert new.dtypes.equals(X.dtypes)
