@@ -18,6 +18,7 @@ from tables import FuzzedTable, as_pandas, tables
 from skvae import VAETransformer
 
 pytestmark = [
+    pytest.mark.fuzz,
     pytest.mark.parametrize("part", range(PARTS)),
     pytest.mark.filterwarnings("ignore::skvae.ImportanceWarning", "ignore::skvae.CollapseWarning"),
 ]
