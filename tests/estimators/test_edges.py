@@ -260,3 +260,12 @@ def test_a_column_of_missing_times_alone(empty):
     new = come_back(X)
     assert new["t"].isna().all()
     assert new.dtypes.equals(X.dtypes)
+
+
+def test_means_of_the_largest_numbers_are_finite():
+    largest = np.finfo(float).max
+    X = pd.DataFrame({"big": np.where(Z > 0.5, largest, -largest * (Z < -0.5)), "x": Z})
+    X.loc[::3, "big"] = np.nan
+    for transform in ("auto", "power", "quantile"):
+        vae = quick(numeric_transform=transform, likelihood={"big": "student_t"}).fit(X)
+        assert np.isfinite(vae.impute(X)).all(axis=None)

@@ -28,7 +28,11 @@ from skvae._training.loop import _Run
 
 pytestmark = [
     pytest.mark.fuzz,
-    pytest.mark.filterwarnings("ignore::skvae.ImportanceWarning", "ignore::skvae.CollapseWarning"),
+    pytest.mark.filterwarnings(
+        "ignore::skvae.ImportanceWarning",
+        "ignore::skvae.CollapseWarning",
+        "ignore:X (has|does not have valid) feature names:UserWarning",
+    ),
 ]
 SEEDS = st.integers(0, 99)
 # Parameters that may change between calls without another fit.
