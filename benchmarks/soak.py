@@ -24,10 +24,10 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported
 
-import numpy as np  # noqa: E402
-import pandas as pd  # noqa: E402
+import numpy as np
+import pandas as pd
 
-from skvae import VAEOutlierDetector, VAETransformer  # noqa: E402
+from skvae import VAEOutlierDetector, VAETransformer
 
 MIB = 2**20
 MAX_GROWTH, MAX_GROWTH_SHARE = 16 * MIB, 0.03

@@ -23,7 +23,7 @@ def assert_same(found: Any, expected: Any) -> None:
     assert type(found) is type(expected)
     if isinstance(found, (list, tuple)):
         assert len(found) == len(expected)
-        for one, other in zip(found, expected):
+        for one, other in zip(found, expected, strict=True):
             assert_same(one, other)
     elif isinstance(found, pd.DataFrame):
         pd.testing.assert_frame_equal(found, expected, check_exact=True)

@@ -114,7 +114,9 @@ def tables(draw, containers=tuple(KINDS), sizes=SIZES, max_columns=5) -> FuzzedT
     if draw(st.integers(0, 3)) == 3:  # many rows twice
         rows = np.random.default_rng(seed).integers(0, max(1, n // 3), n)
         frame = frame.iloc[rows].reset_index(drop=True)
-    frame = empty_cells(frame, draw(st.sampled_from(["none", "few", "many", "rows", "columns"])), seed)
+    frame = empty_cells(
+        frame, draw(st.sampled_from(["none", "few", "many", "rows", "columns"])), seed
+    )
     if container == "pandas" and draw(st.booleans()):
         frame.index = pd.Index(np.random.default_rng(seed).permutation(n) + 100)
     return FuzzedTable(container, frame, kinds)

@@ -173,8 +173,8 @@ def test_a_bad_table_leaves_a_fitted_estimator_as_it_was(part, table, estimator,
         return
     before = estimator.score_samples(table.X)
     bad = {
-        "inf": table.frame.assign(**{"another": np.inf}),
-        "complex": table.frame.assign(**{"another": 1j}),
+        "inf": table.frame.assign(another=np.inf),
+        "complex": table.frame.assign(another=1j),
         "row": table.frame[:0],
         "width": table.frame.iloc[:, :0],
     }[how]

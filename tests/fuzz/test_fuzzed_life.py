@@ -162,7 +162,7 @@ class Life(RuleBasedStateMachine):
         elif how == "no rows":
             X = frame[:0]
         elif how == "nested":
-            X = frame.assign(**{"another": [[1, 2]] * len(frame)})
+            X = frame.assign(another=[[1, 2]] * len(frame))
         elif how == "weights":
             kwargs = {"sample_weight": -np.ones(len(frame))}
         else:
