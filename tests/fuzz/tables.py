@@ -108,9 +108,8 @@ def tables(draw, containers=tuple(KINDS), sizes=SIZES, max_columns=5) -> FuzzedT
     if container not in ("pandas", "polars", "pyarrow"):
         names = [f"x{j}" for j in range(len(kinds))]
     seed = draw(st.integers(0, 2**16))
-    frame = pd.DataFrame(
-        {name: column(kind, seed + j, n) for j, (name, kind) in enumerate(zip(names, kinds))}
-    )
+    columns = [column(kind, seed + j, n) for j, kind in enumerate(kinds)]
+    frame = pd.DataFrame(dict(zip(names, columns, strict=True)))
     if draw(st.integers(0, 3)) == 3:  # many rows twice
         rows = np.random.default_rng(seed).integers(0, max(1, n // 3), n)
         frame = frame.iloc[rows].reset_index(drop=True)

@@ -55,7 +55,7 @@ def check_refusal_of(refusal, estimator, name, value):
     assert is_named or name == "random_state", f"{name}={value!r}: {refusal}"
 
 
-@examples(60)
+@examples(120)
 @given(st.data(), st.booleans())
 def test_an_odd_parameter_is_named(part, data, is_detector):
     strategies = OF_DETECTOR if is_detector else OF_TRANSFORMER
@@ -72,7 +72,7 @@ def test_an_odd_parameter_is_named(part, data, is_detector):
     count_case()
 
 
-@examples(60)
+@examples(120)
 @given(st.data(), st.sampled_from(COMPONENTS))
 def test_an_odd_parameter_of_a_component_is_named(part, data, chosen):
     kind, component = chosen
@@ -91,7 +91,7 @@ def test_an_odd_parameter_of_a_component_is_named(part, data, chosen):
     count_case()
 
 
-@examples(30)
+@examples(60)
 @given(tables(sizes=SMALL), tables(sizes=SMALL), st.booleans(), st.data())
 def test_a_table_of_other_columns(part, table, other, renamed, data):
     """What was not fitted is refused by the name of the column, or scored."""
@@ -119,7 +119,7 @@ def test_a_table_of_other_columns(part, table, other, renamed, data):
     np.testing.assert_array_equal(estimator.score_samples(table.X), before)
 
 
-@examples(40)
+@examples(80)
 @given(st.data())
 def test_odd_arguments_of_answers(part, data):
     estimator = _fitted()
@@ -165,7 +165,7 @@ def _fitted(fresh=False):
     return _models[0]
 
 
-@examples(20)
+@examples(40)
 @given(tables(sizes=SMALL), detectors(most=2), st.sampled_from(["inf", "complex", "row", "width"]))
 def test_a_bad_table_leaves_a_fitted_estimator_as_it_was(part, table, estimator, how):
     _, refusal = attempt(estimator.fit, table.X)
@@ -186,7 +186,7 @@ def test_a_bad_table_leaves_a_fitted_estimator_as_it_was(part, table, estimator,
         count_case()
 
 
-@examples(15)
+@examples(30)
 @given(ODD, st.sampled_from(sorted(VAEImputer().get_params(deep=False))))
 def test_an_odd_parameter_of_the_imputer_is_named(part, value, name):
     imputer = VAEImputer(VAETransformer(1, **QUICK), random_state=0).set_params(**{name: value})

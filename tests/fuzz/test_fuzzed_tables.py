@@ -70,7 +70,7 @@ def is_expected(refusal, function, estimator) -> bool:
     return function is answers.sample_given and "'given'" in str(refusal)
 
 
-@examples(60)
+@examples(120)
 @given(tables(), transformers(), st.data(), SEEDS)
 def test_transformer(part, table, estimator, data, seed):
     weight = data.draw(weights(len(table.frame)), label="sample_weight")
@@ -82,7 +82,7 @@ def test_transformer(part, table, estimator, data, seed):
         check_answers(estimator, table, chosen, weight, seed)
 
 
-@examples(30)
+@examples(60)
 @given(tables(), detectors(), st.data(), SEEDS)
 def test_detector(part, table, estimator, data, seed):
     weight = data.draw(weights(len(table.frame)), label="sample_weight")
@@ -90,7 +90,7 @@ def test_detector(part, table, estimator, data, seed):
         check_answers(estimator, table, answers.OF_DETECTOR, weight, seed)
 
 
-@examples(30)
+@examples(60)
 @given(tables(containers=("pandas", "array", "polars", "objects")), imputers(), SEEDS)
 def test_imputer(part, table, imputer, seed):
     if fit_or_refuse(imputer, table) is None:
@@ -113,7 +113,7 @@ def test_imputer(part, table, imputer, seed):
     count_case()
 
 
-@examples(20)
+@examples(40)
 @given(tables(), transformers(most=2))
 def test_a_clone_fits_the_same_model(part, table, estimator):
     if fit_or_refuse(estimator, table) is None:
@@ -125,7 +125,7 @@ def test_a_clone_fits_the_same_model(part, table, estimator):
     count_case()
 
 
-@examples(20)
+@examples(40)
 @given(tables(), SEEDS)
 def test_default_parameters_take_any_table_of_two_rows(part, table, seed):
     """But for infinite cells, and cells so large that their differences are."""
