@@ -45,7 +45,9 @@ def examples(n: int, **options) -> settings:
 
 LIBRARIES = [str(Path(module.__file__).parent) for module in (skvae, sklearn)]
 TESTS = str(Path(__file__).parent)
-SUBJECT = re.compile(r"'\w+|column|\bX\b|\bZ\b|sample\(s\)|feature|unit=|\w+=|Sample weights|Input")
+SUBJECT = re.compile(
+    r"'\w+|column|\bX\b|\bZ\b|sample\(s\)|feature|unit=|\w+=|sample_weight|Sample weights|Input"
+)
 
 
 def check_documented(error: BaseException) -> None:
