@@ -5,7 +5,7 @@ BIN := .venv/bin
 # One thread a test process: two processes that spin on the same cores wait for each other.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2
 
-.PHONY: demo test lint test-oldest clean
+.PHONY: demo test fuzz lint test-oldest clean
 
 demo: .venv/installed
 	$(BIN)/python examples/quickstart.py out
@@ -14,6 +14,10 @@ demo: .venv/installed
 
 test: .venv/installed
 	$(PYTEST) --cov --cov-report=term:skip-covered --cov-fail-under=95
+
+# Other cases at every run, and the tests that take long: about 20 minutes.
+fuzz: .venv/installed
+	$(PYTEST) tests -m "fuzz or slow" --hypothesis-profile fuzz
 
 lint: .venv/installed
 	$(BIN)/ruff check .

@@ -166,7 +166,12 @@ def check_categorical_features(value: Any, names: list) -> list[bool]:
     """Which columns are categorical whatever their dtype."""
     if value is None:
         return [False] * len(names)
-    wanted = np.asarray(value) if not isinstance(value, str) else np.array([value])
+    wanted = np.array([value]) if isinstance(value, str) else np.asarray(value)
+    if wanted.ndim != 1:
+        raise ValueError(
+            "The 'categorical_features' parameter must be None, a mask with one value a column, "
+            f"or a list of indices or names of columns. Got {value!r} instead."
+        )
     if wanted.dtype == bool and wanted.shape == (len(names),):
         return [bool(w) for w in wanted]
     if wanted.dtype.kind in "iu" and not all(w in names for w in wanted.tolist()):

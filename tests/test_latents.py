@@ -188,6 +188,7 @@ def test_partners_that_are_rejected(X):
 # ------------------------------------------------------------------------------ flow
 
 
+@pytest.mark.slow
 def test_a_flow_tightens_the_bound_for_a_nonlinear_posterior():
     """The posterior of z given x = (z₁² + z₂, tanh z₁z₂) is near a curve, not diagonal."""
     rng = np.random.default_rng(0)
@@ -224,6 +225,7 @@ def kl_per_layer(latent, **params):
     return active, np.array([vae.kl_per_unit_[part].sum() for part in parts])
 
 
+@pytest.mark.slow
 def test_a_ladder_keeps_its_layers_in_use():
     """All of five layers; a random initialization without warm-up does not use the upper ones."""
     active, kl = kl_per_layer(Ladder((6, 4, 3, 2, 1)))

@@ -266,7 +266,7 @@ def _budget(estimator: VAEParameters, data: TrainingData, mode: Mode) -> Budget:
         n_steps = estimator.max_iter * per_epoch
     return Budget(
         n_steps=per_epoch if mode.is_one_pass else n_steps,
-        batch_size=estimator.batch_size,
+        batch_size=int(estimator.batch_size),  # torch takes no integers of numpy
         learning_rate=estimator.learning_rate_init * (PARTIAL_FIT_RATE if mode.is_one_pass else 1),
         schedule=not mode.is_one_pass,
         warms_up=mode is Mode.NEW,

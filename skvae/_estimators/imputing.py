@@ -136,7 +136,7 @@ def _check_impute(n_draws: Any, strategy: Any) -> None:
             "The 'n_draws' parameter of impute must be None or an int in the range [1, inf). "
             f"Got {n_draws!r} instead."
         )
-    if strategy not in STRATEGIES:
+    if not (isinstance(strategy, str) and strategy in STRATEGIES):
         raise ValueError(
             f"The 'strategy' parameter of impute must be one of {sorted(STRATEGIES)}. Got "
             f"{strategy!r} instead."

@@ -102,7 +102,7 @@ def _check_sample(n_samples: Any, missing: Any, given: Any, return_ess: Any) -> 
             f"The 'n_samples' parameter of sample must be an int in the range [1, inf). "
             f"Got {n_samples!r} instead."
         )
-    if missing not in ("none", "as_seen"):
+    if not (isinstance(missing, str) and missing in ("none", "as_seen")):
         raise ValueError(
             f"The 'missing' parameter of sample must be one of ['as_seen', 'none']. Got "
             f"{missing!r} instead."

@@ -140,9 +140,11 @@ class Imputation:
             y, _ = self.draws(conditional, N_CORRECTION)
             for i in nonlinear:
                 x = self.numeric[i].unscaled(y[..., i])
-                dy, dx = y[..., i] - y[..., i].mean(0), x - x.mean(0)
-                coefficient = (dx * dy).sum(0) / np.maximum((dy**2).sum(0), 1e-12)
-                means[:, i] = x.mean(0) - coefficient * (y[..., i].mean(0) - values[:, i])
+                with np.errstate(over="ignore", invalid="ignore"):  # of numbers near the largest
+                    dy, dx = y[..., i] - y[..., i].mean(0), x - x.mean(0)
+                    coefficient = (dx * dy).sum(0) / np.maximum((dy**2).sum(0), 1e-12)
+                    mean = x.mean(0) - coefficient * (y[..., i].mean(0) - values[:, i])
+                means[:, i] = np.where(np.isfinite(mean), mean, means[:, i])
         return means
 
 

@@ -48,6 +48,8 @@ class DrawnFrom(TorchFunctionMode):
     """Context in which initial parameters are drawn from a generator, in this thread only."""
 
     RANDOM: tuple[Callable, ...] = (
+        torch.rand,
+        torch.randn,
         torch.Tensor.uniform_,
         torch.Tensor.normal_,
         torch.nn.init.uniform_,

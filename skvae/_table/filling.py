@@ -95,7 +95,7 @@ def _fill_narwhals(X: Any, source: Any, missing: np.ndarray) -> Any:
             else rounded(values, column).cast(column.dtype).zip_with(pl.Series(empty), column)
             for column, values, empty in zip(X, source, missing.T, strict=True)
         ]
-        return pl.DataFrame(columns)
+        return pl.DataFrame(dict(zip(X.columns, columns, strict=True)))
     import pyarrow as pa
     import pyarrow.compute as pc
 

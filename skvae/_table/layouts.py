@@ -230,15 +230,16 @@ class FrameLayout:
         self.empty = native.clear() if X.implementation.is_polars() else native.schema.empty_table()
 
     def write(self, columns: list[Cells]) -> Any:
-        pairs = list(zip(columns, [self._values(cells) for cells in columns], strict=True))
+        values = [self._values(c, s) for c, s in zip(columns, self._are_signed(), strict=True)]
+        pairs = list(zip(columns, values, strict=True))
         if self.container == "polars":
             import polars as pl
 
             schema = self.empty.schema.items()
-            return pl.DataFrame([
-                self._polars(name, values, dtype)
+            return pl.DataFrame({  # of a list of series, polars would rename one named ""
+                name: self._polars(name, values, dtype)
                 for (name, dtype), (_, values) in zip(schema, pairs, strict=True)
-            ])  # fmt: skip
+            })  # fmt: skip
         import pyarrow as pa
 
         fields = self.empty.schema
@@ -247,8 +248,13 @@ class FrameLayout:
             schema=fields,
         )
 
+    def _are_signed(self) -> list[bool]:
+        """Which columns hold integers with a sign."""
+        dtypes = nw.from_native(self.empty, eager_only=True).schema.values()
+        return [dtype.is_signed_integer() for dtype in dtypes]
+
     @staticmethod
-    def _values(cells: Cells) -> list:
+    def _values(cells: Cells, is_signed: bool) -> list:
         """Python values with None: which both libraries convert without a loss."""
         if cells.type == "label":
             return _label_array(cells).tolist()
@@ -258,7 +264,8 @@ class FrameLayout:
         if cells.type == "integer":
             if values.dtype.kind == "f":
                 values = np.where(cells.missing, 0, values)
-            unsigned = values.size and values.max() >= 2**63
+            # As a float the largest integer with a sign is 2⁶³, which is beyond it.
+            unsigned = not is_signed and values.size and values.max() >= 2**63
             values = to_integers(values, np.dtype(np.uint64 if unsigned else np.int64))
         return [None if m else v for v, m in zip(values.tolist(), cells.missing, strict=True)]
 

@@ -88,7 +88,8 @@ class NumericColumn(NumericSummary, Column):
         if not len(self.quantiles):
             return self.resolution * self.map.derivative
         steepest = self.map.log_derivative(self.quantiles).max()
-        return self.resolution * max(float(np.exp(steepest)), self.map.derivative)
+        at_steepest = np.exp(np.log(self.resolution) + steepest)  # each alone may overflow
+        return max(float(at_steepest), self.resolution * self.map.derivative)
 
     def cell_width(self, values: np.ndarray) -> np.ndarray:
         """Width of the rounding cells of some values, in units of y.

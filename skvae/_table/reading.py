@@ -74,6 +74,8 @@ def _object_cells(values: np.ndarray, name: Any, allow_nested: bool, as_label: b
     """Cells of a column without a type of its own, by its values, unless they are levels."""
     kind = pd.api.types.infer_dtype(values, skipna=True)
     missing = np.array([bool(np.all(pd.isna(v))) if np.ndim(v) == 0 else False for v in values])
+    if missing.all():  # NaT alone is inferred as a datetime, of which there is no example
+        kind = "empty"
     if as_label and kind != "mixed":
         return _object_labels(values)
     if kind in ("integer", "floating", "mixed-integer-float", "decimal", "boolean", "empty"):

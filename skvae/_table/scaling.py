@@ -216,7 +216,7 @@ class LogMap(NonlinearMap):
 
     @property
     def derivative(self) -> float:
-        return 1 / self.center / self.units.scale
+        return min(1 / self.center / self.units.scale, LARGEST)  # the center may be subnormal
 
     def transformed(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         excess = to_units(x, self.floor, self.floor)  # distinguishes neighbors, unlike x / floor
@@ -262,6 +262,11 @@ def robust_units(values: np.ndarray, weights: np.ndarray) -> tuple[float, float]
     return center, max(scale, MIN_SCALE)
 
 
+def are_subnormal(values: np.ndarray) -> bool:
+    """Whether the spread of sorted values is so small that no map can bring it to 1."""
+    return bool(values[-1] / 2 - values[0] / 2 < MIN_SCALE)
+
+
 def fit_standard(values: np.ndarray, weights: np.ndarray) -> NumericMap:
     """Mean and standard deviation, with a core that holds all values."""
     narrow = NumericMap(*moments(values, weights))
@@ -274,8 +279,10 @@ def fit_robust(values: np.ndarray, weights: np.ndarray) -> NumericMap:
     return NumericMap(*robust_units(values, weights))
 
 
-def fit_power(values: np.ndarray, weights: np.ndarray) -> PowerMap:
+def fit_power(values: np.ndarray, weights: np.ndarray) -> Map:
     """λ of maximum likelihood, for v normal with any mean and variance."""
+    if are_subnormal(values):
+        return fit_standard(values, weights)
     center, scale = robust_units(values, weights)
     u = to_units(values, center, scale)
 
@@ -289,8 +296,10 @@ def fit_power(values: np.ndarray, weights: np.ndarray) -> PowerMap:
     return PowerMap(center, scale, float(best.x)).standardized(values, weights)
 
 
-def fit_quantile(values: np.ndarray, weights: np.ndarray) -> QuantileMap:
+def fit_quantile(values: np.ndarray, weights: np.ndarray) -> Map:
     """Knots are about equally far apart in score, and fewer than values that are many."""
+    if are_subnormal(values):
+        return fit_standard(values, weights)
     center, scale = robust_units(values, weights)
     u = to_units(values, center, scale)
     proportions = np.maximum(weights / weights.sum(), MIN_PROPORTION)

@@ -21,7 +21,13 @@ def check_sample_weight(sample_weight: Any, n_rows: int) -> np.ndarray:
     """Weights as float64 of shape (n_rows,)."""
     if sample_weight is None:
         return np.ones(n_rows)
-    weights = np.asarray(sample_weight, dtype=np.float64)
+    try:
+        weights = np.asarray(sample_weight, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"sample_weight must hold one number a row, shape ({n_rows},). Got {sample_weight!r} "
+            "instead."
+        ) from error
     if weights.shape != (n_rows,):
         raise ValueError(
             f"sample_weight has shape {weights.shape}, but X has {n_rows} rows; pass one number "
@@ -33,7 +39,7 @@ def check_sample_weight(sample_weight: Any, n_rows: int) -> np.ndarray:
             f"sample_weight must be finite and not negative, but holds {bad}; drop such rows or "
             "give them weight 0."
         )
-    if not weights.any():
+    if n_rows and not weights.any():
         raise ValueError("Sample weights must contain at least one non-zero number: all are zero.")
     if (weights != np.round(weights)).any():  # only their ratios are meaningful
         weights = weights * ((weights > 0).sum() / weights.sum())

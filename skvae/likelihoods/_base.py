@@ -295,7 +295,11 @@ class LocationScale(Likelihood):
         "min_scale": a_real("(0, inf)", above=0),
         "scale": (
             "'conditional', 'column', 'shared' or a positive number",
-            lambda v: v in ("conditional", "column", "shared") or is_real(v, above=0),
+            lambda v: (
+                v in ("conditional", "column", "shared")
+                if isinstance(v, str)
+                else is_real(v, above=0)
+            ),
         ),
     }
     resolution_factor: float

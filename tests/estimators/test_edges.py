@@ -240,3 +240,44 @@ def test_codes_in_a_frame_hand_their_index_on():
     vae = quick().set_output(transform="pandas").fit(X)
     back = vae.inverse_transform(vae.transform(X))
     assert back.index.equals(X.index)
+
+
+def test_a_column_of_polars_may_have_an_empty_name():
+    X = pl.DataFrame({"a": Z, "": Z + 1})
+    vae = quick().fit(X)
+    assert vae.sample(3, random_state=0).columns == ["a", ""]
+    assert vae.inverse_transform(vae.transform(X)).columns == ["a", ""]
+    assert vae.impute(X).columns == ["a", ""]
+
+
+@pytest.mark.parametrize("empty", [
+    pd.Series(pd.PeriodIndex([pd.NaT] * N, freq="M")),
+    pd.Series([pd.NaT] * N, dtype=object),
+    pd.Series([pd.NaT, None, np.nan] * (N // 3), dtype=object),
+], ids=["period", "NaT", "all kinds"])  # fmt: skip
+def test_a_column_of_missing_times_alone(empty):
+    X = pd.DataFrame({"t": empty, "x": Z})
+    new = come_back(X)
+    assert new["t"].isna().all()
+    assert new.dtypes.equals(X.dtypes)
+
+
+def test_means_of_the_largest_numbers_are_finite():
+    largest = np.finfo(float).max
+    X = pd.DataFrame({"big": np.where(Z > 0.5, largest, -largest * (Z < -0.5)), "x": Z})
+    X.loc[::3, "big"] = np.nan
+    for transform in ("auto", "power", "quantile"):
+        vae = quick(numeric_transform=transform, likelihood={"big": "student_t"}).fit(X)
+        assert np.isfinite(vae.impute(X)).all(axis=None)
+
+
+def test_the_largest_integer_with_a_sign_is_drawn():
+    """As a float it is 2⁶³, which is beyond its type."""
+    largest = 2**63 - 1
+    for make in (pl.DataFrame, pa.table, pd.DataFrame):
+        X = make({"n": np.array([0, 1, largest])[np.arange(N) % 3], "x": Z})
+        new = np.asarray(come_back(X)["n"].to_numpy())
+        assert new.dtype == np.int64
+        assert new.max() == largest
+        vae = quick(likelihood={"n": "student_t"}).fit(X)
+        assert np.isfinite(vae.explain_samples(X, relative=True)).all(axis=None)

@@ -191,3 +191,13 @@ def test_an_imputer_under_inference_mode():
     expected = imputer.fit_transform(X)
     with torch.inference_mode():
         np.testing.assert_array_equal(imputer.fit_transform(X), expected)
+
+
+@pytest.mark.parametrize("n_columns", [1, 3])
+@pytest.mark.parametrize("params", [{"prior": "flow"}, {"latent": "flow"}, {"latent": "quantized"}])
+def test_global_streams_are_left_alone(params, n_columns):
+    """Also of a flow in one dimension, which zuko builds in another way."""
+    X = np.random.default_rng(0).normal(size=(60, n_columns))
+    before = state()
+    VAETransformer(1, random_state=0, **params, **QUICK).fit(X).sample(3, random_state=0)
+    assert state() == before

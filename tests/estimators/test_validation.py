@@ -9,7 +9,7 @@ import pytest
 from frames import pandas_frame
 from sklearn.exceptions import NotFittedError
 
-from skvae import ELBO, Gaussian, Normal, VAETransformer
+from skvae import ELBO, Gaussian, Normal, VAEOutlierDetector, VAETransformer
 
 X = np.random.default_rng(0).normal(size=(30, 4))
 FRAME = pandas_frame(40)[["float64", "object", "int64"]]
@@ -49,6 +49,8 @@ BAD_PARAMETERS = [
     ({"likelihood": {"x0": "bernoulli"}}, "describes columns that are boolean, but column 'x0'"),
     ({"categorical_features": [9]}, "names column 9, but X has 4"),
     ({"categorical_features": ["x00"]}, "Did you mean"),
+    ({"categorical_features": 0}, "'categorical_features' parameter must be None, a mask .* Got 0"),
+    ({"likelihood": Normal(scale=np.array([]))}, "'scale' parameter of Normal"),
 ]  # fmt: skip
 
 
@@ -159,6 +161,7 @@ def test_nested_parameter_of_a_name():
         (np.full(30, -1.0), "not negative, but holds -1"),
         (np.full(30, np.nan), "finite"),
         (np.zeros(30), "non-zero"),
+        ("ones", "sample_weight must hold one number a row"),
     ],
 )
 def test_bad_weights(weights, message):
@@ -171,3 +174,22 @@ def test_weights_that_leave_one_row():
     weights[3] = 7
     with pytest.raises(ValueError, match=r"1 sample\(s\)"):
         quick().fit(X, sample_weight=weights)
+
+
+def test_integers_of_numpy_are_integers():
+    vae = quick(batch_size=np.int64(8), n_components=np.int64(2)).fit(X)
+    assert np.isfinite(vae.score_samples(X)).all()
+
+
+def test_arrays_are_no_options():
+    vae = quick().fit(X)
+    with pytest.raises(ValueError, match="'missing' parameter of sample"):
+        vae.sample(2, missing=np.array(["none", "none"]))
+    with pytest.raises(ValueError, match="'strategy' parameter of impute"):
+        vae.impute(X, strategy=np.array(["mean", "mean"]))
+
+
+def test_a_table_without_rows_is_refused_as_one():
+    for estimator in (quick(), VAEOutlierDetector(max_iter=1)):
+        with pytest.raises(ValueError, match=r"0 sample\(s\)"):
+            estimator.fit(X[:0])

@@ -456,6 +456,7 @@ def test_missing_as_seen_keeps_the_patterns(frame):
     assert given["Int64"].isna().any()
 
 
+@pytest.mark.slow
 def test_informative_missing_values_are_known_to_be_high():
     """Values that hide because they are high: filled higher, and drawn missing where high."""
     rng = np.random.default_rng(0)

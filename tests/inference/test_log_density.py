@@ -44,6 +44,7 @@ def test_chunks_do_not_matter(vae, table, monkeypatch):
     np.testing.assert_allclose(vae.score_samples(table), scores, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_standard_error_is_honest():
     """Against 2^14 draws, the error is of the size that is stated."""
     rng = np.random.default_rng(0)

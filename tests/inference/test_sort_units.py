@@ -141,6 +141,7 @@ def test_auto_finds_the_dimension(k, bent, most):
     assert vae.transform(X[:2]).shape == (2, vae.n_components_)
 
 
+@pytest.mark.slow
 def test_auto_without_rows_held_out():
     X = factors(600, 2, 8, np.random.default_rng(0))
     early = VAETransformer("auto", random_state=0, early_stopping=False).fit(X)

@@ -12,6 +12,7 @@ from scipy.special import ndtri
 from scipy.stats import kstest
 from sklearn.preprocessing import PowerTransformer
 
+from skvae import VAETransformer
 from skvae._table.scaling import (
     HEAVY_CORE,
     MAX_KNOTS,
@@ -301,3 +302,12 @@ def test_maps_are_values():
     assert replace(power_map) == power_map
     with pytest.raises(AttributeError):
         power_map.exponent = 1.0
+
+
+@pytest.mark.parametrize("transform", ["auto", "standard", "robust", "power", "quantile", "log"])
+def test_subnormal_columns_are_fitted(transform):
+    """1 / 1e-310 overflows, and so would the density of a column with that spread."""
+    x = 1e-310 * np.abs(np.random.default_rng(0).normal(size=60)) + 1e-312
+    vae = VAETransformer(1, numeric_transform=transform, max_iter=1, hidden_layer_sizes=(4,))
+    scores = vae.fit(x[:, None]).score_samples(x[:, None])
+    assert np.isfinite(scores).all()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 SCRIPT = """
 import resource
 import numpy as np
@@ -47,6 +49,7 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1e6)
 """
 
 
+@pytest.mark.slow
 def test_scoring_needs_little_memory():
     """100 000 rows of 30 columns: the input is 24 MB, all else is cut into chunks."""
     run = subprocess.run(

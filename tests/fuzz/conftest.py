@@ -1,0 +1,13 @@
+"""Counts the cases of each test; tests/conftest.py adds them up."""
+
+import fuzzing
+import pytest
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item):
+    before = fuzzing.n_cases()
+    try:
+        return (yield)
+    finally:
+        item.user_properties.append(("fuzzed cases", fuzzing.n_cases() - before))
