@@ -202,12 +202,14 @@ class AggregatedModule(PriorModule):
         density, log_guard = torch.logsumexp(each, 1), self.guard.log_prob(self.mean)
         is_improbable = log_guard < log_guard.quantile(self.trim)
         kept = ~(is_improbable & (density > density.quantile(DENSE)))
+        if kept.sum() < 2:
+            return
         self.key, self.weight = self.key[kept], self.weight[kept]
         self.mean, self.var = self.mean[kept], self.var[kept]
 
     def _silverman(self) -> Tensor:
         """Logarithm of a bandwidth for each dimension by Silverman's rule."""
-        spread = self.mean.std(0).clamp(min=1e-3)
+        spread = self.mean.std(0, correction=0).clamp(min=1e-3)
         return (len(self.mean) ** (-1 / (self.mean.shape[1] + 4)) * spread).log()
 
     @torch.no_grad()

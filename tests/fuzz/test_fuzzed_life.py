@@ -24,7 +24,7 @@ from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from tables import tables
 
 from skvae import VAETransformer
-from skvae._training.loop import _Run
+from skvae._training.loop import Run
 
 pytestmark = [
     pytest.mark.fuzz,
@@ -125,7 +125,7 @@ class Life(RuleBasedStateMachine):
     @rule(n_steps=st.integers(0, 2))
     def interrupt_training(self, n_steps):
         """The weights so far are kept, with a warning."""
-        step, left = _Run.step, [n_steps]
+        step, left = Run.step, [n_steps]
 
         def interrupted(run, *args):
             left[0] -= 1
@@ -133,7 +133,7 @@ class Life(RuleBasedStateMachine):
                 raise KeyboardInterrupt
             return step(run, *args)
 
-        with mock.patch.object(_Run, "step", interrupted), warnings.catch_warnings():
+        with mock.patch.object(Run, "step", interrupted), warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
             if self.try_to(self.estimator.fit, self.table.X) is None:
                 self.seen = self.table.frame
