@@ -11,6 +11,7 @@ FREQUENT, TALL = 0.03, 4.0  # proportion of the cells, and times the frequency o
 RARE, VERY_TALL, MAX_RARE = 0.005, 20.0, 4  # the same of rarer ones, of which there may be few
 MIN_COUNT = 5.0  # cells
 FAR, MIN_FAR = 5.0, 0.002  # ranges of the rest away from it; proportion of the cells
+RANGE = 2.4  # of a normal distribution from 5 to 95 %, in units of the interquartile range
 MAX_TOGETHER = 3  # neighboring codes, as 9997, 9998, 9999
 ROUNDS = 4
 
@@ -64,10 +65,10 @@ def _is_far(values: np.ndarray, counts: np.ndarray, rest: np.ndarray) -> np.ndar
     """Which values are by themselves, or in groups of few, far from the rest."""
     if rest.sum() < 3:
         return np.zeros(len(values), dtype=bool)
-    low, high = quantiles_of_sorted(values[rest], counts[rest], [0.05, 0.95]) / 2
+    low, high = quantiles_of_sorted(values[rest], counts[rest], [0.25, 0.75]) / 2
     half = values / 2  # differences of halves cannot overflow
-    is_outside = np.maximum(low - half, half - high) / FAR > high - low
-    group = np.cumsum(np.append(False, np.diff(half) > high - low))
+    is_outside = np.maximum(low - half, half - high) / FAR / RANGE > high - low
+    group = np.cumsum(np.append(False, np.diff(half) / RANGE > high - low))
     size, outside = np.bincount(group), np.bincount(group, is_outside)
     return np.asarray(((outside == size) & (size <= MAX_TOGETHER))[group] & (high > low))
 

@@ -165,7 +165,8 @@ def test_atoms_that_are_asked_for():
     table = pd.DataFrame({"rate": rate})
     vae = VAETransformer(likelihood={"rate": "atoms"}, max_iter=30, random_state=0).fit(table)
     assert vae.likelihood_reasons_["rate"] == "user-specified"
-    assert set(vae.sample(500, random_state=0)["rate"]) <= set(rate)
+    drawn = vae.sample(500, random_state=0)["rate"]
+    assert drawn.isin(rate).mean() > 0.98  # values that occur less than five times are no atoms
     some = VAETransformer(likelihood={"rate": Atoms(min_share=0.02)}, max_iter=1).fit(table)
     shares = table["rate"].value_counts(normalize=True)
     assert len(some.schema_.columns[0].atoms) == (shares >= 0.02).sum()
