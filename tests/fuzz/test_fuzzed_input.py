@@ -140,7 +140,8 @@ def test_odd_arguments_of_answers(part, data):
     name, value = data.draw(st.sampled_from(names)), data.draw(ODD)
     note(f"{method}({name}={value!r})")
     good = {
-        "score_samples": {"X": FRAME}, "impute": {"X": FRAME, "random_state": 0}, "transform": {"X": FRAME},
+        "score_samples": {"X": FRAME}, "transform": {"X": FRAME},
+        "impute": {"X": FRAME, "random_state": 0},
         "explain_samples": {"X": FRAME[:3]}, "interpolate": {"A": FRAME[:1], "B": FRAME[:1]},
         "traverse": {"X": FRAME[:1], "unit": 0}, "sample": {"random_state": 0},
         "partial_fit": {"X": FRAME},
