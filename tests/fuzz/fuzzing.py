@@ -46,7 +46,7 @@ def examples(n: int, **options) -> settings:
 LIBRARIES = [str(Path(module.__file__).parent) for module in (skvae, sklearn)]
 TESTS = str(Path(__file__).parent)
 SUBJECT = re.compile(
-    r"'\w+|column|\bX\b|\bZ\b|sample\(s\)|feature|unit=|\w+=|sample_weight|Sample weights|Input"
+    r"'\w+|[Cc]olumn|\bX\b|\bZ\b|sample\(s\)|feature|unit=|\w+=|sample_weight|Sample weights|Input"
 )
 
 

@@ -103,7 +103,10 @@ def test_imputer(part, table, imputer, seed):
     if not imputer.sample_posterior or imputer.random_state is not None:
         answers.assert_same(copy.transform(table.X), filled)
     names = imputer.get_feature_names_out()
-    assert filled.shape == (len(table.frame), len(names))
+    n = 0 if table.container == "polars" and not len(names) else len(table.frame)
+    assert filled.shape == (n, len(names))  # a polars frame without columns has no rows
+    if not len(names):
+        return
     if imputer.missing_values != imputer.missing_values or imputer.missing_values is None:
         kept = [name for name in table.frame if str(name) in set(names)]
         new = as_pandas(filled, list(names))
