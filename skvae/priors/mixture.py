@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-import numpy as np
 import torch
-from sklearn.cluster import KMeans
 from torch import Tensor, nn
 
+from skvae._nn.clusters import k_means
 from skvae._nn.densities import log_mixture
 from skvae._validation import an_int
 
@@ -86,10 +85,9 @@ class _MixtureModule(PriorModule):
     @torch.no_grad()
     def initialize(self, mean: Tensor, log_var: Tensor, generator: torch.Generator) -> None:
         mean, log_var = mean[:MAX_START_ROWS].cpu(), log_var[:MAX_START_ROWS].cpu()
-        n_clusters = len(np.unique(mean.numpy(), axis=0))
-        n_clusters = max(1, min(self.n_clusters, n_clusters, len(mean) // ROWS_PER_COMPONENT))
-        means = KMeans(n_clusters, n_init=1, random_state=generator.initial_seed() % 2**32)
-        label = torch.from_numpy(means.fit(mean.double().numpy()).labels_).long()
+        most = max(1, min(self.n_clusters, len(mean) // ROWS_PER_COMPONENT))
+        means, labels = k_means(mean.numpy(), most, generator.initial_seed() % 2**32)
+        label, n_clusters = torch.from_numpy(labels).long(), len(means)
         one_hot = nn.functional.one_hot(label, n_clusters).to(mean.dtype)
         count = one_hot.sum(0)
         center = (one_hot.T @ mean) / count[:, None]
