@@ -12,6 +12,7 @@ import torch
 from test_latents import fitted
 
 from skvae import FiniteScalar, Flow, Quantized, VAETransformer
+from skvae._nn.clusters import k_means
 from skvae._training.stacking import FlatParameters
 
 
@@ -163,3 +164,15 @@ def test_unpickling_leaves_torch_as_it_was(X, latent, tmp_path):
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
+
+
+def test_points_that_differ_in_the_last_digit_are_one_cluster():
+    """k-means finds fewer clusters than distinct vectors there, and warns."""
+    rng = np.random.default_rng(0)
+    vectors = np.repeat(rng.normal(size=(5, 2)), 12, axis=0).astype(np.float32)
+    nearly = vectors * (1 + 1e-7 * rng.normal(size=vectors.shape)).astype(np.float32)
+    assert len(np.unique(nearly, axis=0)) > 5
+    means, labels = k_means(nearly, 16, seed=0)
+    assert len(means) == len(set(labels.tolist())) == 5
+    np.testing.assert_allclose(means[labels], vectors, atol=1e-5)
+    assert len(k_means(np.zeros((4, 2)), 3, seed=0)[0]) == 1

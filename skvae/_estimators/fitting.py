@@ -26,7 +26,7 @@ from skvae._table.reading import Table
 from skvae._table.transforms import AFFINE
 from skvae._training.budget import Budget, default_steps
 from skvae._training.cross_validation import folds, held_out_curve
-from skvae._training.loop import Result, Split, join_histories, train_all
+from skvae._training.loop import Result, Split, join_histories, train_all, warn_of_interruption
 from skvae._training.weights import check_sample_weight, split_rows
 from skvae._validation import (
     as_layers,
@@ -202,7 +202,11 @@ def planned_steps(
     models = [initial_model(estimator, data.schema, context, data.rows, split, k)
               for split in splits]  # fmt: skip
     objective = context.components.objective
-    curve = held_out_curve(models, data.rows, splits, objective, budget, context.generator)
+    try:
+        curve = held_out_curve(models, data.rows, splits, objective, budget, context.generator)
+    except KeyboardInterrupt:  # the model is left at its start
+        warn_of_interruption(0, budget.n_steps)
+        return 0
     return curve.best(first=objective.warmup * budget.n_steps)
 
 

@@ -15,6 +15,7 @@ from skvae._model.vae import VAE
 from skvae._table.filling import fill
 from skvae._table.layouts import Cells
 from skvae._table.reading import Table
+from skvae._table.scaling import LARGEST
 
 from .sampling import CHUNK, draw_in_bounds
 
@@ -105,7 +106,9 @@ class Imputation:
             return self._unscaled_means(conditional, values), codes
         y, _codes = self.draws(conditional, N_DRAWS)
         x = np.moveaxis(self._unscaled(y), 0, -1)
-        numbers = np.median(x, axis=-1) if self.strategy == "median" else half_sample_mode(x)
+        with np.errstate(over="ignore"):  # the sum of two numbers near the largest
+            numbers = np.median(x, axis=-1) if self.strategy == "median" else half_sample_mode(x)
+        numbers = numbers.clip(-LARGEST, LARGEST)
         is_boolean = np.array([column.kind == "boolean" for column in self.numeric], dtype=bool)
         return np.where(is_boolean, values, numbers), codes
 

@@ -155,6 +155,8 @@ def append_indicators(X: Any, flags: np.ndarray, names: list[str]) -> Any:
         backend = nw.get_native_namespace(X)
         flags_ = [nw.new_series(n, f.tolist(), nw.Boolean(), backend=backend)
                   for n, f in zip(names, flags.T, strict=True)]  # fmt: skip
+        if flags_ and not frame.columns:  # without columns a polars frame has no rows either
+            return nw.from_dict({flag.name: flag for flag in flags_}, backend=backend).to_native()
         return frame.with_columns(*flags_).to_native()
     if sparse.issparse(X):
         return type(X)(sparse.hstack([X, flags])).asformat(X.format)

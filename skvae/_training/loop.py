@@ -194,12 +194,13 @@ def train_all(
         result = train(run, data, split, objective, budget, generator, monitor, state)
         results.append(result)
         if result.is_interrupted:
-            _warn_of_interruption(result.n_steps, budget.n_steps)
+            warn_of_interruption(result.n_steps, budget.n_steps)
             break
     return results
 
 
-def _warn_of_interruption(n_steps: int, n_planned: int) -> None:
+def warn_of_interruption(n_steps: int, n_planned: int) -> None:
+    """Warn that the weights after some steps are kept."""
     warnings.warn(
         f"Training was interrupted after {n_steps} of {n_planned} steps; the best weights so far "
         "are kept. Call fit again with warm_start=True to continue.",

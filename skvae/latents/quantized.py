@@ -7,9 +7,9 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-from sklearn.cluster import KMeans
 from torch import Tensor
 
+from skvae._nn.clusters import k_means
 from skvae._validation import a_real, an_int, one_of, or_none
 from skvae.priors import PriorModule
 
@@ -161,9 +161,9 @@ class _QuantizedModule(CodeModule):
     def _cluster(self, e: Tensor, generator: torch.Generator) -> None:
         """Set the codebooks to the means of clusters."""
         seed = generator.initial_seed() % 2**32
-        for i, vectors in enumerate(e.double().cpu().numpy().swapaxes(0, 1)):
-            n = min(self.n_codes, len(np.unique(vectors, axis=0)))
-            means = KMeans(n, n_init=1, random_state=seed).fit(vectors).cluster_centers_
+        for i, vectors in enumerate(e.cpu().numpy().swapaxes(0, 1)):
+            means, _ = k_means(vectors, self.n_codes, seed)
+            n = len(means)
             source = np.arange(self.n_codes) % n  # duplicates, if there are more codes than rows
             entries = torch.from_numpy(means[source]).to(self.codebook)
             jitter = torch.randn(entries[n:].shape, generator=generator)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import ClassVar
 
-import numpy as np
 import torch
-from sklearn.cluster import KMeans
-from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor, nn
 
+from skvae._nn.clusters import k_means
 from skvae._nn.densities import log_mixture
 from skvae._validation import an_int
 
@@ -90,14 +87,10 @@ class MixtureModule(PriorModule):
     @torch.no_grad()
     def initialize(self, mean: Tensor, log_var: Tensor, generator: torch.Generator) -> None:
         mean, log_var = mean[:MAX_START_ROWS].cpu(), log_var[:MAX_START_ROWS].cpu()
-        n_clusters = len(np.unique(mean.numpy(), axis=0))
-        n_clusters = max(1, min(self.n_clusters, n_clusters, len(mean) // ROWS_PER_COMPONENT))
-        means = KMeans(n_clusters, n_init=1, random_state=generator.initial_seed() % 2**32)
-        with warnings.catch_warnings():  # posteriors that are equal up to rounding
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            label = torch.from_numpy(means.fit(mean.double().numpy()).labels_).long()
+        most = max(1, min(self.n_clusters, len(mean) // ROWS_PER_COMPONENT))
+        means, labels = k_means(mean.numpy(), most, generator.initial_seed() % 2**32)
+        label, n_clusters = torch.from_numpy(labels).long(), len(means)
         one_hot = nn.functional.one_hot(label, n_clusters).to(mean.dtype)
-        one_hot = one_hot[:, one_hot.any(0)]
         count = one_hot.sum(0)
         center = (one_hot.T @ mean) / count[:, None]
         second = (one_hot.T @ (mean.square() + log_var.exp())) / count[:, None]

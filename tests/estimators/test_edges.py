@@ -268,7 +268,13 @@ def test_means_of_the_largest_numbers_are_finite():
     X.loc[::3, "big"] = np.nan
     for transform in ("auto", "power", "quantile"):
         vae = quick(numeric_transform=transform, likelihood={"big": "student_t"}).fit(X)
-        assert np.isfinite(vae.impute(X)).all(axis=None)
+        for strategy in ("mean", "median", "most_frequent"):
+            assert np.isfinite(vae.impute(X, strategy=strategy)).all(axis=None)
+    always = pd.DataFrame({"big": np.where(Z > -1, largest, 0.0), "x": Z})
+    always.loc[::3, "big"] = np.nan
+    vae = quick().fit(always)
+    for strategy in ("mean", "median", "most_frequent"):
+        assert np.isfinite(vae.impute(always, strategy=strategy)).all(axis=None)
 
 
 def test_the_largest_integer_with_a_sign_is_drawn():

@@ -254,3 +254,16 @@ def test_callbacks_see_the_table_of_the_user_and_no_empty_round(X, estimator, mo
     assert all(end.get("reconstruction_attributes") for end in ends)
     rounds = len(getattr(estimator, "estimator_", estimator).history_["step"])
     assert len(ends) == rounds + 1
+
+
+def test_an_interruption_of_cross_validation_leaves_the_start(X, monkeypatch):
+    """On few rows the number of steps is chosen first: an interruption there keeps the start."""
+
+    def interrupted(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(loop.Run, "round", interrupted)
+    with pytest.warns(ConvergenceWarning, match="interrupted after 0 of"):
+        vae = VAETransformer(2, random_state=0).fit(X[:50])
+    assert vae.history_["step"] == [0]
+    assert np.isfinite(vae.score_samples(X)).all()

@@ -196,3 +196,10 @@ def test_new_values_of_an_empty_column_stay():
     whole = np.column_stack([np.arange(6) % 3, np.full(6, -1)])
     imputer = quick(keep_empty_features=True, missing_values=-1)
     assert imputer.fit_transform(whole)[:, 1].tolist() == [0] * 6
+
+
+def test_indicators_alone_are_left_of_a_frame_without_values():
+    X = pl.DataFrame({"a": pl.Series([None] * 12, dtype=pl.String)})
+    filled = VAEImputer(model(), add_indicator=True, random_state=0).fit_transform(X)
+    assert filled.columns == ["missingindicator_a"]
+    assert filled["missingindicator_a"].to_list() == [True] * 12

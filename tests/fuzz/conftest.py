@@ -1,11 +1,12 @@
 """Counts the cases of each test; tests/conftest.py adds them up."""
 
-import fuzzing
 import pytest
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item):
+    import fuzzing  # not before the profile of hypothesis is known
+
     before = fuzzing.n_cases()
     try:
         return (yield)

@@ -19,7 +19,7 @@ import skvae
 
 # A profile without derandomization takes other and more examples: FUZZ_FACTOR times as many.
 IS_QUICK = settings.default.derandomize
-FACTOR = 1 if IS_QUICK else int(os.environ.get("FUZZ_FACTOR", "10"))
+FACTOR = 1 if IS_QUICK else int(os.environ.get("FUZZ_FACTOR", "15"))
 PARTS = 1 if IS_QUICK else 4  # so that several processes share the work of a test
 
 _cases = [0]

@@ -196,4 +196,4 @@ class Life(RuleBasedStateMachine):
 
 @pytest.mark.parametrize("part", range(PARTS))
 def test_life(part):
-    run_state_machine_as_test(Life, settings=examples(24, stateful_step_count=12))
+    run_state_machine_as_test(Life, settings=examples(60, stateful_step_count=12))

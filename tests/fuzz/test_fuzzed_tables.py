@@ -57,20 +57,18 @@ def check_answers(estimator, table: FuzzedTable, functions, weight, seed):
         else:
             event(f"refused: {function.__name__}")
             assert str(other) == str(refusal)
-            assert is_expected(refusal, function, estimator), refusal
+            assert is_expected(refusal, function, estimator, weight is not None), refusal
         count_case()
 
 
-def is_expected(refusal, function, estimator) -> bool:
+def is_expected(refusal, function, estimator, is_weighted) -> bool:
     """Which answers a fitted estimator may refuse, for cells that it was fitted with."""
     if function is answers.codes:
         return isinstance(refusal, AttributeError) and not estimator.latent_.has_codes
     if function is answers.pvalues:
         return estimator.calibration_fraction is None
-    if getattr(estimator, "handle_unknown", None) == "error" and "unknown categories" in str(
-        refusal
-    ):
-        return True  # the level of a row of weight 0
+    if estimator.handle_unknown == "error" and "unknown categories" in str(refusal):
+        return is_weighted  # a level of rows of weight 0 was not fitted
     return function is answers.sample_given and "'given'" in str(refusal)
 
 
@@ -105,7 +103,10 @@ def test_imputer(part, table, imputer, seed):
     if not imputer.sample_posterior or imputer.random_state is not None:
         answers.assert_same(copy.transform(table.X), filled)
     names = imputer.get_feature_names_out()
-    assert filled.shape == (len(table.frame), len(names))
+    n = 0 if table.container == "polars" and not len(names) else len(table.frame)
+    assert filled.shape == (n, len(names))  # a polars frame without columns has no rows
+    if not len(names):
+        return
     if imputer.missing_values != imputer.missing_values or imputer.missing_values is None:
         kept = [name for name in table.frame if str(name) in set(names)]
         new = as_pandas(filled, list(names))
