@@ -27,7 +27,7 @@ from .mode import FitContext
 SIZES = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24)
 WIDE = 32  # features from which more than 16 components are considered
 ROWS_PER_COMPONENT, MAX_LINEAR_ROWS = 100, 2000
-PROPORTION = 0.25  # of the steps of the full training that each size is given
+PROPORTION = 0.25  # of the steps of the full training that each candidate is given
 FRACTION = 0.2  # of the rows to hold out, where training holds out none
 N_DRAWS = 16
 MIN_GAIN = 0.02  # nats per column that a larger size must add
@@ -52,6 +52,24 @@ def default_n_components(schema: Schema, rows: Rows, split: Split, seed: int) ->
     most = d // 2 if is_wide else default
     sizes = sorted({default, *(size for size in LINEAR_SIZES if size <= most)})
     return choose_linear_start(x, seen, sizes, default).n_components
+
+
+def trial_scores(
+    model: VAE, rows: Rows, split: Split, held_out: Rows, context: FitContext, budget: Budget
+) -> np.ndarray:
+    """Log-density of rows held out under a model that is trained shortly, on the device.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If training is interrupted: then there is no model to keep.
+    """
+    device = context.device
+    generator = torch.Generator(device).manual_seed(context.seed)
+    there = rows.to(device), split.to(device), context.components.objective, budget
+    if train([model.to(device)], *there, generator, NoMonitor(), {}).is_interrupted:
+        raise KeyboardInterrupt
+    return log_density(model.cpu(), held_out, N_DRAWS).score
 
 
 def choose_n_components(
@@ -90,15 +108,10 @@ def choose_n_components(
     if len(split.held_out) < MIN_HELD_OUT:
         return min(sizes, key=lambda size: abs(size - max(1, most // 2)))
     short = replace(budget, n_steps=max(50, round(PROPORTION * budget.n_steps)), patience=None)
-    device, held_out = context.device, rows.take(split.held_out)
-    there = rows.to(device), split.to(device), context.components.objective, short
+    held_out = rows.take(split.held_out)
     tried: dict[int, np.ndarray] = {}
     for k in sizes:
-        generator = torch.Generator(device).manual_seed(context.seed)
-        model = start(k).to(device)
-        if train([model], *there, generator, NoMonitor(), {}).is_interrupted:
-            raise KeyboardInterrupt
-        tried[k] = log_density(model.cpu(), held_out, N_DRAWS).score
+        tried[k] = trial_scores(start(k), rows, split, held_out, context, short)
         best = max(tried, key=lambda size: float(tried[size].mean()))
         if list(tried).index(best) < len(tried) - PATIENCE:
             break

@@ -7,19 +7,17 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from skvae._inference.log_density import log_density
 from skvae._model.rows import Rows
 from skvae._model.schema import Schema
 from skvae._model.vae import VAE
 from skvae._table.reading import Table
 from skvae._training.budget import Budget, default_steps
-from skvae._training.loop import NoMonitor, Split, train
+from skvae._training.loop import Split
 
+from .choosing import PROPORTION, trial_scores
 from .mode import FitContext
 
-PROPORTION = 0.25  # of the steps of a full training that each candidate is given
 MAX_TRIAL_ROWS, MIN_TRIAL_ROWS, MAX_TESTED = 3000, 200, 500
-N_DRAWS = 16
 
 
 def choose_schema(
@@ -56,14 +54,10 @@ def choose_schema(
     split = Split(kept, None if bool((weight == 1).all()) else weight[kept], held[:0])
     n_steps = max(50, round(PROPORTION * default_steps(n)))
     budget = Budget(n_steps, min(batch_size, len(kept)), learning_rate)
-    device, scores = context.device, []
+    scores = []
     for schema in candidates:
         rows = schema.encode(table, torch.float32)
-        model = start(schema, rows, split).to(device)
-        there = rows.to(device), split.to(device), context.components.objective, budget
-        noise = torch.Generator(device).manual_seed(context.seed)
-        if train([model], *there, noise, NoMonitor(), {}).is_interrupted:
-            raise KeyboardInterrupt
-        score = log_density(model.cpu(), rows.take(held), N_DRAWS).score
+        model = start(schema, rows, split)
+        score = trial_scores(model, rows, split, rows.take(held), context, budget)
         scores.append(float(np.average(score, weights=weight[held].numpy())))
     return candidates[int(scores[1] >= scores[0])]

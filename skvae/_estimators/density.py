@@ -38,9 +38,10 @@ class DensityMixin(BaseVAE):
 
         .. math:: \log p(x) \approx \log \tfrac1K \sum_k p(x|z_k)\, p(z_k) / q(z_k|x)
 
-        with K = `n_importance_samples` quasi-random draws, the same for every row. Integers,
-        booleans and levels are counted, continuous columns have densities (datetimes in days); a
-        density that is put on integers explicitly counts as its value at the integer. A row with
+        with K = `n_importance_samples` quasi-random draws, the same for every row. A row for which
+        they are worth hardly one draw, such as an outlier, is also described by draws from p(z).
+        Integers, booleans and levels are counted, continuous columns have densities (datetimes in
+        days); a density that is put on integers explicitly counts as its value there. A row with
         missing values gets log p(observed cells); a row without an observed cell gets 0. A level or
         a constant that did not occur among n observed cells scores −log(n + 1), or −log(C + 1)
         where rare levels are pooled, which stand for C cells. Rows that were fitted score somewhat

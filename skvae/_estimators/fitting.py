@@ -48,7 +48,7 @@ SHAPING = (  # parameters that must not change while a model is trained further
     "numeric_transform", "categorical_features", "handle_unknown", "max_categories",
     "min_frequency", "informative_missing", "n_estimators",
 )  # fmt: skip
-MIN_CROSS_VALIDATED = 6  # rows
+MIN_CROSS_VALIDATED, MAX_CROSS_VALIDATED = 6, 1000  # rows
 MASK_RATIO = 0.6
 PARTIAL_FIT_RATE = 0.25  # of the peak: a constant learning rate must be lower to converge
 
@@ -159,7 +159,9 @@ def new_schema(
         return schema
 
     def start(schema: Schema, rows: Rows, split: Split) -> VAE:
-        k = context.components.latent.size(None, schema.n_components(None))
+        requested = estimator.n_components
+        requested = None if isinstance(requested, str) else requested
+        k = context.components.latent.size(requested, schema.n_components(requested))
         return initial_model(estimator, schema, context, rows, split, k)
 
     size = estimator.batch_size, estimator.learning_rate_init
@@ -196,7 +198,7 @@ def planned_steps(
     """How long to train by cross-validation, where the rows to hold out would be too few."""
     if not holds_out(estimator, context.mode) or len(data.split.held_out):
         return None
-    if len(data.split.train) < MIN_CROSS_VALIDATED:
+    if not MIN_CROSS_VALIDATED <= len(data.split.train) <= MAX_CROSS_VALIDATED:
         return None
     splits = folds(data.split, context.generator)
     models = [initial_model(estimator, data.schema, context, data.rows, split, k)

@@ -45,10 +45,13 @@ class VAETransformer(
     Parameters
     ----------
     n_components : int, "auto" or None, default=None
-        Latent dimensions, over all layers. None: half the encoded features, between 1 and 16, or
-        the sum of the sizes of `latent`. "auto": the smallest size whose held-out density,
-        after a quarter of the training, is within one standard error, or 0.02 nats per column, of
-        the best; sizes up to three quarters of the encoded features, and 24, are tried.
+        Latent dimensions, over all layers. None: three quarters of the encoded features (all of up
+        to 4), at most 16, or the sum of the sizes of `latent`; fewer where a linear model of this
+        size is too large for the rows by cross-validation, and up to 64 where there are more than
+        32 features and a larger linear model is clearly better. "auto": the smallest size whose
+        held-out density, after a quarter of the training, is within one standard error, or 0.02
+        nats per column, of the best; sizes up to three quarters of the encoded features, and 24,
+        are tried.
     latent : str or Latent, default="gaussian"
         Family of the posterior q(z | x): "gaussian", "flow" (normalizing flow), "ladder" (several
         stochastic layers), "quantized" and "finite_scalar" (integer codes), or an object such as
@@ -56,8 +59,9 @@ class VAETransformer(
         `n_components`.
     prior : str or Prior, default="auto"
         Family of p(z): "standard_normal", "mixture", "aggregated", "flow", or an object such as
-        ``Mixture(n_components=20)``. "auto": the aggregated posterior, ``Aggregated()``; of
-        quantized codes the only one there is, ``Autoregressive()``.
+        ``Mixture(n_components=20)``. "auto": the aggregated posterior, ``Aggregated()``, whose
+        prior during training is a mixture (with ``objective="embedding"`` a standard normal
+        distribution); of quantized codes the only one there is, ``Autoregressive()``.
     likelihood : "auto", str, Likelihood or dict, default="auto"
         Family of p(x_j | z): "normal", "student_t", "log_normal", "normal_mixture", "binned",
         "atoms" (numbers), "discretized_logistic", "poisson", "negative_binomial" (integers),
@@ -65,8 +69,10 @@ class VAETransformer(
         ``Normal(scale="shared")``, or a dict from column names (of arrays: "x0", "x1", …) to
         these. A name or object goes to the columns that it can describe; the others, and all with
         "auto", get Student's t (continuous, datetime), the discretized logistic (integer),
-        Bernoulli (boolean) and Categorical (levels); numbers with few values, or with values that
-        are far more frequent than the others, get Atoms. ``likelihood_reasons_`` has the reason.
+        Bernoulli (boolean) and Categorical (levels); numbers with few values, with values that are
+        far more frequent than those around them, or with a code that is repeated far from all
+        others, get Atoms, and the other values alone set the scale. ``likelihood_reasons_`` has
+        the reason.
     objective : {"elbo", "embedding", "iwae", "trimmed"} or Objective, default="elbo"
         What training maximizes. "elbo" is for densities and new rows; "embedding" for
         dimensionality reduction, a nonlinear PCA: numbers have one noise in common, and the KL a
@@ -87,7 +93,9 @@ class VAETransformer(
         the score, so that scores are comparable: "standard" (mean and deviation), "robust" (median
         and quartiles), "power" (Yeo & Johnson 2000), "quantile" (to a normal distribution, by
         ranks), "log" (positive numbers), "auto" (standard, with logarithmic tails for columns with
-        extreme values), or a dict from columns to these.
+        extreme values; in ``fit`` also quantile, for columns that end abruptly at their minimum or
+        maximum, if held-out rows have a higher density after a quarter of the training), or a dict
+        from columns to these.
     categorical_features : array-like of names, indices or bool, default=None
         Columns to treat as categorical whatever their dtype. Strings, objects and categories are
         categorical anyway; integers, booleans and datetimes are recognized by their dtype.
@@ -119,8 +127,10 @@ class VAETransformer(
     max_iter : int or None, default=None
         Passes over the table. None: a budget of 12 n^0.6 steps (batches) for n rows.
     early_stopping : bool, default=True
-        Hold out rows, watch their bound, keep the best weights and stop when it does not rise.
-        If fewer than 10 rows would be held out, all rows are trained on.
+        Hold out rows, watch their bound, keep the best weights and stop when it does not rise. If
+        training is not clearly better than its closed-form start on them, the start is kept. If
+        fewer than 10 rows would be held out, of at most 1 000, the number of steps is chosen by
+        five-fold cross-validation, and all rows are trained on.
     validation_fraction : float, default=0.1
         Proportion of the rows to hold out, at most 10 000 rows.
     n_iter_no_change : int, default=20

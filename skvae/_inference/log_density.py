@@ -22,6 +22,7 @@ from skvae._model.rows import Rows
 from skvae._model.vae import VAE
 from skvae._nn.noise import quasi_normal
 
+from .from_prior import draws_from_prior
 from .importance import (
     Affine,
     EncodedRows,
@@ -89,6 +90,9 @@ def log_density(
         if weak is not None:
             refined = _estimate(model, weak.encoded, scramblings, weak.affine)
             score[:, weak.index], ess[weak.index] = refined
+        lost = draws_from_prior(model, chunk, ess) if n_refinement_steps else None
+        if lost is not None:
+            score[:, lost.index] = lost.mixed(score[:, lost.index])
         score = score.masked_fill(model.unobserved(chunk.rows), 0.0)  # log p of no cell at all
         scores.append(score + chunk.rows.log_measure)
         sizes.append(ess)
@@ -155,7 +159,11 @@ def attributions(
         weak = refine_weak_rows(model, chunk, ess, n_samples, n_refinement_steps)
         if weak is not None:
             refined = _expected_cells(model, weak.encoded, noise, weak.affine)
-            part[weak.index], total[weak.index], _ = refined
+            part[weak.index], total[weak.index], ess[weak.index] = refined
+        lost = draws_from_prior(model, chunk, ess) if n_refinement_steps else None
+        if lost is not None:
+            i = lost.index
+            part[i], total[i] = lost.mixed_cells(part[i], total[i]), lost.mixed(total[i])
         unobserved = model.unobserved(chunk.rows)
         parts.append(part.masked_fill(unobserved.unsqueeze(-1), 0.0))
         totals.append(total.masked_fill(unobserved, 0.0))

@@ -29,7 +29,7 @@ class Adam:
     values : Tensor
         The parameters.
     state : dict, default=None
-        The ``state`` of an earlier run, which is continued.
+        The ``state`` of an earlier run, which is continued; tensors or arrays.
     eps : float, default=1e-8
     """
 
@@ -39,8 +39,8 @@ class Adam:
         self.n_steps = 0
         self._root = torch.empty_like(values)  # memory of the denominator
         if state:
-            self.mean.copy_(state["mean"])
-            self.square.copy_(state["square"])
+            self.mean.copy_(torch.as_tensor(state["mean"]))
+            self.square.copy_(torch.as_tensor(state["square"]))
             self.n_steps = state["n_steps"]
 
     @property

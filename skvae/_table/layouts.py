@@ -175,19 +175,20 @@ class SparseLayout(ArrayLayout):
 
 
 class PandasLayout:
-    """pandas: a dtype for each column, kept in a frame without rows."""
+    """pandas: the columns and a dtype for each."""
 
     container = "pandas"
 
     def __init__(self, X: pd.DataFrame) -> None:
-        self.empty = X.iloc[:0].reset_index(drop=True)  # the index could hold on to all rows
+        # Not a frame without rows, whose pickle is another one after it is loaded.
+        self.columns, self.dtypes = X.columns, list(X.dtypes)
 
     def write(self, columns: list[Cells]) -> Any:
         series = [self._series(j, cells) for j, cells in enumerate(columns)]
-        return pd.concat(dict(enumerate(series)), axis=1).set_axis(self.empty.columns, axis=1)
+        return pd.concat(dict(enumerate(series)), axis=1).set_axis(self.columns, axis=1)
 
     def _series(self, j: int, cells: Cells) -> pd.Series:
-        dtype = self.empty.dtypes.iloc[j]
+        dtype = self.dtypes[j]
         base = getattr(dtype, "subtype", dtype) if isinstance(dtype, pd.SparseDtype) else dtype
         if cells.type == "label":
             if isinstance(dtype, pd.CategoricalDtype):

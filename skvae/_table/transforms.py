@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from scipy.special import gammaln
+from scipy.stats import t as student_t
 
 from .scaling import (
     HEAVY,
@@ -19,6 +19,7 @@ from .scaling import (
     fit_standard,
     moments,
     robust_units,
+    to_units,
 )
 from .weighted import quantiles_of_sorted
 
@@ -49,7 +50,7 @@ def choose_map(values: np.ndarray, weights: np.ndarray) -> Map:
 def fit_numeric(values: np.ndarray, weights: np.ndarray) -> NumericMap:
     """Affine, with logarithmic tails if the extremes are far from the others."""
     center, scale = robust_units(values, weights)
-    extreme = np.abs(NumericMap(center, scale)._standardize(values[[0, -1]])).max()
+    extreme = np.abs(to_units(values[[0, -1]], center, scale)).max()
     if extreme <= HEAVY:
         mean, spread = moments(values, weights)
         return NumericMap(mean, spread)
@@ -106,18 +107,14 @@ def _log_density(
             u = w * (nu + 1) / (nu + (y - location) ** 2 / variance)
             location = float(u @ y / u.sum())
             variance = float(u @ (y - location) ** 2) + 1e-12
-        own = float(w @ _student_t(y, location, variance, nu))
+        scale = np.sqrt(variance)
+        own = float(w @ student_t.logpdf(y, nu, location, scale))
         if own > best:
             best = own
             x = values[test]
-            log_density = _student_t(fitted.forward(x), location, variance, nu)
+            log_density = student_t.logpdf(fitted.forward(x), nu, location, scale)
             log_density = log_density + fitted.log_derivative(x)
-    return log_density
-
-
-def _student_t(y: np.ndarray, location: float, variance: float, nu: float) -> np.ndarray:
-    constant = gammaln((nu + 1) / 2) - gammaln(nu / 2) - 0.5 * np.log(np.pi * nu * variance)
-    return np.asarray(constant - (nu + 1) / 2 * np.log1p((y - location) ** 2 / (nu * variance)))
+    return np.asarray(log_density)
 
 
 AFFINE = "affine"  # what "auto" is without a choice; not for users, who have "standard"

@@ -24,7 +24,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from skvae._model.rows import Rows
@@ -34,11 +34,10 @@ from skvae.latents.gaussian import GaussianModule
 from skvae.objectives import ELBO, Embedding, Objective
 
 from .likelihood_gradients import has_likelihood_gradient, log_prob_and_pullback
-from .prior_gradients import Posterior, has_prior_gradient, prior_gradient
+from .prior_gradients import Pairs, Posterior, has_prior_gradient, prior_gradient
 from .stacking import Stack
 
 Pair = tuple[Tensor, Tensor]  # values and gradient
-Pairs = dict[nn.Parameter, Pair]
 
 
 def _silu(a: Tensor) -> Pair:

@@ -125,12 +125,12 @@ def _normal_curve(likelihood: Normal, r: Tensor, columns: Columns) -> Curve:
 
 def _student_t_curve(likelihood: StudentT, r: Tensor, columns: Columns) -> Curve:
     nu = likelihood.degrees_of_freedom(columns)
+    derivative = likelihood.degrees_of_freedom_derivative(nu)
     half, ratio = (nu + 1) / 2, r.square() / nu
     log_tail = torch.log1p(ratio)
     weight = 2 * half / nu / (1 + ratio)
     grad_normalizer = torch.digamma(half) - torch.digamma(nu / 2) - 1 / nu
-    # The constant is log(ν − 1), so that dν / d constant = ν − 1.
-    grad_shape = (ratio.mul_(weight).sub_(log_tail) + grad_normalizer).mul_((nu - 1) / 2)
+    grad_shape = (ratio.mul_(weight).sub_(log_tail) + grad_normalizer).mul_(derivative / 2)
     return log_normalizer(nu) - half * log_tail, weight.mul_(r).neg_(), grad_shape
 
 

@@ -161,12 +161,16 @@ def train(
     except KeyboardInterrupt:
         result.is_interrupted = True
         run.flat.restore(good)
-    if not result.n_steps:  # the start of training was better on rows that were held out
-        result.append([0, *run.metrics(split.train[: 8 * budget.batch_size])])
+    if not result.n_steps:  # the weights are those of the start
+        record = [0, *run.metrics(split.train[: 8 * budget.batch_size])]
+        if len(best.rows):
+            record.append(best.update(1.0))
+        result.append(record)
     result.is_start = best.restore() or budget.last_step == 0
-    # On the CPU, so that a fitted estimator can be loaded where there is no other device.
+    # Arrays, so that a fitted estimator can be loaded where there is no other device, and so that
+    # equal estimators have equal pickles.
     result.optimizer_state = {
-        name: value.cpu() if isinstance(value, Tensor) else value
+        name: value.cpu().numpy() if isinstance(value, Tensor) else value
         for name, value in run.optimizer.state.items()
     }
     return result

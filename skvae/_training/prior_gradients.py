@@ -108,16 +108,18 @@ class MixtureGradient(PriorGradient):
         mean, raw = self.mean[0], self.log_var[0]
         log_var = raw.clamp(MIN_LOG_VAR, MAX_LOG_VAR)
         precision = (-log_var).exp()
-        slope = mean * precision
+        scaled_mean = mean * precision
         log_proportions = torch.log_softmax(self.logits[0], -1)
-        constant = log_proportions - 0.5 * (mean * slope + log_var + LOG_2PI).sum(-1)
+        constant = log_proportions - 0.5 * (mean * scaled_mean + log_var + LOG_2PI).sum(-1)
         z = q.z.flatten(-3, -2)
         moments = torch.cat([z, z.square()], dim=-1)
-        each = moments @ torch.cat([slope, -0.5 * precision], dim=-1).mT + constant.unsqueeze(-2)
+        each = moments @ torch.cat([scaled_mean, -0.5 * precision], dim=-1).mT + constant.unsqueeze(
+            -2
+        )
         log_pz = torch.logsumexp(each, dim=-1, keepdim=True)
         r = (each - log_pz).clamp_(min=-60.0).exp_()
         share = weight / K
-        first, second = (r @ torch.cat([precision, slope], dim=-1)).split(k, -1)
+        first, second = (r @ torch.cat([precision, scaled_mean], dim=-1)).split(k, -1)
         grad_z = (z * first - second).mul_(share).unflatten(-2, (K, n))
         if not freeze:
             total = r.sum(-2)

@@ -45,8 +45,8 @@ class Aggregated(Prior):
         the exemplars. None: ``Mixture()``.
     trim : float, default=0.0
         Proportion of the exemplars, those with the lowest density under the guard, that are left
-        out if they are dense among themselves: a cluster of outliers, in which each would vouch
-        for the others. Exemplars in the tails of the guard are kept.
+        out if they are dense among themselves: a cluster of outliers, in which each raises the
+        density around the others. Exemplars in the tails of the guard are kept.
 
     Notes
     -----
@@ -193,7 +193,7 @@ class AggregatedModule(PriorModule):
     def _leave_out_dense_outliers(self) -> None:
         """Drop exemplars that are improbable under the guard, but dense among themselves.
 
-        In a cluster of outliers each vouches for the others. Exemplars at the rim of the others
+        In a cluster of outliers each raises the density around the others. Exemplars in the tails
         are improbable under the guard, too, but are not dense.
         """
         variance = self.var + self._silverman().exp().square()
@@ -221,11 +221,10 @@ class AggregatedModule(PriorModule):
         """
         log_guard, proportion = self.guard.log_prob(z), query / query.sum()
         start = self._silverman()
-        starts = (
-            [start, start - NARROW] if not copies and bool((self.weight > 1).any()) else [start]
-        )
+        has_evidence = not copies and bool((self.weight > 1).any())
+        starts = [start, start - NARROW] if has_evidence else [start]
         log_weight = self._log_weights_of_others(own, copies)
-        best = log_guard.new_tensor(-torch.inf)
+        best, left_out = log_guard.new_tensor(-torch.inf), log_guard
         for start in starts:
             log_bandwidth, guard_logit = self._ascend(z, log_weight, log_guard, proportion, start)
             *_, others = self._leave_one_out(z, log_bandwidth, log_weight)
@@ -234,6 +233,7 @@ class AggregatedModule(PriorModule):
                 best, left_out = (proportion * each).sum(), each
                 self.bandwidth, self.guard_logit = log_bandwidth.exp(), guard_logit
         self.uses_exemplars = _is_clear(left_out - log_guard, proportion)
+        self.exemplar_bias = 0.0
         if self.uses_exemplars:
             self.eval()
             self.exemplar_bias = float((proportion * (self.log_prob(z) - left_out)).sum())

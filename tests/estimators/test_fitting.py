@@ -256,6 +256,20 @@ def test_callbacks_see_the_table_of_the_user_and_no_empty_round(X, estimator, mo
     assert len(ends) == rounds + 1
 
 
+def test_an_interruption_of_the_first_round_leaves_the_start(X, monkeypatch):
+    """Rows are held out here: the history has their bound too."""
+
+    def interrupted(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(loop.Run, "round", interrupted)
+    with pytest.warns(ConvergenceWarning, match="interrupted after 0 of"):
+        vae = VAETransformer(2, random_state=0).fit(X)
+    assert vae.history_["step"] == [0]
+    assert len(vae.history_["validation_bound"]) == 1
+    assert np.isfinite(list(vae.history_.values())).all()
+
+
 def test_an_interruption_of_cross_validation_leaves_the_start(X, monkeypatch):
     """On few rows the number of steps is chosen first: an interruption there keeps the start."""
 

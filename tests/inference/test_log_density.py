@@ -10,6 +10,8 @@ from frames import pandas_frame, with_missing_cells
 from sklearn.base import clone
 
 from skvae import VAEOutlierDetector, VAETransformer
+from skvae._inference.from_prior import SHARE, PriorDraws, draws_from_prior
+from skvae._inference.importance import EncodedRows
 from skvae._inference.log_density import quasi_normal
 
 
@@ -129,3 +131,40 @@ def test_an_embedding_in_single_precision_takes_half_the_room(table):
     assert (double.dtype, single.dtype) == (np.float64, np.float32)
     np.testing.assert_allclose(single, double, atol=1e-4)
     assert vae.inverse_transform(single).shape == table.shape
+
+
+def test_an_outlier_costs_no_thousands_of_nats():
+    """The encoder puts the row where the prior has no mass; draws from the prior describe it."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(1500, 2)) @ rng.normal(size=(2, 5)) + 0.05 * rng.normal(size=(1500, 5))
+    vae = VAETransformer(random_state=0, max_iter=60).fit(X)
+    usual, outlier = X[:1], X[:1] + np.array([[0.0, 60.0, 0.0, -60.0, 0.0]])
+    both = vae.score_samples(np.vstack([usual, outlier]))
+    assert -1000 < both[1] < both[0] - 20
+    np.testing.assert_allclose(vae.score_samples(outlier), both[1:], rtol=1e-9)
+    parts = vae.explain_samples(outlier)
+    np.testing.assert_allclose(np.asarray(parts).sum(), both[1], rtol=1e-6)
+
+
+def test_draws_from_the_prior_are_mixed_in_proportion():
+    """log p(x) is that of the mixture of both estimates, and so are the expectations."""
+    draws = PriorDraws(torch.arange(2), torch.tensor([-3.0, -50.0]), torch.ones(2, 3))
+    own = torch.tensor([-300.0, -4.0])
+    mixed = draws.mixed(own)
+    np.testing.assert_allclose(mixed, [-3 + np.log(SHARE), -4 + np.log(1 - SHARE)], rtol=1e-6)
+    cells = draws.mixed_cells(torch.zeros(2, 3), own)
+    np.testing.assert_allclose(cells, [[1.0] * 3, [0.0] * 3], atol=1e-6)
+
+
+def test_draws_from_the_prior_are_unbiased():
+    """On the linear model, where log p(x) is exact."""
+    rng = np.random.default_rng(1)
+    X = rng.normal(size=(400, 1)) @ [[1.0, 0.7]] + 0.6 * rng.normal(size=(400, 2))
+    vae = VAETransformer(1, hidden_layer_sizes=(), likelihood="normal", prior="standard_normal",
+                         random_state=0).fit(X)  # fmt: skip
+    rows = vae.fitted_model_.encode(X[:20])
+    encoded = EncodedRows(rows, vae.model_.encode(rows))
+    draws = draws_from_prior(vae.model_, encoded, torch.ones(len(rows)))
+    exact = vae.set_params(n_importance_samples=2000).score_samples(X[:20])
+    np.testing.assert_allclose(draws.log_px + rows.log_measure, exact, atol=0.3)
+    assert abs(float((draws.log_px + rows.log_measure - torch.from_numpy(exact)).mean())) < 0.1

@@ -90,7 +90,7 @@ def test_the_center_is_near_zero_and_the_derivative_is_that_there(transform, val
     center = np.array([numeric_map.center])
     assert abs(numeric_map.forward(center)[0]) < 1.5
     log_slope = numeric_map.log_derivative(center)[0]
-    within = 6 if isinstance(numeric_map, QuantileMap) else 1e-9  # whose slopes are local
+    within = 6 if isinstance(numeric_map, QuantileMap) else 1e-9  # whose derivatives are local
     assert np.log(numeric_map.derivative) == pytest.approx(log_slope, abs=within)
 
 

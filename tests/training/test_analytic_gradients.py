@@ -22,6 +22,7 @@ from skvae import (
     FlowPrior,
     Mixture,
     Normal,
+    StandardNormal,
     StudentT,
     Trimmed,
     VAETransformer,
@@ -226,3 +227,18 @@ def test_informative_missing_values():
 def test_which_models_have_analytic_gradients(params, expected):
     model, _, objective = parts(COLUMNS, **params)
     assert has_analytic_gradients(Stack([model], objective), objective) is expected
+
+
+PRIORS = [Mixture(4), Aggregated(guard=Mixture(3)), Aggregated(guard=StandardNormal()), "auto"]
+
+
+@pytest.mark.parametrize("prior", PRIORS, ids=repr)
+@pytest.mark.parametrize("freeze_generative", [False, True])
+@pytest.mark.parametrize("several", [False, True])
+def test_every_prior_with_an_analytic_gradient(prior, freeze_generative, several):
+    """Several components of a mixture need more rows than the other tests have."""
+    table = np.random.default_rng(0).normal(size=(300, 5)).round(3)
+    model, rows, objective = parts(table, prior=prior)
+    assert has_analytic_gradients(Stack([model], objective), objective)
+    models = [model, *several_of(model)] if several else [model]
+    assert_same(*both_gradients(models, rows, objective, freeze_generative=freeze_generative))

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
+import sys
 import threading
 
+import joblib
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -350,3 +353,27 @@ def test_rows_put_in_order_are_those_taken():
 @pytest.mark.parametrize(("n", "draws"), [(0, 4), (10, 4), (500, 4), (1000, 2), (9000, 1)])
 def test_few_held_out_rows_are_drawn_more_often(n, draws):
     assert loop.evaluation_draws(n) == draws
+
+
+@pytest.mark.parametrize("params", [{}, {"prior": "flow"}, {"latent": "quantized"}], ids=repr)
+def test_the_hash_is_that_of_the_fitted_model(params):
+    """Before and after pickling, and in another process."""
+    table = with_missing_cells(pandas_frame())
+    vae = quick(max_iter=1, **params).fit(table)
+    copy = pickle.loads(pickle.dumps(vae))
+    assert joblib.hash(copy) == joblib.hash(vae)
+    elsewhere = subprocess.run(
+        [sys.executable, "-c", "import sys, pickle, joblib; "
+         "print(joblib.hash(pickle.load(sys.stdin.buffer)))"],
+        input=pickle.dumps(vae), capture_output=True, check=True,
+    )  # fmt: skip
+    assert elsewhere.stdout.decode().strip() == joblib.hash(vae)
+    again = quick(max_iter=2, **params).fit(table)
+    assert joblib.hash(again) != joblib.hash(vae)
+
+
+def test_the_hash_after_partial_fit(X):
+    vae = quick().partial_fit(X)
+    copy = pickle.loads(pickle.dumps(vae))
+    assert joblib.hash(copy) == joblib.hash(vae)
+    np.testing.assert_array_equal(copy.partial_fit(X).transform(X), vae.partial_fit(X).transform(X))
