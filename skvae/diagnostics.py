@@ -17,6 +17,7 @@ from torch import Tensor
 from ._inference.importance import (
     Affine,
     EncodedRows,
+    InferenceSettings,
     encoded_chunks,
     log_weights,
     propose,
@@ -140,7 +141,9 @@ def inference_gap(
         # The better posterior proposes better draws.
         bound = torch.logsumexp(weights, 0) - math.log(n)
         measure = chunk.rows.log_measure
-        amortized = torch.from_numpy(log_density(model, chunk.rows, n).score) - measure
+        amortized = (
+            torch.from_numpy(log_density(model, chunk.rows, InferenceSettings(n)).score) - measure
+        )
         exact = torch.where(better, bound, amortized)
         best = torch.where(better, weights.mean(0), elbo)
         parts.append(torch.stack([exact, elbo, best]) + measure)

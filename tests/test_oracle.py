@@ -10,8 +10,8 @@ from sklearn.decomposition import PCA, FactorAnalysis
 from weights import log_weights_of_rows
 
 from skvae import ELBO, Normal, StandardNormal, VAETransformer
-from skvae._inference.log_density import quasi_normal
 from skvae._model.rows import Rows
+from skvae._nn.noise import quasi_normal
 
 D, K = 8, 3
 

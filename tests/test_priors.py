@@ -251,6 +251,28 @@ def test_the_bandwidth_has_the_best_leave_one_out_likelihood():
         assert left_out(factor) < best
 
 
+def test_the_bandwidth_adds_no_variance():
+    """A kernel density of skewed codes is drawn with their spread, and integrates to one."""
+    rng = np.random.default_rng(0)
+    mean = torch.from_numpy(np.exp(rng.normal(size=(500, 1))))
+    prior = Aggregated().build(1, torch.Generator().manual_seed(0)).double().requires_grad_(False)
+    prior.mean, prior.var = mean, torch.full_like(mean, 0.01)
+    prior.weight, prior.bandwidth = torch.ones(500).double(), torch.tensor([0.8]).double()
+    prior.guard_logit, prior.uses_exemplars = torch.tensor(-50.0).double(), True
+    prior.eval()
+    variance = mean.var(correction=0) + 0.01
+    torch.testing.assert_close(prior.centers().mean(), mean.mean())
+    drawn = prior.sample(200_000, torch.Generator().manual_seed(1))
+    assert float(drawn.var()) == pytest.approx(float(variance), rel=0.03)
+    z = torch.linspace(-10, 60, 7001).double().unsqueeze(1)
+    assert float(prior.log_prob(z).exp().sum() * 0.01) == pytest.approx(1, abs=1e-3)
+    mixture = prior.as_mixture()
+    log_normals = -0.5 * ((z - mixture.mean.T) ** 2 / mixture.log_var.exp().T
+                          + mixture.log_var.T + np.log(2 * np.pi))  # fmt: skip
+    expected = torch.logsumexp(log_normals + mixture.log_proportions, 1)
+    torch.testing.assert_close(prior.log_prob(z), expected)
+
+
 def test_repetitions_are_evidence():
     """Three rows of which each occurs often: p(z) is the mixture of their posteriors."""
     mean, log_var = torch.tensor([[-2.0], [0.0], [2.0]]), torch.full((3, 1), -6.0)

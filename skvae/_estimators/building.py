@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from skvae._inference.importance import InferenceSettings
 from skvae._inference.log_density import log_density
 from skvae._inference.units import MIN_ROWS, N_ROWS, sort_units, unit_attributes
 from skvae._model.initialization import initialize
@@ -135,6 +136,6 @@ def _well_fitted(model: VAE, rows: Rows, weight: torch.Tensor, trim: float) -> t
     """Indices of the rows without the proportion `trim` of the weight with the lowest density."""
     if not trim:
         return torch.arange(len(rows))
-    order = torch.from_numpy(log_density(model, rows, N_DRAWS).score).argsort()
+    order = torch.from_numpy(log_density(model, rows, InferenceSettings(N_DRAWS)).score).argsort()
     below = torch.cumsum(weight[order], 0) <= trim * weight.sum()
     return order[~below].sort().values

@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from skvae._inference.importance import InferenceSettings
 from skvae._inference.log_density import log_density
 from skvae._model.initialization import observed_features
 from skvae._model.linear_choice import SIZES as LINEAR_SIZES
@@ -69,7 +70,7 @@ def trial_scores(
     there = rows.to(device), split.to(device), context.components.objective, budget
     if train([model.to(device)], *there, generator, NoMonitor(), {}).is_interrupted:
         raise KeyboardInterrupt
-    return log_density(model.cpu(), held_out, N_DRAWS).score
+    return log_density(model.cpu(), held_out, InferenceSettings(N_DRAWS)).score
 
 
 def choose_n_components(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -22,6 +23,7 @@ from skvae._model.rows import Rows, canonical_order
 from skvae._model.schema import Schema
 from skvae._model.vae import VAE, for_inference
 from skvae._nn.defaults import with_library_defaults
+from skvae._table.columns import ConstantColumn
 from skvae._table.reading import Table
 from skvae._table.transforms import AFFINE
 from skvae._training.budget import Budget, default_steps
@@ -30,6 +32,7 @@ from skvae._training.loop import Result, Split, join_histories, train_all, warn_
 from skvae._training.weights import check_sample_weight, split_rows
 from skvae._validation import (
     as_layers,
+    caller_stacklevel,
     check_size,
     check_unchanged,
     fitted_names,
@@ -137,11 +140,24 @@ def encode_table(
     else:
         schema = estimator.fitted_model_.schema.updated(table, weights)
     rows = schema.encode(table, torch.float32)
+    if mode.is_new:
+        warn_of_empty_table(schema)
     order = canonical_order(rows)
     rows.reorder(torch.from_numpy(order))
     fraction = estimator.validation_fraction if holds_out(estimator, mode) else 0.0
     split = split_rows(rows, weights[order], fraction, context.generator)
     return TrainingData(names, schema, rows, split)
+
+
+def warn_of_empty_table(schema: Schema) -> None:
+    """Warn if no column has a value."""
+    if all(isinstance(c, ConstantColumn) and c.value is None for c in schema.columns):
+        warnings.warn(
+            "All cells of the table are missing, so there is nothing to learn: scores are 0 and "
+            "imputed cells stay missing. Check how the table was read.",
+            UserWarning,
+            stacklevel=caller_stacklevel(),
+        )
 
 
 def new_schema(

@@ -30,8 +30,7 @@ def parts_of_log_density(
 ) -> np.ndarray:
     """The parts of log p(x): columns in the order of the table, the latent part last."""
     rows = settings.rows(schema.encode(table))
-    work = settings.n_samples, settings.n_refinement_steps
-    cells, log_px = zip(*(attributions(model, rows, *work) for model in models), strict=True)
+    cells, log_px = zip(*(attributions(model, rows, settings) for model in models), strict=True)
     each = np.stack([density.double().numpy() for density in log_px])
     weight = np.exp(log_softmax(each, axis=0))[..., None]
     total = logsumexp(each, axis=0) - np.log(len(each))
@@ -102,8 +101,7 @@ def _left_out(
     models: Sequence[VAE], rows: Rows, settings: InferenceSettings
 ) -> tuple[np.ndarray, np.ndarray]:
     """log p(x_j | all other cells), (n, d), and each model's log p(x_-j), (M, n, d)."""
-    work = settings.n_samples, settings.n_refinement_steps
-    parts, log_px = zip(*(left_out(model, rows, *work) for model in models), strict=True)
+    parts, log_px = zip(*(left_out(model, rows, settings) for model in models), strict=True)
     each, whole = torch.stack(parts).numpy(), torch.stack(log_px).numpy()[..., None]
     return logsumexp(whole, axis=0) - logsumexp(whole - each, axis=0), whole - each
 
@@ -135,10 +133,10 @@ def _model_draws(
     settings: InferenceSettings,
 ) -> np.ndarray:
     n_values, parts = model.inputs.n_values, []
-    work = settings.n_samples, settings.n_refinement_steps
-    for conditional in conditionals(model, rows, *work):
+    for conditional in conditionals(model, rows, settings, settings.n_samples):
         z = conditional.sample(N_DRAWS, generator)
         values, codes = model.decode(z.flatten(0, 1), generator)
+        values = values.double()  # the units of the table may be beyond single precision
         of_column = values[:, position] if position < n_values else codes[:, position - n_values]
         parts.append(of_column.unflatten(0, z.shape[:2]).numpy())
     return np.concatenate(parts, axis=1)

@@ -126,8 +126,8 @@ class FittedModel:
         def density(part: list[int] | None) -> LogDensity:
             rows = self.schema.encode(table) if part is None else self._marginal(table, part)
             rows = settings.rows(rows)
-            work = settings.n_samples, n_scramblings, settings.n_refinement_steps
-            return mixture_density([log_density(model, rows, *work) for model in models])
+            each = [log_density(model, rows, settings, n_scramblings) for model in models]
+            return mixture_density(each)
 
         if columns is None or given is None:
             return density(columns)
@@ -143,8 +143,7 @@ class FittedModel:
     def score(self, X: Any, method: str, settings: InferenceSettings) -> np.ndarray:
         """The scores of a method of :data:`skvae._inference.scoring.SCORES`, (n_rows,)."""
         rows = settings.rows(self.encode(X))
-        work = settings.n_samples, settings.n_refinement_steps
-        return score_rows(method, settings.models(self.models), rows, *work)
+        return score_rows(method, settings.models(self.models), rows, settings)
 
     @with_library_defaults
     def explain(self, X: Any, settings: InferenceSettings, *, relative: bool) -> np.ndarray:

@@ -22,6 +22,7 @@ from .sampling import CHUNK, draw_in_bounds
 STRATEGIES = ("mean", "median", "most_frequent")
 N_DRAWS = 101  # of a cell, for its median or mode
 N_CORRECTION = 256  # of a cell, for the mean of a column with a nonlinear map
+MIN_CODES = 128  # weighted codes of a row, for an imputation
 
 
 def impute(
@@ -74,8 +75,8 @@ class Imputation:
     ) -> tuple[list[list[Cells]], np.ndarray]:
         """Cells of every column for the rows, once or for each draw; effective sample sizes."""
         parts, sizes = [], []
-        work = settings.n_samples, settings.n_refinement_steps
-        for conditional in conditionals(self.model, rows, *work):
+        n_codes = max(MIN_CODES, settings.n_samples // 2)
+        for conditional in conditionals(self.model, rows, settings, n_codes):
             draws = self.expected if n_draws is None else self.draws
             parts.append(draws(conditional, n_draws or 1))
             sizes.append(conditional.ess)

@@ -21,6 +21,7 @@ from skvae._validation import check_columns
 from .conditions import check_possible, merge
 
 N_REDRAWS = 10
+CODES_EACH = 2  # weighted codes for each row that is drawn given others
 CHUNK = 8192
 
 
@@ -80,7 +81,8 @@ def conditional_codes(
     # Cells that are not given are marginalized: that they are missing is not informative.
     rows = settings.rows(rows.mask(missing if rows.missing is None else rows.missing))
     codes, ess = [], []
-    for conditional in conditionals(model, rows, settings.n_samples, settings.n_refinement_steps):
+    n_codes = max(settings.n_samples, CODES_EACH * n_samples)
+    for conditional in conditionals(model, rows, settings, n_codes):
         z = conditional.sample(n_samples, generator)
         codes.append(z.double().transpose(0, 1).flatten(0, 1))
         ess.append(conditional.ess)

@@ -24,37 +24,24 @@ from skvae._model.rows import Rows
 from skvae._model.vae import MAX_CHUNK, VAE
 from skvae._nn.noise import quasi_normal
 
+from .from_prior import SHARE, PriorDraws, SharedCodes, draws_from_prior
 from .importance import (
+    MIN_EFFECTIVE_DRAWS,
     EncodedRows,
+    InferenceSettings,
+    effective_size,
     encoded_chunks,
     enumerate_codes,
     log_weights,
     propose,
     refine_weak_rows,
 )
+from .linearization import Linearization, LinearizedPosterior
+from .linearized_draws import chunks, move
 
 SHARED_EACH, MAX_SHARED = 16, 2000  # M for each of the K, and at most
 MAX_SHARED_CELLS = 60_000  # M times the columns of the table
 MAX_LOSS = 0.5  # nats of log p(observed cells) that refined draws may lose
-SHARED_SEED = 20_210_704  # the draws from the prior are always the same
-
-
-class SharedCodes:
-    """Codes from the prior, decoded once for all rows.
-
-    Attributes
-    ----------
-    z : Tensor of shape (M, 1, k)
-    log_pz : Tensor of shape (M, 1)
-    outputs : list of Tensor
-        Of the decoder, for each group of columns.
-    """
-
-    def __init__(self, model: VAE, n_codes: int) -> None:
-        generator = torch.Generator().manual_seed(SHARED_SEED)
-        self.z = model.latent.sample(n_codes, model.prior, generator).unsqueeze(1)
-        self.log_pz = model.latent.log_pz(self.z, model.prior)
-        self.outputs = list(model.outputs(self.z))
 
 
 @dataclass
@@ -71,6 +58,8 @@ class Conditional:
         Of own and shared codes; they add up to one.
     log_px : Tensor of shape (n_rows,)
         The estimate of log p(observed cells).
+    ess : Tensor of shape (n_rows,)
+        Effective sample size of each row, (Σ w)² / Σ w².
     """
 
     model: VAE
@@ -78,17 +67,15 @@ class Conditional:
     shared: SharedCodes | None
     weights: Tensor
     log_px: Tensor
+    ess: Tensor
 
     @classmethod
     def of(cls, model: VAE, own: Tensor, shared: SharedCodes | None, log_w: Tensor) -> Conditional:
         """From the logarithms of the weights, p(x, z) / r(z)."""
         log_px = torch.logsumexp(log_w, 0)
-        return cls(model, own, shared, torch.exp(log_w - log_px), log_px - math.log(len(log_w)))
-
-    @property
-    def ess(self) -> Tensor:
-        """Effective sample size of each row, (Σ w)² / Σ w²."""
-        return 1 / self.weights.square().sum(0)
+        weights = torch.exp(log_w - log_px).nan_to_num(0.0)  # of no draw at all
+        ess = 1 / weights.square().sum(0)
+        return cls(model, own, shared, weights, log_px - math.log(len(log_w)), ess)
 
     def mean(self) -> list[Tensor]:
         """E[x_j | observed cells] of each group.
@@ -134,7 +121,25 @@ class Conditional:
         self.own[:, index] = other.own[:, better]
         self.weights[:, index] = 0.0
         self.weights[: len(other.own), index] = other.weights[:, better]
-        self.log_px[index] = other.log_px[better]
+        self.log_px[index], self.ess[index] = other.log_px[better], other.ess[better]
+
+    def resample(self, lost: PriorDraws) -> None:
+        """Draw the codes of some rows anew, from their own and from codes of the prior.
+
+        By systematic resampling with fixed positions, so that they depend on the row alone.
+        """
+        own, n_codes = lost.mixed(self.log_px[lost.index]), len(self.own)
+        share = torch.exp(lost.log_px + math.log(SHARE) - own)
+        both = torch.cat([(1 - share) * self.weights[:, lost.index], share * lost.weights])
+        position = (torch.arange(n_codes, dtype=both.dtype) + 0.5) / n_codes
+        cumulated = both.T.contiguous().cumsum(1)
+        chosen = torch.searchsorted(cumulated, position * cumulated[:, -1:]).clamp(
+            max=len(both) - 1
+        )
+        z = torch.cat([self.own[:, lost.index], lost.z.expand(-1, len(lost.index), -1)])
+        self.own[:, lost.index] = z[chosen.T, torch.arange(len(lost.index))]
+        self.weights[:, lost.index] = 1 / n_codes
+        self.log_px[lost.index], self.ess[lost.index] = own, 1 / both.square().sum(0)
 
     def sample(self, n_draws: int, generator: torch.Generator) -> Tensor:
         """Codes drawn in proportion to their weights, (n_draws, n_rows, k)."""
@@ -150,12 +155,69 @@ class Conditional:
 
 @torch.no_grad()
 def conditionals(
-    model: VAE, rows: Rows, n_samples: int, n_refinement_steps: int
+    model: VAE, rows: Rows, settings: InferenceSettings, n_codes: int | None = None
 ) -> Iterator[Conditional]:
     """Weighted codes, chunk by chunk of the rows, in the precision of the rows.
 
-    Half of the `n_samples` draws of a row come from its own posterior.
+    Parameters
+    ----------
+    n_codes : int or None
+        Codes of a row from the posterior of its linearized likelihood, where the model has one.
+        None: half of the draws of a row come from q(z | x_o), and many more from the prior, which
+        are needed where the weights are for cells of the row that have been observed.
     """
+    linearization = None
+    if n_codes is not None and settings.n_refinement_steps:
+        linearization = Linearization.of(model)
+    if linearization is not None:
+        yield from _linearized(linearization, rows, n_codes or 1)
+    else:
+        yield from _amortized(model, rows, settings)
+
+
+def _linearized(linearization: Linearization, rows: Rows, n_codes: int) -> Iterator[Conditional]:
+    """Codes from the linearized posterior of each row.
+
+    Where they are worth little, codes are drawn from them and from codes of the prior together.
+    """
+    model = linearization.model
+    noise = quasi_normal(n_codes, linearization.n_noise)
+    for chunk in encoded_chunks(model, rows, model.chunk_size(n_codes, most=len(rows))):
+        z, log_w = _linearized_codes(linearization, chunk, noise)
+        conditional = Conditional.of(model, z.to(rows.values), None, log_w.to(rows.values))
+        lost = draws_from_prior(model, chunk, conditional.ess, n_codes)
+        if lost is not None:
+            conditional.resample(lost)
+        yield conditional
+
+
+def _linearized_codes(
+    linearization: Linearization, encoded: EncodedRows, noise: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Codes z, (K, n, k), and log w, (K, n)."""
+    n, k = len(encoded), linearization.model.latent.n_components
+    z = torch.zeros(len(noise), n, k, dtype=torch.float64)
+    log_w = torch.zeros(len(noise), n, dtype=torch.float64)
+
+    def draw(posterior: LinearizedPosterior, index: Tensor) -> None:
+        there, every = encoded.rows.take(index), torch.arange(len(index))
+        drawn, log_w[:, index], _ = linearization.draw(posterior, there, every, noise)
+        z[:, index] = drawn.double()
+
+    for index in torch.arange(n).split(linearization.chunk_size):
+        draw(linearization.posterior(encoded.take(index)), index)
+    weak = torch.nonzero(effective_size(log_w) < MIN_EFFECTIVE_DRAWS).squeeze(1)
+    for index in chunks(weak, linearization.chunk_size):
+        posterior = linearization.posterior(encoded.take(index))
+        moved = move(linearization, posterior, encoded.rows.take(index))
+        if len(moved):
+            draw(posterior.take(moved), index[moved])
+    return z, log_w
+
+
+def _amortized(model: VAE, rows: Rows, settings: InferenceSettings) -> Iterator[Conditional]:
+    """Codes from q(z | x_o) and, for families with efficient densities, from the prior."""
+    n_samples = settings.n_samples
     has_shared = model.latent.supports_shared_codes
     n_own = max(1, n_samples // 2) if has_shared else n_samples
     most = min(MAX_SHARED, MAX_SHARED_CELLS // max(1, rows.n_columns))
@@ -170,7 +232,8 @@ def conditionals(
             yield listed
             continue
         conditional = _weighted(model, chunk, noise, shared)
-        weak = refine_weak_rows(model, chunk, conditional.ess, n_own, n_refinement_steps)
+        n_steps = settings.n_refinement_steps
+        weak = refine_weak_rows(model, chunk, conditional.ess, n_own, n_steps)
         if weak is not None:
             draw = propose(model, weak.encoded, noise, weak.affine)
             log_w = log_weights(model, weak.encoded, draw)

@@ -83,6 +83,30 @@ def encoded_chunks(model: VAE, rows: Rows, size: int) -> Iterator[EncodedRows]:
         yield EncodedRows(chunk, model.encode(chunk))
 
 
+@dataclass
+class Estimate:
+    """log p(observed cells) of rows, without the measure.
+
+    Attributes
+    ----------
+    scores : Tensor of shape (n_scramblings, n_rows)
+    ess : Tensor of shape (n_rows,)
+        Effective sample size under the first scrambling.
+    cells : Tensor of shape (n_rows, n_columns) or None
+        Expectations of log p(x_j | z) under the weights of the first scrambling.
+    """
+
+    scores: Tensor
+    ess: Tensor
+    cells: Tensor | None
+
+    def put(self, index: Tensor, other: Estimate) -> None:
+        """Replace the estimates of some rows."""
+        self.scores[:, index], self.ess[index] = other.scores, other.ess
+        if self.cells is not None and other.cells is not None:
+            self.cells[index] = other.cells
+
+
 def propose(model: VAE, encoded: EncodedRows, noise: Tensor, affine: Affine | None = None) -> Draw:
     """Draws from q(z | x), or from q after an affine map of its base noise.
 
@@ -108,8 +132,9 @@ def log_weights(model: VAE, encoded: EncodedRows, draw: Draw) -> Tensor:
 
 
 def effective_size(log_w: Tensor) -> Tensor:
-    """(Σ w)² / Σ w² of the weights along the first axis."""
-    return torch.exp(2 * torch.logsumexp(log_w, 0) - torch.logsumexp(2 * log_w, 0))
+    """(Σ w)² / Σ w² of the weights along the first axis; 0 where no weight is positive."""
+    log_size = 2 * torch.logsumexp(log_w, 0) - torch.logsumexp(2 * log_w, 0)
+    return torch.exp(log_size).nan_to_num(0.0)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Scores of the detector: one function for each method, in nats; higher is more normal.
 
-To add one: write a function of a model, rows, the number of draws and of refinement steps, and add
-it to :data:`SCORES`.
+To add one: write a function of a model, rows and how much work they may take, and add it to
+:data:`SCORES`.
 """
 
 from __future__ import annotations
@@ -20,40 +20,43 @@ from skvae._nn.noise import quasi_normal
 from skvae.latents import Draw
 
 from .conditional import conditionals
+from .importance import InferenceSettings
 from .log_density import log_density
 
-Score = Callable[[VAE, Rows, int, int], np.ndarray]
+Score = Callable[[VAE, Rows, InferenceSettings], np.ndarray]
 
 
-def density(model: VAE, rows: Rows, n_samples: int, n_steps: int) -> np.ndarray:
+def density(model: VAE, rows: Rows, settings: InferenceSettings) -> np.ndarray:
     """log p(x), or of the observed cells."""
-    return log_density(model, rows, n_samples, n_refinement_steps=n_steps).score
+    return log_density(model, rows, settings).score
 
 
-def reconstruction(model: VAE, rows: Rows, n_samples: int, n_steps: int) -> np.ndarray:
+def reconstruction(model: VAE, rows: Rows, settings: InferenceSettings) -> np.ndarray:
     """E_q[log p(x | z)], the reconstruction probability of An & Cho (2015)."""
-    each = [log_px.mean(0) for log_px, _ in _draws(model, rows, n_samples)]
+    each = [log_px.mean(0) for log_px, _ in _draws(model, rows, settings.n_samples)]
     return (torch.cat(each) + rows.log_measure).numpy()
 
 
-def joint(model: VAE, rows: Rows, n_samples: int, n_steps: int) -> np.ndarray:
+def joint(model: VAE, rows: Rows, settings: InferenceSettings) -> np.ndarray:
     """E_q[log p(x | z) + log p(z)]: the bound without the entropy of q."""
-    each = [(log_px + draw.log_pz).mean(0) for log_px, draw in _draws(model, rows, n_samples)]
+    each = [
+        (log_px + draw.log_pz).mean(0) for log_px, draw in _draws(model, rows, settings.n_samples)
+    ]
     return (torch.cat(each) + rows.log_measure).numpy()
 
 
-def pseudo_likelihood(model: VAE, rows: Rows, n_samples: int, n_steps: int) -> np.ndarray:
+def pseudo_likelihood(model: VAE, rows: Rows, settings: InferenceSettings) -> np.ndarray:
     """Σ_j log p(x_j | all other cells), Besag (1975)."""
-    return (left_out(model, rows, n_samples, n_steps)[0].sum(1) + rows.log_measure).numpy()
+    return (left_out(model, rows, settings)[0].sum(1) + rows.log_measure).numpy()
 
 
-def left_out(model: VAE, rows: Rows, n_samples: int, n_steps: int) -> tuple[Tensor, Tensor]:
+def left_out(model: VAE, rows: Rows, settings: InferenceSettings) -> tuple[Tensor, Tensor]:
     """log p(x_j | all other cells) of each cell, (n, d), and log p(x) from the same codes, (n,).
 
     Columns are in the order of the model; the measure is not counted.
     """
     pieces, log_px, start = [], [], 0
-    for conditional in conditionals(model, rows, n_samples, n_steps):
+    for conditional in conditionals(model, rows, settings):
         n = conditional.weights.shape[1]
         chunk = rows.take(torch.arange(start, start + n))
         with torch.no_grad():
@@ -91,11 +94,11 @@ SCORES: dict[str, tuple[Score, Callable[[np.ndarray], np.ndarray], bool]] = {
 
 
 def score_rows(
-    method: str, models: Sequence[VAE], rows: Rows, n_samples: int, n_steps: int
+    method: str, models: Sequence[VAE], rows: Rows, settings: InferenceSettings
 ) -> np.ndarray:
     """The score of each row; for a row without an observed cell its log-measure, usually 0."""
     score, over_models, per_cell = SCORES[method]
-    total = over_models(np.stack([score(model, rows, n_samples, n_steps) for model in models]))
+    total = over_models(np.stack([score(model, rows, settings) for model in models]))
     unobserved = models[0].unobserved(rows).numpy()
     total = np.where(unobserved, rows.log_measure.numpy(), total)
     if not per_cell:

@@ -78,6 +78,10 @@ class Rows:
         single = self._map(lambda tensor: tensor.float() if tensor.is_floating_point() else tensor)
         return replace(single, log_measure=self.log_measure)
 
+    def double(self) -> Rows:
+        """The rows in double precision."""
+        return self._map(lambda tensor: tensor.double() if tensor.is_floating_point() else tensor)
+
     @property
     def n_columns(self) -> int:
         return self.values.shape[1] + self.codes.shape[1]

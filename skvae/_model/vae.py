@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from skvae._nn.networks import Inputs, Linear, Trunk
 from skvae._nn.zuko import ComesFirst, contains_zuko
@@ -263,6 +264,14 @@ class VAE(nn.Module):
         """The decoder's outputs for each group of columns."""
         return self.by_group(self.head(self.decoder(self.latent.decoded(z))))
 
+    def outputs_and_jacobian(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Outputs of the head, (n, n_outputs), and their derivatives by z, (k, n, n_outputs).
+
+        For families whose z is the input of the decoder.
+        """
+        h, tangents = self.decoder.jacobian(z)
+        return self.head(h), F.linear(tangents, self.head.weight)
+
     def by_group(self, outputs: Tensor) -> Iterator[tuple[ColumnGroup, Tensor]]:
         """The outputs of the head, split by group of columns."""
         yield from zip(self.groups, outputs.split(self.sizes, dim=-1), strict=True)
@@ -303,7 +312,7 @@ class VAE(nn.Module):
     def unobserved(self, rows: Rows) -> Tensor:
         """Rows without an observed cell and without an informative missing one: (n,)."""
         if rows.missing is None:
-            return torch.zeros(len(rows), dtype=torch.bool)
+            return torch.full((len(rows),), rows.n_columns == 0)
         unobserved = rows.missing
         first = self.inputs.n_values
         for group in self.groups:

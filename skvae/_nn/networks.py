@@ -79,6 +79,24 @@ class Trunk(nn.Module):
             h = activation(layer(h))
         return torch.cat([x, h], dim=-1) if len(self.layers) else x
 
+    def jacobian(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """h, (n, n_outputs), and its derivatives by each input, (n_inputs, n, n_outputs)."""
+        activation = ACTIVATIONS[self.activation]
+        tangents = torch.eye(x.shape[1], dtype=x.dtype).unsqueeze(1).expand(-1, len(x), -1)
+        h, hidden = x, tangents
+        for i, layer in enumerate(self.linear_layers):
+            with torch.enable_grad():
+                a = layer(h).detach().requires_grad_()
+                value = activation(a)
+                (slope,) = torch.autograd.grad(value.sum(), a)
+            h = value.detach()
+            # The derivatives of the first layer are the same for all rows.
+            product = F.linear(hidden, layer.weight) if i else layer.weight.T.unsqueeze(1)
+            hidden = product * slope
+        if not len(self.layers):
+            return x, tangents
+        return torch.cat([x, h], dim=-1), torch.cat([tangents, hidden], dim=-1)
+
 
 class Inputs(nn.Module):
     """Inputs of the encoder: scaled numbers, levels, and indicators of missing values.

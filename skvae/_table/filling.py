@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import narwhals.stable.v2 as nw
@@ -31,8 +33,11 @@ def fill(X: Any, source: Any, missing: np.ndarray, dtype: Any = None) -> Any:
         A new table; X is not changed.
     """
     if isinstance(X, pd.DataFrame):
-        columns = [_filled(X.iloc[:, j], source.iloc[:, j].set_axis(X.index), missing[:, j])
-                   for j in range(X.shape[1])]  # fmt: skip
+        columns = []
+        for j, name in enumerate(X.columns):
+            with _explained(name, X.dtypes.iloc[j]):
+                cells = source.iloc[:, j].set_axis(X.index)
+                columns.append(_filled(X.iloc[:, j], cells, missing[:, j]))
         return pd.concat(dict(enumerate(columns)), axis=1).set_axis(X.columns, axis=1)
     if sparse.issparse(X):
         filled = X.toarray()
@@ -44,6 +49,18 @@ def fill(X: Any, source: Any, missing: np.ndarray, dtype: Any = None) -> Any:
     if missing.any():
         filled[missing] = source[missing]
     return filled
+
+
+@contextmanager
+def _explained(name: Any, dtype: Any) -> Iterator[None]:
+    """Say which column cannot hold what was fitted, whatever the container raises."""
+    try:
+        yield
+    except Exception as error:
+        raise ValueError(
+            f"Missing cells of column {name!r}, which is {dtype}, cannot be filled with what was "
+            f"fitted: {error}. Convert it to the type that it had in fit."
+        ) from error
 
 
 def _filled(column: pd.Series, source: pd.Series, missing: np.ndarray) -> pd.Series:
@@ -89,12 +106,13 @@ def _fill_narwhals(X: Any, source: Any, missing: np.ndarray) -> Any:
             both = values.dtype.is_float() and column.dtype.is_integer()
             return values.round() if both else values
 
-        columns = [
-            values
-            if empty.all()
-            else rounded(values, column).cast(column.dtype).zip_with(pl.Series(empty), column)
-            for column, values, empty in zip(X, source, missing.T, strict=True)
-        ]
+        columns = []
+        for column, values, empty in zip(X, source, missing.T, strict=True):
+            with _explained(column.name, column.dtype):
+                if not empty.all():
+                    cast = rounded(values, column).cast(column.dtype)
+                    values = cast.zip_with(pl.Series(empty), column)
+                columns.append(values)
         return pl.DataFrame(dict(zip(X.columns, columns, strict=True)))
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -104,16 +122,17 @@ def _fill_narwhals(X: Any, source: Any, missing: np.ndarray) -> Any:
         zip(X.columns, source.columns, missing.T, strict=True)
     ):
         field = fields[j]
-        if empty.all():
-            column, fields[j] = values, source.schema.field(j)
-        elif empty.any() and pa.types.is_dictionary(field.type):
-            plain = [c.cast(field.type.value_type) for c in (values, column)]
-            filled = pc.if_else(pa.array(empty), *plain).combine_chunks()
-            column = to_dictionary(filled, field.type)
-        elif empty.any():
-            if pa.types.is_floating(values.type) and pa.types.is_integer(field.type):
-                values = pc.round(values)
-            column = pc.if_else(pa.array(empty), values.cast(field.type), column)
+        with _explained(field.name, field.type):
+            if empty.all():
+                column, fields[j] = values, source.schema.field(j)
+            elif empty.any() and pa.types.is_dictionary(field.type):
+                plain = [c.cast(field.type.value_type) for c in (values, column)]
+                filled = pc.if_else(pa.array(empty), *plain).combine_chunks()
+                column = to_dictionary(filled, field.type)
+            elif empty.any():
+                if pa.types.is_floating(values.type) and pa.types.is_integer(field.type):
+                    values = pc.round(values)
+                column = pc.if_else(pa.array(empty), values.cast(field.type), column)
         arrays.append(column)
     return pa.Table.from_arrays(arrays, schema=pa.schema(fields, X.schema.metadata))
 

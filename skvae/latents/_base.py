@@ -71,6 +71,8 @@ class LatentModule(nn.Module, ABC):
     supports_shared_codes : bool
         Whether ``log_prob`` is efficient for the same codes, (n_samples, 1, n_components), in all
         rows.
+    supports_linearization : bool
+        Whether z is the input of the decoder, and p(z) the prior.
     supports_reordering : bool
         Whether ``reorder`` is implemented.
     supports_vmap : bool
@@ -84,6 +86,7 @@ class LatentModule(nn.Module, ABC):
     is_refinable: bool = True
     n_enumerated: int = 0
     supports_shared_codes: bool = False
+    supports_linearization: bool = False
     supports_vmap: bool = False
     supports_reordering: bool = False
 

@@ -100,6 +100,8 @@ class Flow(Latent):
 
 
 class _FlowPosterior(LatentModule):
+    supports_linearization = True
+
     def __init__(
         self, base: GaussianModule, context: nn.Module, flow: nn.Module, width: int
     ) -> None:

@@ -42,6 +42,7 @@ class GaussianModule(LatentModule):
 
     n_moment_draws = 1
     supports_shared_codes = True
+    supports_linearization = True
     supports_vmap = True
     supports_reordering = True
 

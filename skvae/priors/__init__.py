@@ -5,7 +5,7 @@ family: write one file with one class and its module, put it into :data:`PRIORS`
 ``tests/components.py``.
 """
 
-from ._base import Prior, PriorModule
+from ._base import MixtureOfGaussians, Prior, PriorModule
 from .aggregated import Aggregated
 from .autoregressive import Autoregressive
 from .flow import FlowPrior
@@ -17,6 +17,7 @@ __all__ = [
     "Autoregressive",
     "FlowPrior",
     "Mixture",
+    "MixtureOfGaussians",
     "Prior",
     "PriorModule",
     "StandardNormal",

@@ -3,11 +3,50 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from skvae._component import Component
+
+
+@dataclass(frozen=True)
+class MixtureOfGaussians:
+    """Σ_m π_m N(z; μ_m, diag σ_m²).
+
+    Attributes
+    ----------
+    log_proportions : Tensor of shape (n_mixture,)
+    mean, log_var : Tensor of shape (n_mixture, n_components)
+    """
+
+    log_proportions: Tensor
+    mean: Tensor
+    log_var: Tensor
+
+    def take(self, index: Tensor) -> MixtureOfGaussians:
+        """The components at the given positions."""
+        parts = (self.log_proportions, self.mean, self.log_var)
+        return MixtureOfGaussians(*(part[index] for part in parts))
+
+    def double(self) -> MixtureOfGaussians:
+        """In double precision."""
+        parts = (self.log_proportions, self.mean, self.log_var)
+        return MixtureOfGaussians(*(part.double() for part in parts))
+
+    @classmethod
+    def weighted(
+        cls, log_weights: Sequence[Tensor], mixtures: Sequence[MixtureOfGaussians]
+    ) -> MixtureOfGaussians:
+        """The mixture of several, with the logarithms of their weights."""
+        pairs = zip(log_weights, mixtures, strict=True)
+        return cls(
+            torch.cat([log_w + each.log_proportions for log_w, each in pairs]),
+            torch.cat([each.mean for each in mixtures]),
+            torch.cat([each.log_var for each in mixtures]),
+        )
 
 
 class PriorModule(nn.Module, ABC):
@@ -70,6 +109,14 @@ class PriorModule(nn.Module, ABC):
         -------
         kl : Tensor of shape (n_rows, n_components) or None
             The terms of each dimension. None: there is no closed form.
+        """
+        return None
+
+    def as_mixture(self) -> MixtureOfGaussians | None:
+        """p(z) as a mixture of Gaussians; None: it is none.
+
+        Where it is one, importance sampling has better proposals
+        (:mod:`skvae._inference.linearization`).
         """
         return None
 

@@ -12,22 +12,26 @@ from skvae._nn.noise import priority
 from skvae._nn.optimizer import Adam
 from skvae._validation import a_real, an_int
 
-from ._base import Prior, PriorModule
+from ._base import MixtureOfGaussians, Prior, PriorModule
 from .mixture import Mixture
 
 RATE, N_STEPS = 0.15, 40
 DENSE = 0.3  # quantile of the density above which improbable exemplars are a cluster
 NARROW = 4.0  # difference of the logarithms of two initial bandwidths
 MAX_QUERIES = 500
+MIN_SHRINKAGE = 0.25  # of the variance of the exemplars' means
 
 
 class Aggregated(Prior):
     r"""Aggregated posterior of M exemplars, a kernel density estimate, mixed with a broad prior,
 
     .. math:: p(z) = (1 - w) \sum_{m=1}^M \pi_m\,
-        N(z; \mu(x_m), \mathrm{diag}(\sigma(x_m)^2 + b^2)) + w\, p_\text{guard}(z),
+        N(z; \bar\mu + a(\mu(x_m) - \bar\mu), \mathrm{diag}(\sigma(x_m)^2 + b^2))
+        + w\, p_\text{guard}(z),
 
-    with proportions :math:`\pi_m` by the frequency of the rows.
+    with proportions :math:`\pi_m` by the frequency of the rows and, for each dimension,
+    :math:`a^2 = 1 - b^2 / \mathrm{Var}\,\mu(x_m)`, at least 1/4: without it drawn codes would have
+    a larger variance than those of the rows.
 
     During training the prior is the guard alone. Afterwards the exemplars are set to the posteriors
     of rows of the table, and the bandwidths b (one for each dimension) and the weight w maximize
@@ -62,9 +66,10 @@ class Aggregated(Prior):
 
     References
     ----------
-    Tomczak & Welling (2018), VAE with a VampPrior, arXiv:1705.07120. Norouzi, Fleet & Norouzi
-    (2020), Exemplar VAE, arXiv:2004.04795. Cohen & Kaplan (2007), Summarizing Data using Bottom-k
-    Sketches.
+    West (1993), Approximating Posterior Distributions by Mixtures, for the variance of a kernel
+    density. Tomczak & Welling (2018), VAE with a VampPrior, arXiv:1705.07120. Norouzi, Fleet &
+    Norouzi (2020), Exemplar VAE, arXiv:2004.04795. Cohen & Kaplan (2007), Summarizing Data using
+    Bottom-k Sketches.
 
     Examples
     --------
@@ -129,9 +134,29 @@ class AggregatedModule(PriorModule):
     def log_prob(self, z: Tensor) -> Tensor:
         if not self.has_exemplars:
             return self.guard.log_prob(z)
-        log_proportions = (self.weight / self.weight.sum()).log()
-        log_exemplars = log_mixture(z, log_proportions, self.mean, self._log_var(self.bandwidth))
+        each = self._exemplars()
+        log_exemplars = log_mixture(z, each.log_proportions, each.mean, each.log_var)
         return _mixed(log_exemplars, self.guard.log_prob(z), self.guard_logit)
+
+    def _exemplars(self) -> MixtureOfGaussians:
+        log_proportions = (self.weight / self.weight.sum()).log()
+        return MixtureOfGaussians(log_proportions, self.centers(), self._log_var(self.bandwidth))
+
+    def centers(self) -> Tensor:
+        """Means of the components: μ(x_m), drawn together so that b adds no variance."""
+        proportion = (self.weight / self.weight.sum()).unsqueeze(1)
+        middle = (proportion * self.mean).sum(0)
+        spread = (proportion * (self.mean - middle).square()).sum(0)
+        shrinkage = 1 - self.bandwidth.square() / spread.clamp(min=1e-12)
+        return middle + shrinkage.clamp(min=MIN_SHRINKAGE).sqrt() * (self.mean - middle)
+
+    def as_mixture(self) -> MixtureOfGaussians | None:
+        guard = self.guard.as_mixture()
+        if guard is None or not self.has_exemplars:
+            return guard
+        log_weights = [nn.functional.logsigmoid(-self.guard_logit),
+                       nn.functional.logsigmoid(self.guard_logit)]  # fmt: skip
+        return MixtureOfGaussians.weighted(log_weights, [self._exemplars(), guard])
 
     def _log_var(self, bandwidth: Tensor) -> Tensor:
         return (self.var + bandwidth.square()).log()
@@ -145,7 +170,7 @@ class AggregatedModule(PriorModule):
             return from_guard
         m = torch.multinomial(self.weight, n_samples, replacement=True, generator=generator)
         noise = torch.randn(from_guard.shape, generator=generator, dtype=from_guard.dtype)
-        from_exemplars = self.mean[m] + (0.5 * self._log_var(self.bandwidth)).exp()[m] * noise
+        from_exemplars = self.centers()[m] + (0.5 * self._log_var(self.bandwidth)).exp()[m] * noise
         u = torch.rand((n_samples, 1), generator=generator, dtype=from_guard.dtype)
         return torch.where(u < torch.sigmoid(self.guard_logit), from_guard, from_exemplars)
 

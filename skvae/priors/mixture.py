@@ -11,7 +11,7 @@ from skvae._nn.clusters import k_means
 from skvae._nn.densities import log_mixture
 from skvae._validation import an_int
 
-from ._base import Prior, PriorModule
+from ._base import MixtureOfGaussians, Prior, PriorModule
 
 MIN_LOG_VAR, MAX_LOG_VAR = -10.0, 5.0
 ROWS_PER_COMPONENT = 50
@@ -67,8 +67,12 @@ class MixtureModule(PriorModule):
         self.log_var = nn.Parameter(torch.zeros(n_clusters, n_components))
 
     def log_prob(self, z: Tensor) -> Tensor:
+        mixture = self.as_mixture()
+        return log_mixture(z, mixture.log_proportions, mixture.mean, mixture.log_var)
+
+    def as_mixture(self) -> MixtureOfGaussians:
         log_var = self.log_var.clamp(MIN_LOG_VAR, MAX_LOG_VAR)
-        return log_mixture(z, torch.log_softmax(self.logits, 0), self.mean, log_var)
+        return MixtureOfGaussians(torch.log_softmax(self.logits, 0), self.mean, log_var)
 
     def sample(self, n_samples: int, generator: torch.Generator) -> Tensor:
         proportions = torch.softmax(self.logits, 0)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from skvae._nn.densities import LOG_2PI
 
-from ._base import Prior, PriorModule
+from ._base import MixtureOfGaussians, Prior, PriorModule
 
 
 class StandardNormal(Prior):
@@ -42,6 +42,10 @@ class StandardNormalModule(PriorModule):
 
     def log_prob(self, z: Tensor) -> Tensor:
         return -0.5 * (z.square() + LOG_2PI).sum(-1)
+
+    def as_mixture(self) -> MixtureOfGaussians:
+        one = self.origin.unsqueeze(0)
+        return MixtureOfGaussians(one.new_zeros(1), one, torch.zeros_like(one))
 
     def reorder(self, order: Tensor, sign: Tensor) -> None:
         """The density is the same for all orders and signs of the dimensions."""

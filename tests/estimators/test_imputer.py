@@ -198,6 +198,7 @@ def test_new_values_of_an_empty_column_stay():
     assert imputer.fit_transform(whole)[:, 1].tolist() == [0] * 6
 
 
+@pytest.mark.filterwarnings("ignore:All cells of the table are missing")
 def test_indicators_alone_are_left_of_a_frame_without_values():
     X = pl.DataFrame({"a": pl.Series([None] * 12, dtype=pl.String)})
     filled = VAEImputer(model(), add_indicator=True, random_state=0).fit_transform(X)

@@ -277,6 +277,10 @@ def linear():
 def test_effective_sample_size_is_all_of_them_where_the_posterior_is_exact(linear):
     vae, X, exact = linear
     score, ess = vae.score_samples(X, return_ess=True)
+    np.testing.assert_allclose(ess, 16, rtol=1e-3)  # more were not needed
+    np.testing.assert_allclose(score, exact, atol=1e-3)
+    score, ess = vae.set_params(n_refinement_steps=0).score_samples(X, return_ess=True)
+    vae.set_params(n_refinement_steps=10)
     np.testing.assert_allclose(ess, 64, rtol=1e-3)
     np.testing.assert_allclose(score, exact, atol=1e-3)
 
@@ -299,7 +303,7 @@ def test_refinement_repairs_a_posterior_that_is_off(linear):
         bias.copy_(kept)
         vae.set_params(n_refinement_steps=10)
     assert np.median(ess) < 2
-    assert np.median(refined_ess) > 30
+    assert np.median(refined_ess) > 15  # of the 16 that are enough
     assert (exact - plain).mean() > 1
     assert abs((exact - refined).mean()) < 0.05
     assert refined_std.mean() < 0.1 * std.mean()
@@ -308,7 +312,8 @@ def test_refinement_repairs_a_posterior_that_is_off(linear):
 def test_refinement_leaves_rows_alone_that_need_none(linear):
     vae, X, _ = linear
     without = vae.set_params(n_refinement_steps=0).score_samples(X)
-    np.testing.assert_array_equal(vae.set_params(n_refinement_steps=10).score_samples(X), without)
+    refined = vae.set_params(n_refinement_steps=10).score_samples(X)
+    np.testing.assert_allclose(refined, without, rtol=1e-5)
 
 
 def test_a_density_with_a_spike_integrates(amounts):

@@ -9,6 +9,7 @@ import torch
 from frames import pandas_frame, with_missing_cells
 
 from skvae import Normal, VAEOutlierDetector, VAETransformer
+from skvae._inference.importance import InferenceSettings
 from skvae._inference.log_density import attributions
 from skvae._model.vae import for_inference
 
@@ -81,7 +82,7 @@ def test_parts_of_the_linear_model_are_exact():
     vae = VAETransformer(2, hidden_layer_sizes=(), likelihood=Normal(scale=0.6), max_iter=1,
                          prior="standard_normal", random_state=0).fit(X)  # fmt: skip
     model, rows = for_inference(vae.model_), vae.fitted_model_.encode(X[:40])
-    cells, log_px = attributions(model, rows, 4096)
+    cells, log_px = attributions(model, rows, InferenceSettings(4096))
     W, bias = model.head.weight.numpy(), model.head.bias.numpy()
     x, sigma = rows.values.numpy() - bias, 0.6
     cov = np.linalg.inv(np.eye(2) + W.T @ W / sigma**2)

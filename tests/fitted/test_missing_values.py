@@ -17,6 +17,7 @@ from scipy.stats import multivariate_normal
 from skvae import ELBO, ImportanceWarning, LogNormal, Normal, Poisson, VAETransformer
 from skvae._fitted.imputing import half_sample_mode
 from skvae._inference.conditional import conditionals
+from skvae._inference.importance import InferenceSettings
 from skvae._training.loop import Budget, Run
 from skvae._training.masking import masked_cells
 from skvae.latents import LATENTS
@@ -312,7 +313,7 @@ def test_every_family_imputes(latent, frame):
     assert filled.notna().all(axis=None)
     assert vae.sample(3, given={"object": "oak"}, random_state=0)["object"].eq("oak").all()
     rows = vae.fitted_model_.encode(table)
-    for conditional in conditionals(vae.model_, rows, 16, 0):
+    for conditional in conditionals(vae.model_, rows, InferenceSettings(16), 16):
         np.testing.assert_allclose(conditional.weights.sum(0), 1.0, rtol=1e-5)
 
 
@@ -596,3 +597,26 @@ def test_columns_without_a_cell_at_use_time(container):
     filled = vae.impute(some)
     words = filled["string"].to_list() if container == "polars" else filled["string"].to_pylist()
     assert set(words) <= {"ash", "birch", "cedar", "oak"}
+
+
+def test_a_table_without_a_value_is_fitted_with_a_warning():
+    X = np.full((20, 2), np.nan)
+    with pytest.warns(UserWarning, match="All cells of the table are missing"):
+        vae = quick().fit(X)
+    assert vae.score_samples(X).tolist() == [0.0] * 20
+    assert np.isnan(vae.impute(X)).all()
+
+
+@pytest.mark.parametrize("container", ["pandas", "polars", "pyarrow"])
+def test_a_column_that_cannot_hold_what_was_fitted_is_named(container):
+    """A constant text, where the column is now one of numbers."""
+    as_container = {
+        "pandas": lambda x: x,
+        "polars": pl.from_pandas,
+        "pyarrow": pa.Table.from_pandas,
+    }
+    fitted = pd.DataFrame({"x": np.arange(30.0), "text": ["a"] * 30})
+    vae = quick().fit(as_container[container](fitted))
+    now = pd.DataFrame({"x": [0.0, np.nan], "text": [3.0, np.nan]})
+    with pytest.raises(ValueError, match=r"Missing cells of column 'text'.* cannot be filled"):
+        vae.impute(as_container[container](now))

@@ -31,6 +31,7 @@ pytestmark = [
     pytest.mark.filterwarnings(
         "ignore::skvae.ImportanceWarning",
         "ignore::skvae.CollapseWarning",
+        "ignore:All cells of the table are missing:UserWarning",
         "ignore:X (has|does not have valid) feature names:UserWarning",
     ),
 ]

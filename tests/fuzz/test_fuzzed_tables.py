@@ -20,7 +20,11 @@ from skvae import VAETransformer
 pytestmark = [
     pytest.mark.fuzz,
     pytest.mark.parametrize("part", range(PARTS)),
-    pytest.mark.filterwarnings("ignore::skvae.ImportanceWarning", "ignore::skvae.CollapseWarning"),
+    pytest.mark.filterwarnings(
+        "ignore::skvae.ImportanceWarning",
+        "ignore::skvae.CollapseWarning",
+        "ignore:All cells of the table are missing:UserWarning",
+    ),
 ]
 SEEDS = st.integers(0, 99)
 

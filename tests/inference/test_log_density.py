@@ -12,7 +12,7 @@ from sklearn.base import clone
 from skvae import VAEOutlierDetector, VAETransformer
 from skvae._inference.from_prior import SHARE, PriorDraws, draws_from_prior
 from skvae._inference.importance import EncodedRows
-from skvae._inference.log_density import quasi_normal
+from skvae._nn.noise import quasi_normal
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +148,9 @@ def test_an_outlier_costs_no_thousands_of_nats():
 
 def test_draws_from_the_prior_are_mixed_in_proportion():
     """log p(x) is that of the mixture of both estimates, and so are the expectations."""
-    draws = PriorDraws(torch.arange(2), torch.tensor([-3.0, -50.0]), torch.ones(2, 3))
+    log_px = torch.tensor([-3.0, -50.0])
+    weights = torch.full((4, 2), 0.25)
+    draws = PriorDraws(torch.arange(2), log_px, torch.ones(2, 3), torch.zeros(4, 1, 2), weights)
     own = torch.tensor([-300.0, -4.0])
     mixed = draws.mixed(own)
     np.testing.assert_allclose(mixed, [-3 + np.log(SHARE), -4 + np.log(1 - SHARE)], rtol=1e-6)
@@ -164,7 +166,7 @@ def test_draws_from_the_prior_are_unbiased():
                          random_state=0).fit(X)  # fmt: skip
     rows = vae.fitted_model_.encode(X[:20])
     encoded = EncodedRows(rows, vae.model_.encode(rows))
-    draws = draws_from_prior(vae.model_, encoded, torch.ones(len(rows)))
+    draws = draws_from_prior(vae.model_, encoded, torch.ones(len(rows)), 64)
     exact = vae.set_params(n_importance_samples=2000).score_samples(X[:20])
     np.testing.assert_allclose(draws.log_px + rows.log_measure, exact, atol=0.3)
     assert abs(float((draws.log_px + rows.log_measure - torch.from_numpy(exact)).mean())) < 0.1
