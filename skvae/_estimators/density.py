@@ -64,7 +64,7 @@ class DensityMixin(BaseVAE):
             independent scramblings of the draws; eight times the work.
         return_ess : bool, default=False
             Also return the effective sample size of each row: how many draws from the true
-            posterior the K are worth, (Σ w)² / Σ w².
+            posterior the K that were taken are worth, (Σ w)² / Σ w².
 
         Returns
         -------
@@ -73,7 +73,7 @@ class DensityMixin(BaseVAE):
         std : ndarray of shape (n_samples,)
             Only with `return_std`.
         ess : ndarray of shape (n_samples,)
-            Only with `return_ess`; between 1 and K.
+            Only with `return_ess`; at most K, and 0 where no draw has a weight.
 
         Raises
         ------

@@ -156,12 +156,12 @@ class VAETransformer(
         Of the computation of all answers about given rows: ``score_samples``, ``transform``,
         ``posterior``, ``impute``, ``explain_samples``, ``sample(given=…)``; codes are always
         decoded in double. In double the answer for a row does not depend on the other rows of the
-        call (to 1e-9); single takes two thirds of the time, and scores have errors of about
-        1e-4 nats.
+        call (to 1e-9); single is faster, and scores have errors of about 1e-4 nats.
     n_importance_samples : int, default=64
         The most draws of z for each row in ``score_samples``: 16 are taken, and more where the
         standard error of the score is still above 0.15 nats. 8 suffice for model selection on a
-        large table. ``impute`` takes half of them, but at least 128.
+        large table. ``impute`` takes half of them, but at least 128;
+        ``sample(given=…)`` all of them, and at least twice as many as it draws rows.
     n_refinement_steps : int, default=10
         0: draws come from the posterior q(z | x) that the encoder gives, always
         `n_importance_samples` of them. More: they come from the posterior of the row with the

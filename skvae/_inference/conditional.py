@@ -4,10 +4,12 @@ r"""Missing cells given observed ones: weighted draws from p(z | observed cells)
     \sum_k \tilde w_k\, p(x_m | z_k), \qquad
     \tilde w_k \propto \frac{p(x_o | z_k)\, p(z_k)}{r(z_k)}
 
-Draws come from two sources, and their density r is that of the mixture of both (the balance
-heuristic of Veach & Guibas 1995): K from the posterior q(z | x_o) of each row, which the encoder
-has learned, and M from the prior, the same for all rows. The latter cover modes that a unimodal
-posterior misses, and are decoded once for all rows. Where the draws are still worth little, the
+Draws come from the posterior of the row with a linearized decoder
+(:mod:`skvae._inference.linearization`). For models without one, and where observed cells are left
+out of a row, they come from two sources, and their density r is that of the mixture of both (the
+balance heuristic of Veach & Guibas 1995): K from the posterior q(z | x_o) of each row, which the
+encoder has learned, and M from the prior, the same for all rows. The latter cover modes that a
+unimodal posterior misses, and are decoded once for all rows. Where the draws are still worth little, the
 posterior of the row is refined (:mod:`skvae._inference.importance`).
 """
 
@@ -37,7 +39,7 @@ from .importance import (
     refine_weak_rows,
 )
 from .linearization import Linearization, LinearizedPosterior
-from .linearized_draws import chunks, move
+from .linearized_draws import chunks, linearize_again
 
 SHARED_EACH, MAX_SHARED = 16, 2000  # M for each of the K, and at most
 MAX_SHARED_CELLS = 60_000  # M times the columns of the table
@@ -200,8 +202,8 @@ def _linearized_codes(
     log_w = torch.zeros(len(noise), n, dtype=torch.float64)
 
     def draw(posterior: LinearizedPosterior, index: Tensor) -> None:
-        there, every = encoded.rows.take(index), torch.arange(len(index))
-        drawn, log_w[:, index], _ = linearization.draw(posterior, there, every, noise)
+        there = encoded.rows.take(index)
+        drawn, log_w[:, index], _ = linearization.draw(posterior, there, noise)
         z[:, index] = drawn.double()
 
     for index in torch.arange(n).split(linearization.chunk_size):
@@ -209,9 +211,9 @@ def _linearized_codes(
     weak = torch.nonzero(effective_size(log_w) < MIN_EFFECTIVE_DRAWS).squeeze(1)
     for index in chunks(weak, linearization.chunk_size):
         posterior = linearization.posterior(encoded.take(index))
-        moved = move(linearization, posterior, encoded.rows.take(index))
-        if len(moved):
-            draw(posterior.take(moved), index[moved])
+        changed = linearize_again(linearization, posterior, encoded.rows.take(index))
+        if len(changed):
+            draw(posterior.take(changed), index[changed])
     return z, log_w
 
 

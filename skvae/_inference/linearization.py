@@ -74,10 +74,11 @@ class GroupedMixture:
         features = torch.cat([half * mean[:, i] * mean[:, j], mean], dim=1).to(dtype)
         self.features = [part.T.contiguous() for part in features.split(sizes)]
         self.log_proportions = mixture.log_proportions[order].to(dtype).split(sizes)
-        # log N(z; μ, exact variance) − log N(z; μ, variance of the group) = (z − μ)²·slope + offset
+        # log N(z; μ, exact variance) − log N(z; μ, variance of the group)
+        # = (z − μ)² · ratio_weight + ratio_constant
         grouped = self.var[self.group]
-        self.slope = (-0.5 * (1 / exact - 1 / grouped)).to(dtype)
-        self.offset = (-0.5 * (exact / grouped).log().sum(-1)).to(dtype)
+        self.ratio_weight = (-0.5 * (1 / exact - 1 / grouped)).to(dtype)
+        self.ratio_constant = (-0.5 * (exact / grouped).log().sum(-1)).to(dtype)
         self.mean, self.precision = mean.to(dtype), (1 / self.var).to(dtype)
 
 
@@ -149,9 +150,9 @@ class LinearizedPosterior:
     ) -> LinearizedPosterior:
         """Matrices are factorized in double precision; the rest is in that of the arguments."""
         dtype, k = center.dtype, center.shape[1]
-        at, h, slope = (each.double() for each in (center, precision, gradient))
+        at, h = center.double(), precision.double()
         product = (h @ at.unsqueeze(-1)).squeeze(-1)
-        shift = product + slope
+        shift = product + gradient.double()
         total = h.unsqueeze(1).repeat(1, len(prior.var), 1, 1)
         total.diagonal(dim1=-2, dim2=-1).add_(1 / prior.var)
         root = torch.linalg.cholesky_ex(total)[0]
@@ -219,8 +220,9 @@ class LinearizedPosterior:
         step = z - self.center.unsqueeze(1)
         linear = (step @ self.gradient.unsqueeze(-1)).squeeze(-1)
         quadratic = ((step @ self.precision) * step).sum(-1)
-        exactness = ((z - mean).square() * prior.slope[chosen]).sum(-1) + prior.offset[chosen]
-        log_ratio = self.log_evidence.unsqueeze(1) + (exactness - linear + 0.5 * quadratic)
+        exact_to_grouped = ((z - mean).square() * prior.ratio_weight[chosen]).sum(-1)
+        exact_to_grouped = exact_to_grouped + prior.ratio_constant[chosen]
+        log_ratio = self.log_evidence.unsqueeze(1) + exact_to_grouped - linear + 0.5 * quadratic
         return z.transpose(0, 1).contiguous(), log_ratio.T
 
 
@@ -260,27 +262,28 @@ class Linearization:
         return LinearizedPosterior.of(self.prior, z, *linearize(self.model, rows, z))
 
     def draw(
-        self, posterior: LinearizedPosterior, rows: Rows, index: Tensor, noise: Tensor
+        self, posterior: LinearizedPosterior, rows: Rows, noise: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Draws of the rows at some positions.
+        """Draws of the rows.
 
         Returns
         -------
         z : Tensor of shape (K, n, k)
         log_w : Tensor of shape (K, n)
-            log p(x, z) − log q(z), in double precision.
+            log p(x, z) − log q(z), in double precision; −∞ where it is not finite.
         cells : Tensor of shape (K, n, n_columns)
             log p(x_j | z).
         """
-        z, log_ratio = posterior.take(index).draw(noise)
-        cells = self.model.cells(z, rows.take(index))
+        z, log_ratio = posterior.draw(noise)
+        cells = self.model.cells(z, rows)
         log_px = cells.sum(-1)
-        log_w = (log_px.double() + log_ratio).nan_to_num(-torch.inf)
+        log_w = log_px.double() + log_ratio
+        log_w = log_w.masked_fill(~torch.isfinite(log_w), -torch.inf)
         if z.dtype == torch.float32:
             is_small = (log_px.abs() <= MAX_SINGLE) & (log_ratio.abs() <= MAX_SINGLE)
             large = torch.nonzero(~is_small.all(0)).squeeze(1)
             if len(large):
-                of_large = posterior.take(index[large]), rows.take(index[large]), noise
+                of_large = posterior.take(large), rows.take(large), noise
                 z, cells = z.double(), cells.double()
                 z[:, large], log_w[:, large], cells[:, large] = self._draw_in_double(*of_large)
         return z, log_w, cells
@@ -291,4 +294,4 @@ class Linearization:
         """For rows whose log-density has too large an error in single precision."""
         parts = (posterior.center, posterior.precision, posterior.gradient)
         exact = LinearizedPosterior.of(self.in_double.prior, *(part.double() for part in parts))
-        return self.in_double.draw(exact, rows.double(), torch.arange(len(rows)), noise)
+        return self.in_double.draw(exact, rows.double(), noise)

@@ -30,7 +30,7 @@ from .linearization import Linearization, LinearizedPosterior
 
 FIRST_DRAWS = 16
 TOLERANCE = 0.15  # nats: standard error of a log-density, below which no draws are added
-N_MOVES, MOVE_DRAWS = 3, 32  # times that a row may be linearized again, and draws for each
+N_REPEATS, DECIDING_DRAWS = 3, 32  # times that a row may be linearized again, and draws for each
 MIN_GAIN = 0.05  # nats that it must add
 
 
@@ -69,10 +69,10 @@ class LinearizedDraws:
                 rows = encoded.rows.take(index)
                 posterior = self.linearization.posterior(encoded.take(index))
                 if some is is_weak:
-                    moved = move(self.linearization, posterior, rows)
+                    changed = linearize_again(self.linearization, posterior, rows)
                     for each in sums:
-                        each.forget(index[moved])
-                    self._add(sums, posterior.take(moved), encoded.rows, index[moved], first)
+                        each.forget(index[changed])
+                    self._add(sums, posterior.take(changed), encoded.rows, index[changed], first)
                 active = torch.arange(len(index))
                 for draws in others:
                     active = active[~is_accurate(sums[0].ess[index[active]], draws.start)]
@@ -91,9 +91,9 @@ class LinearizedDraws:
         """Add some draws from the posteriors of some rows to the sums of each scrambling."""
         if not len(index):
             return
-        there, every = rows.take(index), torch.arange(len(index))
+        there = rows.take(index)
         for noise, each in zip(self.scramblings, sums, strict=True):
-            _, log_w, cells = self.linearization.draw(posterior, there, every, noise[draws])
+            _, log_w, cells = self.linearization.draw(posterior, there, noise[draws])
             each.add(index, log_w, cells)
 
 
@@ -126,7 +126,8 @@ class Sums:
         if self.cells is not None:
             share = torch.exp(self.total[index] - total).nan_to_num(0.0).unsqueeze(-1)
             weights = torch.exp(log_w - total).unsqueeze(-1)
-            self.cells[index] = share * self.cells[index] + (weights * cells).sum(0)
+            weighted = torch.where(weights > 0, weights * cells, 0.0)  # 0 if no draw has a weight
+            self.cells[index] = share * self.cells[index] + weighted.sum(0)
         self.total[index] = total
         squares = torch.logsumexp(2 * log_w, 0)
         self.squares[index] = torch.logaddexp(self.squares[index], squares)
@@ -160,24 +161,26 @@ def is_accurate(ess: Tensor, n_draws: int) -> Tensor:
     return 1 / ess - 1 / n_draws < TOLERANCE**2
 
 
-def move(linearization: Linearization, posterior: LinearizedPosterior, rows: Rows) -> Tensor:
-    """Linearize rows again where that raises their estimates; positions of those that were moved.
+def linearize_again(
+    linearization: Linearization, posterior: LinearizedPosterior, rows: Rows
+) -> Tensor:
+    """Linearize rows again where that raises their estimates; positions of the changed ones.
 
     The draws that decide are not those that score: a proposal that was fitted to its own draws
     would overstate the density.
     """
-    noise = quasi_normal(MOVE_DRAWS, linearization.n_noise, REFINE_SCRAMBLING)
+    noise = quasi_normal(DECIDING_DRAWS, linearization.n_noise, REFINE_SCRAMBLING)
     candidate, every = posterior, torch.arange(len(rows))
-    is_moved = torch.zeros(len(rows), dtype=torch.bool)
+    is_changed = torch.zeros(len(rows), dtype=torch.bool)
     best = torch.full((len(rows),), torch.nan, dtype=torch.float64)
-    for step in range(N_MOVES + 1):
-        z, log_w, _ = linearization.draw(candidate, rows, every, noise)
+    for step in range(N_REPEATS + 1):
+        z, log_w, _ = linearization.draw(candidate, rows, noise)
         value = torch.logsumexp(log_w, 0)
         better = value > best + MIN_GAIN
         posterior.put(every[better], candidate.take(every[better]))
-        is_moved |= better
+        is_changed |= better
         best = torch.where(better | (step == 0), value, best)
-        if step < N_MOVES:
+        if step < N_REPEATS:
             mean = (torch.softmax(log_w, 0).unsqueeze(-1) * z).sum(0)
             candidate = linearization.at(rows, mean)
-    return every[is_moved]
+    return every[is_changed]

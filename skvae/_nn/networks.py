@@ -88,11 +88,11 @@ class Trunk(nn.Module):
             with torch.enable_grad():
                 a = layer(h).detach().requires_grad_()
                 value = activation(a)
-                (slope,) = torch.autograd.grad(value.sum(), a)
+                (derivative,) = torch.autograd.grad(value.sum(), a)
             h = value.detach()
             # The derivatives of the first layer are the same for all rows.
             product = F.linear(hidden, layer.weight) if i else layer.weight.T.unsqueeze(1)
-            hidden = product * slope
+            hidden = product * derivative
         if not len(self.layers):
             return x, tangents
         return torch.cat([x, h], dim=-1), torch.cat([tangents, hidden], dim=-1)
