@@ -9,8 +9,8 @@ Draws come from the posterior of the row with a linearized decoder
 out of a row, they come from two sources, and their density r is that of the mixture of both (the
 balance heuristic of Veach & Guibas 1995): K from the posterior q(z | x_o) of each row, which the
 encoder has learned, and M from the prior, the same for all rows. The latter cover modes that a
-unimodal posterior misses, and are decoded once for all rows. Where the draws are still worth little, the
-posterior of the row is refined (:mod:`skvae._inference.importance`).
+unimodal posterior misses, and are decoded once for all rows. Where the draws are still worth
+little, the posterior of the row is refined (:mod:`skvae._inference.importance`).
 """
 
 from __future__ import annotations
