@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from columns import column_of
@@ -17,7 +18,9 @@ from skvae import (
     Categorical,
     DiscretizedLogistic,
     Normal,
+    Ordinal,
     StudentT,
+    VAETransformer,
 )
 from skvae._table.layouts import Cells
 from skvae.likelihoods import Residual
@@ -214,3 +217,12 @@ def test_scale_does_not_fall_below_the_resolution():
     outputs = torch.full((1, 1, 2, 2), -40.0)
     _, scale = Normal().location_scale(outputs, columns)
     np.testing.assert_allclose(scale[0, 0], [0.151, 0.001], rtol=1e-5)
+
+
+@pytest.mark.parametrize(("n_rows", "family"), [(12, Ordinal), (399, Categorical)])
+def test_few_rows_of_ordered_levels_have_few_parameters(n_rows, family):
+    levels = pd.Categorical(list("abc") * (n_rows // 3), ordered=True)
+    X = pd.DataFrame({"level": levels, "x": np.arange(n_rows, dtype=float)})
+    vae = VAETransformer(1, max_iter=1, random_state=0).fit(X)
+    assert type(vae.likelihood_["level"]) is family
+    assert "ordered" in vae.likelihood_reasons_["level"]

@@ -33,9 +33,11 @@ from skvae.likelihoods import (
     LocationScale,
     LogNormal,
     Normal,
+    Ordinal,
     StudentT,
 )
 from skvae.likelihoods.discretized_logistic import standardized_edges
+from skvae.likelihoods.ordinal import Edges
 
 Root = Callable[[Tensor], Tensor]  # from a Jacobian J, (k, n, d, o), to J R, (k, n, d, …)
 
@@ -129,6 +131,15 @@ def _categorical(likelihood: Categorical, x: Tensor, outputs: Tensor, columns: C
     return _softmax_root(likelihood.mean(outputs, columns))
 
 
+def _ordinal(likelihood: Ordinal, x: Tensor, outputs: Tensor, columns: Columns) -> Root:
+    """Observed: the sum of p (1 − p) at the edges of the level."""
+    edges = Edges.of(likelihood.thresholds(columns), x, outputs[..., 0])
+    lower, upper = torch.sigmoid(edges.below), torch.sigmoid(edges.above)
+    information = edges.has_lower * lower * (1 - lower) + edges.has_upper * upper * (1 - upper)
+    root = information.sqrt().unsqueeze(-1)
+    return lambda jacobian: jacobian * root
+
+
 def _atoms(likelihood: Atoms, x: Tensor, outputs: Tensor, columns: Columns) -> Root:
     """Of the proportions; and of the slab, where the cell is not at an atom."""
     slab_outputs, log_proportions = likelihood.split(outputs, columns)
@@ -152,5 +163,6 @@ INFORMATION: dict[type[Likelihood], Callable[..., Root]] = {
     DiscretizedLogistic: _discretized_logistic,
     Bernoulli: _bernoulli,
     Categorical: _categorical,
+    Ordinal: _ordinal,
     Atoms: _atoms,
 }

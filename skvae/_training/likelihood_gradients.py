@@ -29,11 +29,13 @@ from skvae.likelihoods import (
     LocationScale,
     LogNormal,
     Normal,
+    Ordinal,
     StudentT,
 )
 from skvae.likelihoods._levels import aligned, pick
 from skvae.likelihoods.bernoulli import sign
 from skvae.likelihoods.discretized_logistic import log_mass, standardized_edges
+from skvae.likelihoods.ordinal import Edges
 from skvae.likelihoods.student_t import log_normalizer
 
 # From weights of the cells, which broadcast to their shape, to the gradients with respect to the
@@ -190,6 +192,30 @@ def _categorical(
     return pick(log_proportions, x), pullback
 
 
+def _ordinal(
+    likelihood: Ordinal, x: Tensor, outputs: Tensor, columns: Columns
+) -> tuple[Tensor, Pullback]:
+    thresholds = likelihood.thresholds(columns)
+    edges = Edges.of(thresholds, x, outputs[..., 0])
+
+    def pullback(weight: Tensor) -> tuple[Tensor, Tensor]:
+        # log p = log s(θ⁺ − o) + log s(o − θ⁻) + log(1 − e^(θ⁻ − θ⁺))
+        at_lower = torch.sigmoid(edges.below).mul_(edges.has_lower * weight)
+        at_upper = torch.sigmoid(-edges.above).mul_(edges.has_upper * weight)
+        at_gap = torch.where(edges.is_inner, 1 / torch.expm1(edges.gap), 0.0) * weight
+        each = thresholds.new_zeros(*at_lower.shape, thresholds.shape[-1])
+        _add_at(each, edges.lower, (-at_lower - at_gap).unsqueeze(-1))
+        _add_at(each, edges.upper, (at_upper + at_gap).unsqueeze(-1))
+        # θ_l is the sum of the steps up to l.
+        grad_steps = each.sum_to_size(thresholds.shape).flip(-1).cumsum(-1).flip(-1)
+        # The derivative of softplus is the logistic function.
+        grad_gaps = grad_steps[..., 1:] * torch.sigmoid(columns.constants[..., 1:])
+        grad_constants = torch.cat([grad_steps[..., :1], grad_gaps], dim=-1)
+        return (at_lower - at_upper).unsqueeze(-1), grad_constants
+
+    return edges.log_mass(), pullback
+
+
 def _atoms(
     likelihood: Atoms, x: Tensor, outputs: Tensor, columns: Columns
 ) -> tuple[Tensor, Pullback]:
@@ -224,5 +250,6 @@ LIKELIHOOD_GRADIENTS: dict[type[Likelihood], Callable[..., tuple[Tensor, Pullbac
     DiscretizedLogistic: _discretized_logistic,
     Bernoulli: _bernoulli,
     Categorical: _categorical,
+    Ordinal: _ordinal,
     Atoms: _atoms,
 }

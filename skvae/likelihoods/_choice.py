@@ -12,9 +12,14 @@ from .atoms import Atoms
 from .bernoulli import Bernoulli
 from .categorical import Categorical
 from .discretized_logistic import DiscretizedLogistic
+from .ordinal import Ordinal
 from .student_t import StudentT
 
 USER = "user-specified"
+# Rows for each ordered level below which few parameters have the better held-out density: on ten
+# real tables the mean gain of Ordinal per column was .20 nats with 5 rows for each of five levels,
+# and −.07, −.06, −.07 with 12, 25 and 60.
+ROWS_PER_LEVEL = 8
 Choice = tuple[Likelihood, str]  # and the reason for it
 
 DEFAULTS: dict[str, type[Likelihood]] = {
@@ -30,6 +35,8 @@ DEFAULTS: dict[str, type[Likelihood]] = {
 def choose(column: FittedColumn) -> Choice:
     """The likelihood for ``likelihood="auto"``: by kind, with atoms at repeated values."""
     smooth = DEFAULTS[column.kind]()
+    if column.kind == "ordered" and _has_few_rows(column):
+        return Ordinal(), f"ordered, fewer than {ROWS_PER_LEVEL} rows for each level"
     if column.kind not in ("continuous", "integer", "datetime"):
         return smooth, column.kind
     atoms = Atoms() if column.kind != "integer" else Atoms(slab=DiscretizedLogistic())
@@ -40,6 +47,12 @@ def choose(column: FittedColumn) -> Choice:
         return atoms, f"{column.kind} with {column.n_distinct} values"
     noun = "value makes" if len(values) == 1 else "values make"
     return atoms, f"{column.kind}, {len(values)} {noun} up {proportions.sum():.0%} of the cells"
+
+
+def _has_few_rows(column: FittedColumn) -> bool:
+    """With two levels the families are the same, and a pool has no place in the order."""
+    n_levels = column.n_codes
+    return n_levels > 2 and not column.pools and column.weight < ROWS_PER_LEVEL * n_levels
 
 
 def resolve_likelihoods(

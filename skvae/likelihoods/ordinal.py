@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -11,6 +13,7 @@ from skvae._nn.densities import inverse_softplus
 from skvae._table.columns import MAX_INDICATORS, indicator_spread
 
 from ._base import Columns, FittedColumn, Likelihood, Residual, uniform
+from ._levels import pick
 
 MIN_GAP = 1e-3
 
@@ -55,22 +58,12 @@ class Ordinal(Likelihood):
 
     def thresholds(self, columns: Columns) -> Tensor:
         """θ of each column, shape (n_columns, n_levels − 1)."""
-        first, gaps = columns.constants[:, :1], columns.constants[:, 1:]
+        first, gaps = columns.constants[..., :1], columns.constants[..., 1:]
         steps = torch.cat([first, MIN_GAP + F.softplus(gaps)], dim=-1)
         return torch.cumsum(steps, dim=-1)
 
     def log_prob(self, x: Tensor, outputs: Tensor, columns: Columns) -> Tensor:
-        thresholds, location = self.thresholds(columns), outputs[..., 0]
-        edge = F.pad(thresholds, (1, 1), value=torch.inf)
-        index = torch.arange(len(edge))
-        lower, upper = edge[index, x], edge[index, x + 1]
-        # s(a) − s(b) = s(a) s(−b) (1 − e^(b−a)); the first and the last level have one edge only.
-        is_inner = torch.isfinite(lower) & torch.isfinite(upper)
-        gap = torch.where(is_inner, upper - lower, 1.0)
-        log_gap = torch.where(is_inner, torch.log(-torch.expm1(-gap)), 0.0)
-        below = torch.where(x == 0, 0.0, F.logsigmoid(location - _finite(lower)))
-        above = torch.where(torch.isfinite(upper), F.logsigmoid(_finite(upper) - location), 0.0)
-        return below + above + log_gap
+        return Edges.of(self.thresholds(columns), x, outputs[..., 0]).log_mass()
 
     def sample(self, outputs: Tensor, columns: Columns, generator: torch.Generator) -> Tensor:
         location = outputs[..., 0]
@@ -103,5 +96,49 @@ class Ordinal(Likelihood):
         return bias, gain
 
 
-def _finite(edge: Tensor) -> Tensor:
-    return torch.where(torch.isfinite(edge), edge, 0.0)
+
+@dataclass(frozen=True)
+class Edges:
+    """The thresholds around each cell, relative to its location; what is not there is finite.
+
+    Attributes
+    ----------
+    lower, upper : Tensor of shape (n_rows, n_columns)
+        Positions of the thresholds.
+    has_lower, has_upper, is_inner : Tensor of shape (n_rows, n_columns)
+        Whether the level has a lower edge, an upper edge, and both.
+    below, above : Tensor of shape (..., n_rows, n_columns)
+        θ − o at both edges.
+    gap : Tensor of shape (..., n_rows, n_columns)
+        Distance between the edges; 1 where there is one edge only.
+    """
+
+    lower: Tensor
+    upper: Tensor
+    has_lower: Tensor
+    has_upper: Tensor
+    is_inner: Tensor
+    below: Tensor
+    above: Tensor
+    gap: Tensor
+
+    @classmethod
+    def of(cls, thresholds: Tensor, x: Tensor, location: Tensor) -> Edges:
+        last = thresholds.shape[-1]
+        lower, upper = (x - 1).clamp(min=0), x.clamp(max=last - 1)
+        has_lower, has_upper = x > 0, x < last
+        is_inner = has_lower & has_upper
+        each = thresholds.expand(*location.shape, last)
+        low, high = pick(each, lower), pick(each, upper)
+        gap = torch.where(is_inner, high - low, 1.0)
+        return cls(
+            lower, upper, has_lower, has_upper, is_inner, low - location, high - location, gap
+        )
+
+    def log_mass(self) -> Tensor:
+        """log P(x | z) of each cell."""
+        # s(a) − s(b) = s(a) s(−b) (1 − e^(b−a)); the first and the last level have one edge only.
+        below = torch.where(self.has_lower, F.logsigmoid(-self.below), 0.0)
+        above = torch.where(self.has_upper, F.logsigmoid(self.above), 0.0)
+        log_gap = torch.where(self.is_inner, torch.log(-torch.expm1(-self.gap)), 0.0)
+        return below + above + log_gap

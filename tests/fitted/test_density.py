@@ -64,13 +64,14 @@ def test_rounded_and_bell_shaped_integers_have_no_atoms():
 
 
 def test_atoms_are_drawn_as_they_are(amounts):
-    new = fit(amounts).sample(4000, 0)
+    vae = fit(amounts)
+    new = vae.sample(4000, 0)
     for name in ("spent", "visits"):
         assert (new[name] == 0).mean() == pytest.approx((amounts[name] == 0).mean(), abs=0.05)
     assert set(new["rating"]) <= set(amounts["rating"])
     shares = [t["rating"].value_counts(normalize=True).sort_index() for t in (amounts, new)]
     np.testing.assert_allclose(*shares, atol=0.05)
-    back = fit(amounts).inverse_transform(fit(amounts).transform(amounts))
+    back = vae.inverse_transform(vae.transform(amounts))
     assert set(back["rating"]) <= set(amounts["rating"])
 
 

@@ -22,6 +22,7 @@ from skvae import (
     FlowPrior,
     Mixture,
     Normal,
+    Ordinal,
     StandardNormal,
     StudentT,
     Trimmed,
@@ -38,7 +39,7 @@ REPEATED = np.where(np.random.default_rng(2).random(COLUMNS.shape) < 0.3, 0.0, C
 WITH_MISSING = np.where(np.random.default_rng(1).random(COLUMNS.shape) < 0.2, np.nan, COLUMNS)
 
 
-ANALYTIC = Normal, StudentT, Atoms, DiscretizedLogistic, Bernoulli, Categorical
+ANALYTIC = Normal, StudentT, Atoms, DiscretizedLogistic, Bernoulli, Categorical, Ordinal
 
 
 def parts(table, **params):
