@@ -5,6 +5,7 @@ those below it.
 
 ====================  ============================================================================
 ``_estimators/``      the three estimators: parameters, the four steps of fit, labels of answers
+``_files/``           safe files: values as JSON and tensors, what a loaded model is checked by
 ``_fitted/``          the fitted model: what fitting leaves, and every answer that it gives
 ``_inference/``       importance weights: log-density, conditionals, scores, p-values, units
 ``_training/``        the one training loop, sample weights, masks, stacks, analytic gradients
@@ -24,9 +25,11 @@ CONTRIBUTING.md follows a row through ``fit`` and through ``score_samples``.
 """
 
 from ._estimators.density import ImportanceWarning
+from ._estimators.saving import load
 from ._estimators.vae_imputer import VAEImputer
 from ._estimators.vae_outlier_detector import VAEOutlierDetector
 from ._estimators.vae_transformer import VAETransformer
+from ._files.objects import register
 from ._inference.units import CollapseWarning
 from ._version import __version__
 from .latents import FiniteScalar, Flow, Gaussian, Ladder, Quantized
@@ -80,4 +83,6 @@ __all__ = [
     "VAEOutlierDetector",
     "VAETransformer",
     "__version__",
+    "load",
+    "register",
 ]

@@ -18,7 +18,7 @@ import torch
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import validate_data
 
-from ._component import Component
+from ._component import Component, identity
 
 
 def is_int(value: Any, least: float = -math.inf) -> bool:
@@ -285,18 +285,13 @@ def check_nested(
             )
 
 
-def check_unchanged(
-    now: Mapping[str, tuple[Any, str]], before: Mapping[str, tuple[Any, str]], owner: str
-) -> None:
-    """Refuse to continue with a model that was built with other parameters.
-
-    A parameter is given by its identity, which is compared, and its text.
-    """
-    for name, (identity, text) in now.items():
-        if identity != before[name][0]:
+def check_unchanged(now: Mapping[str, Any], before: Mapping[str, Any], owner: str) -> None:
+    """Refuse to continue with a model that was built with other parameters."""
+    for name, value in now.items():
+        if identity(value) != identity(before[name]):
             raise ValueError(
                 f"{owner} continues with the model it has, but {name!r} changed from "
-                f"{before[name][1]} to {text}. Set it back, or call fit with warm_start=False."
+                f"{before[name]!r} to {value!r}. Set it back, or call fit with warm_start=False."
             )
 
 

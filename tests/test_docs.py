@@ -19,7 +19,7 @@ from skvae._component import Component
 
 ROOT = Path(__file__).parent.parent
 PUBLIC = [getattr(skvae, name) for name in skvae.__all__ if name != "__version__"]
-PUBLIC = [cls for cls in PUBLIC if not issubclass(cls, Warning)]
+PUBLIC = [each for each in PUBLIC if not (isinstance(each, type) and issubclass(each, Warning))]
 PUBLIC += [getattr(plots, name) for name in plots.__all__]
 
 
@@ -84,6 +84,8 @@ def called_by_users():
     """Classes of the package, and the methods and functions that are called with tables."""
     for cls in PUBLIC:
         yield f"{cls.__module__}.{cls.__qualname__}"
+        if not isinstance(cls, type):
+            continue
         if issubclass(cls, BaseEstimator) and not issubclass(cls, Component):
             for name, method in inspect.getmembers(cls, inspect.isfunction):
                 mine = method.__module__.startswith("skvae") and not name.startswith("_")

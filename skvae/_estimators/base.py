@@ -19,6 +19,7 @@ from .components import REGISTRIES
 from .fitting import fit_attributes
 from .mode import Mode
 from .parameters import VAEParameters
+from .saving import SavingMixin
 
 OF_SOME_FAMILIES = (
     "explained_variance_",
@@ -27,7 +28,7 @@ OF_SOME_FAMILIES = (
 )  # attributes that only families with ordered units have
 
 
-class BaseVAE(CallbackSupportMixin, VAEParameters):
+class BaseVAE(SavingMixin, CallbackSupportMixin, VAEParameters):
     """Fit and validation; the answers are those of `fitted_model_`."""
 
     # --------------------------------------------------------------------------- fitting

@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from skvae._component import identity
 from skvae._fitted.fitted_model import Axes, FittedModel
 from skvae._model.rows import Rows, canonical_order
 from skvae._model.schema import Schema
@@ -346,8 +345,7 @@ def _progress(
 
 def _shape(estimator: VAEParameters, mode: Mode) -> dict[str, Any]:
     """The parameters that shape the model; unchanged, where it is trained further."""
-    values = {name: getattr(estimator, name, None) for name in SHAPING}
-    shape = {name: (identity(value), repr(value)) for name, value in values.items()}
+    shape = {name: copy.deepcopy(getattr(estimator, name, None)) for name in SHAPING}
     if not mode.is_new:
         check_unchanged(shape, estimator._shape, type(estimator).__name__)
     return shape

@@ -96,7 +96,6 @@ class Ordinal(Likelihood):
         return bias, gain
 
 
-
 @dataclass(frozen=True)
 class Edges:
     """The thresholds around each cell, relative to its location; what is not there is finite.

@@ -116,6 +116,14 @@ class AggregatedModule(PriorModule):
         # Keys of the rows of the exemplars, which are sorted by the priority of the keys.
         self.register_buffer("key", torch.zeros(0, dtype=torch.long))
 
+    def get_extra_state(self) -> Tensor:
+        """What ``state_dict`` has beside the parameters and buffers."""
+        return torch.tensor([float(self.uses_exemplars), self.exemplar_bias], dtype=torch.float64)
+
+    def set_extra_state(self, state: Tensor) -> None:
+        uses_exemplars, self.exemplar_bias = state.tolist()
+        self.uses_exemplars = bool(uses_exemplars)
+
     @property
     def supports_reordering(self) -> bool:  # type: ignore[override]
         return self.guard.supports_reordering

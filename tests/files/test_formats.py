@@ -1,0 +1,95 @@
+"""Files of every version of the format load, and pickles of every kind."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import cloudpickle
+import joblib
+import numpy as np
+import pytest
+import skops.io
+from frames import pandas_frame
+from make_fixtures import answers
+
+import skvae
+from skvae import VAEImputer, VAEOutlierDetector, VAETransformer
+
+FIXTURES = sorted(Path(__file__).parent.glob("format*/*.skvae"))
+QUICK = {"hidden_layer_sizes": (6,), "max_iter": 2, "random_state": 0}
+
+
+@pytest.mark.parametrize("path", FIXTURES, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_files_of_all_versions_load(path):
+    expected = json.loads(path.with_suffix(".json").read_text())
+    estimator = skvae.load(path)
+    found = answers(estimator)
+    np.testing.assert_allclose(found["z"], expected["z"])
+    np.testing.assert_allclose(found["log_px"], expected["log_px"], rtol=1e-6)
+    assert repr(estimator) == expected["repr"]
+
+
+def test_every_version_has_fixtures():
+    versions = {path.parent.name for path in FIXTURES}
+    from skvae._files.container import FORMAT
+
+    assert versions == {f"format{version}" for version in range(1, FORMAT + 1)}
+
+
+LOADERS = {
+    "save": "skvae.load(path)",
+    "pickle": "pickle.loads(open(path, 'rb').read())",
+    "joblib": "joblib.load(path)",
+    "cloudpickle": "pickle.loads(open(path, 'rb').read())",
+    "skops": "skops.io.load(path, trusted=skops.io.get_untrusted_types(file=path))",
+}
+
+
+def write(estimator, how, path):
+    if how == "save":
+        estimator.save(path)
+    elif how == "joblib":
+        joblib.dump(estimator, path)
+    elif how == "skops":
+        skops.io.dump(estimator, path)
+    else:
+        path.write_bytes({"pickle": pickle, "cloudpickle": cloudpickle}[how].dumps(estimator))
+
+
+@pytest.mark.parametrize("how", LOADERS)
+def test_answers_in_another_process(how, tmp_path):
+    """Arrays for skops, which does not know the columns of a data frame."""
+    X = np.random.default_rng(0).normal(size=(40, 3))
+    table = X if how == "skops" else pandas_frame(40)
+    imputer = VAEImputer(VAETransformer(2, **QUICK)).fit(table)
+    estimators = [
+        VAETransformer(2, **QUICK).fit(table), VAEOutlierDetector(2, **QUICK).fit(table),
+        imputer.estimator_,
+    ]  # fmt: skip
+    joblib.dump(table, tmp_path / "table")
+    for i, estimator in enumerate(estimators):
+        write(estimator, how, tmp_path / f"{i}")
+    script = (
+        "import sys, pickle, joblib, numpy, skops.io, skvae\n"
+        "folder = sys.argv[1]\n"
+        "table = joblib.load(folder + '/table')\n"
+        "for i in range(3):\n"
+        "    path = f'{folder}/{i}'\n"
+        f"    estimator = {LOADERS[how]}\n"
+        "    numpy.save(f'{path}.npy', estimator.score_samples(table))\n"
+    )
+    subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=True)
+    for i, estimator in enumerate(estimators):
+        scores = np.load(tmp_path / f"{i}.npy")
+        np.testing.assert_array_equal(scores, estimator.score_samples(table))
+
+
+def test_skops_lists_its_types():
+    X = np.random.default_rng(0).normal(size=(40, 3))
+    data = skops.io.dumps(VAETransformer(2, **QUICK).fit(X))
+    types = skops.io.get_untrusted_types(data=data)
+    assert all(name.startswith(("skvae.", "torch.nn.", "numpy.dtype")) for name in types)
