@@ -17,6 +17,7 @@ those below it.
 ``_nn/``              networks, densities, flows, the optimizer, quasi-random noise
 ``_table/``           any container → cells → fitted columns → numbers, and back
 ``_validation.py``    legal values, names of components, and what errors say
+``_progress.py``      a bar or lines for long work
 ``diagnostics.py``    what the bound loses, what a code costs
 ``plots/``            pictures
 ====================  ============================================================================

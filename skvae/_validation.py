@@ -295,6 +295,14 @@ def check_unchanged(now: Mapping[str, Any], before: Mapping[str, Any], owner: st
             )
 
 
+def check_n_jobs(n_jobs: Any) -> None:
+    if n_jobs is not None and (not is_int(n_jobs) or n_jobs == 0):
+        raise ValueError(
+            "The 'n_jobs' parameter must be None, a positive int or a negative one, of which -1 "
+            f"means all processors. Got {n_jobs!r} instead."
+        )
+
+
 def check_size(n_rows: int, n_columns: int, least: int, owner: str) -> None:
     shape = f"(shape=({n_rows}, {n_columns}))"
     if n_columns < 1:

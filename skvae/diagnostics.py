@@ -157,7 +157,7 @@ def inference_gap(
 def _prepared(estimator: Any, X: Any) -> tuple[VAE, Rows]:
     """The model and the rows of X in the precision of the estimator's answers."""
     table, settings = estimator._read(X), estimator._settings()
-    (model,) = settings.models([estimator.model_])
+    model = estimator.fitted_model_.in_precision(settings)[0]
     return model, settings.rows(estimator.fitted_model_.encode(table))
 
 

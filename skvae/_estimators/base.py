@@ -12,7 +12,7 @@ from skvae._model.schema import Schema
 from skvae._model.vae import VAE
 from skvae._nn.defaults import with_library_defaults
 from skvae._table.reading import Table, read_table
-from skvae._validation import check_names, check_nested, check_parameters
+from skvae._validation import check_n_jobs, check_names, check_nested, check_parameters
 
 from .callbacks import CallbackSupportMixin, with_callbacks
 from .components import REGISTRIES
@@ -171,11 +171,13 @@ class BaseVAE(SavingMixin, CallbackSupportMixin, VAEParameters):
             )
         return table
 
-    def _settings(self) -> InferenceSettings:
-        """The parameters of answers, checked."""
+    def _settings(self, n_jobs: int | None = None, method: str = "") -> InferenceSettings:
+        """The parameters of answers, checked; with `method`, progress may be shown."""
         check_parameters(self)
+        check_n_jobs(n_jobs)
+        title = f"{type(self).__name__}.{method}" if self.verbose and method else ""
         work = self.n_importance_samples, self.n_refinement_steps
-        return InferenceSettings(*work, self.precision)
+        return InferenceSettings(*work, self.precision, n_jobs, title)
 
     def _unit_names(self) -> list[str]:
         """Names of the columns of ``transform``."""

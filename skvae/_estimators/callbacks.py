@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from skvae._progress import Progress, log
 from skvae._training.loop import describe
 
 try:
@@ -35,6 +36,7 @@ class RoundCallbacks:
         self.estimator, self.X, self.attributes = estimator, X, attributes
         self.fit_context: Any = None
         self.round_context: Any = None
+        self.progress: Progress | None = None
         if hasattr(estimator, "_init_callback_context"):
             self.fit_context = estimator._init_callback_context(max_subtasks=None)
             self.fit_context.call_on_fit_task_begin(estimator=estimator, X=X)
@@ -47,9 +49,26 @@ class RoundCallbacks:
 
     def after_round(self, history: dict[str, list[float]], n_steps: int) -> bool:
         """A round has ended; True if a callback asks to stop."""
-        if self.estimator.verbose:
-            print(f"[{type(self.estimator).__name__}] {describe(history, n_steps)}")
+        self._show(history, n_steps)
         return self._end_round(reconstruction_attributes=self.attributes)
+
+    def _show(self, history: dict[str, list[float]], n_steps: int) -> None:
+        """A bar for verbose=1, a line for each round for more."""
+        verbose, title = int(self.estimator.verbose), f"{type(self.estimator).__name__}.fit"
+        step = int(history["step"][-1])
+        if verbose > 1:
+            log(f"{title}: step {step} of {n_steps}, {describe(history)}")
+        elif verbose == 1:
+            if self.progress is None or step <= self.progress.n_done:  # another run begins
+                self.end_progress()
+                self.progress = Progress(title, n_steps, "steps")
+            self.progress.update(step, _bound(history), n_steps)
+
+    def end_progress(self) -> None:
+        """Training has ended."""
+        if self.progress is not None:
+            self.progress.close()
+            self.progress = None
 
     def _end_round(self, **kwargs: Any) -> bool:
         context, self.round_context = self.round_context, None
@@ -64,3 +83,9 @@ class RoundCallbacks:
             self.fit_context.call_on_fit_task_end(
                 estimator=self.estimator, X=self.X, reconstruction_attributes=fitted
             )
+
+
+def _bound(history: dict[str, list[float]]) -> str:
+    """The bound of rows held out, where there are some."""
+    name = "validation_bound" if "validation_bound" in history else "bound"
+    return f"{name.replace('_', ' ')} {history[name][-1]:.3f}"

@@ -18,7 +18,7 @@ class ConformalMixin(BaseVAE):
     calibration_scores_: np.ndarray
 
     @abstractmethod
-    def score_samples(self, X):
+    def score_samples(self, X, *, n_jobs=None):
         """Scores of rows; higher is more normal."""
 
     def pvalues(self, X):

@@ -33,7 +33,9 @@ class ImportanceWarning(UserWarning):
 class DensityMixin(BaseVAE):
     """``score_samples`` and ``score``."""
 
-    def score_samples(self, X, *, columns=None, given=None, return_std=False, return_ess=False):
+    def score_samples(
+        self, X, *, columns=None, given=None, return_std=False, return_ess=False, n_jobs=None
+    ):
         r"""Log-density of each row, in nats and in the units of the table.
 
         .. math:: \log p(x) \approx \log \tfrac1K \sum_k p(x|z_k)\, p(z_k) / q(z_k|x)
@@ -65,6 +67,9 @@ class DensityMixin(BaseVAE):
         return_ess : bool, default=False
             Also return the effective sample size of each row: how many draws from the true
             posterior the K that were taken are worth, (Σ w)² / Σ w².
+        n_jobs : int or None, default=None
+            Number of threads for tables of more than 8 192 rows; −1: one for each processor.
+            None: one, unless in a :obj:`joblib.parallel_config` context. The answers are the same.
 
         Returns
         -------
@@ -100,7 +105,7 @@ class DensityMixin(BaseVAE):
         >>> bool(normal > outlier + 5)
         True
         """
-        table, settings = self._read(X), self._settings()
+        table, settings = self._read(X), self._settings(n_jobs, "score_samples")
         scored, condition = self._columns(columns, given)
         density = self.fitted_model_.log_density(
             table, settings, columns=scored, given=condition, with_std=return_std

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils.metadata_routing import UNUSED
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_array, check_is_fitted
 
@@ -26,8 +29,10 @@ class EmbeddingMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
     """``transform``, ``inverse_transform`` and ``codes``."""
 
     whiten: bool
+    # It is for the caller, and not passed on by pipelines.
+    __metadata_request__transform: ClassVar = {"n_jobs": UNUSED}
 
-    def transform(self, X):
+    def transform(self, X, *, n_jobs=None):
         r"""Embed rows: the mean of the posterior q(z | x), or the quantized vector.
 
         Components of the Gaussian family are given as ``PCA`` gives its own, centered and in the
@@ -45,6 +50,9 @@ class EmbeddingMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
         ----------
         X : table of shape (n_samples, n_features)
             Rows may have missing values.
+        n_jobs : int or None, default=None
+            Number of threads for tables of more than 8 192 rows; −1: one for each processor.
+            None: one, unless in a :obj:`joblib.parallel_config` context. The answers are the same.
 
         Returns
         -------
@@ -66,7 +74,7 @@ class EmbeddingMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
         >>> vae.transform(X).shape
         (300, 2)
         """
-        table, settings = self._read(X), self._settings()
+        table, settings = self._read(X), self._settings(n_jobs, "transform")
         return self.fitted_model_.embed(table, settings, whiten=self.whiten)
 
     def get_feature_names_out(self, input_features=None):

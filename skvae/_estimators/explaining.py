@@ -14,7 +14,9 @@ from .base import BaseVAE
 class ExplanationMixin(BaseVAE):
     """``explain_samples``."""
 
-    def explain_samples(self, X, *, relative=False, return_cells=False, n_cells=3, coverage=0.9):
+    def explain_samples(
+        self, X, *, relative=False, return_cells=False, n_cells=3, coverage=0.9, n_jobs=None
+    ):
         r"""What each column adds to the log-density of each row, in nats.
 
         .. math:: \log p(x) = \sum_j E_{p(z|x)}[\log p(x_j | z)] - KL(p(z|x) \| p(z))
@@ -37,6 +39,9 @@ class ExplanationMixin(BaseVAE):
             Cells of each row to return.
         coverage : float, default=0.9
             Of the interval around the expected value, in (0, 1).
+        n_jobs : int or None, default=None
+            Number of threads for tables of more than 8 192 rows; −1: one for each processor.
+            None: one, unless in a :obj:`joblib.parallel_config` context. The answers are the same.
 
         Returns
         -------
@@ -75,7 +80,7 @@ class ExplanationMixin(BaseVAE):
         >>> cells["column"].iloc[0]
         'x2'
         """
-        table, settings = self._read(X), self._settings()
+        table, settings = self._read(X), self._settings(n_jobs, "explain_samples")
         _check_options(n_cells, coverage)
         index = X.index if isinstance(X, pd.DataFrame) else pd.RangeIndex(table.n_rows)
         names = [column.name for column in self.schema_.columns]

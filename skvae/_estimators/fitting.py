@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import math
+import time
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -52,6 +53,7 @@ SHAPING = (  # parameters that must not change while a model is trained further
 )  # fmt: skip
 MIN_CROSS_VALIDATED, MAX_CROSS_VALIDATED = 6, 1000  # rows
 MASK_RATIO = 0.6
+FOR_TRAINING = 0.9  # of the time of fit: the rest is for what follows it
 PARTIAL_FIT_RATE = 0.25  # of the peak: a constant learning rate must be lower to converge
 
 
@@ -85,10 +87,13 @@ def fit_attributes(
     n_models: int = 1,
 ) -> dict[str, Any]:
     """The fitted attributes of an estimator, for a table that was read from X."""
+    started = time.monotonic()
     context = FitContext.of(estimator, mode)
     shape = _shape(estimator, mode)
     data = encode_table(estimator, table, sample_weight, context)
     budget = _budget(estimator, data, mode)
+    if estimator.max_time is not None:
+        budget.deadline = started + FOR_TRAINING * estimator.max_time
     if mode.is_new:
         models, k = build_models(estimator, data, context, budget, n_models)
         budget.n_planned = planned_steps(estimator, data, k, context, budget)
@@ -96,7 +101,10 @@ def fit_attributes(
         models, k = take_over(estimator, data.schema), estimator.n_components_
     as_fitted_model = partial(_fitted_model, data.schema, context.components)
     callbacks = RoundCallbacks(estimator, X, lambda: {"fitted_model_": as_fitted_model(models)})
-    results = train_models(estimator, models, data, context, budget, callbacks)
+    try:
+        results = train_models(estimator, models, data, context, budget, callbacks)
+    finally:
+        callbacks.end_progress()
     models = [model for result in results for model in result.models]
     if mode.is_new and all(result.is_start for result in results):
         models = start_from_all_rows(estimator, data, k, context, n_models) or models
@@ -219,8 +227,9 @@ def planned_steps(
     models = [initial_model(estimator, data.schema, context, data.rows, split, k)
               for split in splits]  # fmt: skip
     objective = context.components.objective
+    half = budget.share(2)  # of the time that is left
     try:
-        curve = held_out_curve(models, data.rows, splits, objective, budget, context.generator)
+        curve = held_out_curve(models, data.rows, splits, objective, half, context.generator)
     except KeyboardInterrupt:  # the model is left at its start
         warn_of_interruption(0, budget.n_steps)
         return 0

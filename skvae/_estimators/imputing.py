@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from skvae._fitted.imputing import STRATEGIES
+from skvae._inference.importance import InferenceSettings
 from skvae._table.reading import Table
 from skvae._training.weights import random_seed
 from skvae._validation import is_int
@@ -49,7 +50,9 @@ class ImputationMixin(BaseVAE):
         """
         return self.fitted_model_.posterior(self._read(X), self._settings())
 
-    def impute(self, X, n_draws=None, *, strategy="mean", random_state=None, return_ess=False):
+    def impute(
+        self, X, n_draws=None, *, strategy="mean", random_state=None, return_ess=False, n_jobs=None
+    ):
         r"""X with its missing cells filled, with what the model expects given the observed ones.
 
         .. math:: p(x_m | x_o) = \int p(x_m | z)\, p(z | x_o)\, dz
@@ -75,6 +78,9 @@ class ImputationMixin(BaseVAE):
         return_ess : bool, default=False
             Also return the effective sample size of each row: how many draws from the true
             p(z | observed cells) its weighted codes are worth.
+        n_jobs : int or None, default=None
+            Number of threads for tables of more than 8 192 rows; −1: one for each processor.
+            None: one, unless in a :obj:`joblib.parallel_config` context. The answers are the same.
 
         Returns
         -------
@@ -112,15 +118,22 @@ class ImputationMixin(BaseVAE):
         True
         """
         _check_impute(n_draws, strategy)
-        tables, ess = self._impute(X, self._read(X), n_draws, strategy, random_state)
+        settings = self._settings(n_jobs, "impute")
+        options = n_draws, strategy, random_state, settings
+        tables, ess = self._impute(X, self._read(X), *options)
         answer = tables[0] if n_draws is None else tables
         return (answer, ess) if return_ess else answer
 
     def _impute(
-        self, X: Any, table: Table, n_draws: int | None, strategy: str, random_state: Any
+        self,
+        X: Any,
+        table: Table,
+        n_draws: int | None,
+        strategy: str,
+        random_state: Any,
+        settings: InferenceSettings,
     ) -> tuple[list, Any]:
         """X filled, once or for each draw, where the cells of `table` are missing."""
-        settings = self._settings()
         seed = 0 if n_draws is None else random_seed(random_state)
         tables, ess = self.fitted_model_.impute(
             X, settings, table=table, n_draws=n_draws, strategy=strategy, seed=seed

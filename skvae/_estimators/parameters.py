@@ -45,6 +45,7 @@ class VAEParameters(BaseEstimator):
     batch_size: int
     learning_rate_init: float
     max_iter: int | None
+    max_time: float | None
     early_stopping: bool
     validation_fraction: float
     n_iter_no_change: int
@@ -86,6 +87,7 @@ class VAEParameters(BaseEstimator):
         "batch_size": an_int(1),
         "learning_rate_init": a_real("(0, inf)", above=0),
         "max_iter": or_none(an_int(1)),
+        "max_time": or_none(a_real("(0, inf)", above=0)),
         "early_stopping": a_bool(),
         "validation_fraction": a_real("(0, 1)", above=0, below=1),
         "n_iter_no_change": an_int(1),

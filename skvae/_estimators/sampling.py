@@ -19,7 +19,7 @@ class SamplingMixin(BaseVAE):
 
     def sample(
         self, n_samples=1, random_state=None, *, given=None, missing="none", mean=False,
-        return_ess=False,
+        return_ess=False, n_jobs=None,
     ):  # fmt: skip
         """Draw new rows: z from the prior p(z), then x from p(x | z).
 
@@ -45,6 +45,9 @@ class SamplingMixin(BaseVAE):
         return_ess : bool, default=False
             With `given`: also return how many draws from the true p(z | given) the weighted codes
             are worth.
+        n_jobs : int or None, default=None
+            Number of threads for tables of more than 8 192 rows; −1: one for each processor.
+            None: one, unless in a :obj:`joblib.parallel_config` context. The answers are the same.
 
         Returns
         -------
@@ -87,11 +90,11 @@ class SamplingMixin(BaseVAE):
         check_is_fitted(self)
         _check_sample(n_samples, missing, given, return_ess)
         generator = torch.Generator().manual_seed(random_seed(random_state))
-        n, options = int(n_samples), {"missing": missing, "mean": mean}
+        n, settings = int(n_samples), self._settings(n_jobs, "sample")
+        work, options = (n, generator, settings), {"missing": missing, "mean": mean}
         if given is None:
-            return self.fitted_model_.sample(n, generator, **options)
-        settings = self._settings()
-        X, ess = self.fitted_model_.sample_given(given, n, generator, settings, **options)
+            return self.fitted_model_.sample(*work, **options)
+        X, ess = self.fitted_model_.sample_given(given, *work, **options)
         warn_of_weak_rows(ess, settings, "draws given the cells of")
         return (X, ess) if return_ess else X
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.utils import get_tags
+from sklearn.utils.metadata_routing import UNUSED
 from sklearn.utils.validation import check_is_fitted
 
 from skvae._fitted.imputing import STRATEGIES
@@ -90,6 +91,7 @@ class VAEImputer(SavingMixin, TransformerMixin, BaseEstimator):
     True
     """
 
+    __metadata_request__transform: ClassVar = {"n_jobs": UNUSED}  # it is for the caller
     _constraints: ClassVar[dict[str, Constraint]] = {
         "estimator": (
             "None or a VAETransformer",
@@ -158,12 +160,15 @@ class VAEImputer(SavingMixin, TransformerMixin, BaseEstimator):
             self.feature_names_in_ = estimator.feature_names_in_
         return self
 
-    def transform(self, X):
+    def transform(self, X, *, n_jobs=None):
         """Impute the missing values.
 
         Parameters
         ----------
         X : table of shape (n_samples, n_features)
+        n_jobs : int or None, default=None
+            Number of threads for tables of more than 8 192 rows; −1: one for each processor.
+            None: one, unless in a :obj:`joblib.parallel_config` context. The answers are the same.
 
         Returns
         -------
@@ -191,7 +196,9 @@ class VAEImputer(SavingMixin, TransformerMixin, BaseEstimator):
         model = self.estimator_
         table = self._marked(model._read(X))
         n_draws = 1 if self.sample_posterior else None
-        (filled, *_), _ = model._impute(X, table, n_draws, self.strategy, self.random_state)
+        settings = model._settings(n_jobs, "impute")
+        options = n_draws, self.strategy, self.random_state, settings
+        (filled, *_), _ = model._impute(X, table, *options)
         empty, missing = self._empty(), table.missing
         if len(empty) and not self.keep_empty_features:
             filled = drop_columns(filled, empty)

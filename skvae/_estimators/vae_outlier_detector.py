@@ -89,12 +89,19 @@ class VAEOutlierDetector(OutlierMixin, ConformalMixin, ExplanationMixin):
     batch_size : int, default=256
     learning_rate_init : float, default=8e-3
     max_iter : int or None, default=None
+    max_time : float or None, default=None
+        Seconds that ``fit`` may take, about. Where there is no time for all steps, fewer are
+        planned, and the learning rate falls over these.
     early_stopping : bool, default=True
     validation_fraction : float, default=0.1
     n_iter_no_change : int, default=20
     tol : float, default=1e-4
     warm_start : bool, default=False
     verbose : bool or int, default=False
+        1: a progress bar for ``fit``, and for answers about more than 8 192 rows; where there is
+        neither terminal nor notebook, a line for each tenth. 2: the terms of the bound after each
+        evaluation, too. Lines go to the logger "skvae" of :mod:`logging`. scikit-learn's callbacks
+        (1.9 and later) are shown the same rounds.
     random_state : int, RandomState instance, Generator or None, default=None
     device : str, default="cpu"
     precision : {"double", "single"}, default="double"
@@ -191,6 +198,7 @@ class VAEOutlierDetector(OutlierMixin, ConformalMixin, ExplanationMixin):
         batch_size=256,
         learning_rate_init=8e-3,
         max_iter=None,
+        max_time=None,
         early_stopping=True,
         validation_fraction=0.1,
         n_iter_no_change=20,
@@ -221,6 +229,7 @@ class VAEOutlierDetector(OutlierMixin, ConformalMixin, ExplanationMixin):
         self.batch_size = batch_size
         self.learning_rate_init = learning_rate_init
         self.max_iter = max_iter
+        self.max_time = max_time
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
@@ -237,13 +246,16 @@ class VAEOutlierDetector(OutlierMixin, ConformalMixin, ExplanationMixin):
         self.contamination = contamination
         self.calibration_fraction = calibration_fraction
 
-    def score_samples(self, X):
+    def score_samples(self, X, *, n_jobs=None):
         """Scores of rows by `score_method`, in nats; higher is more normal.
 
         Parameters
         ----------
         X : table of shape (n_samples, n_features)
             Rows may have missing values.
+        n_jobs : int or None, default=None
+            Number of threads for tables of more than 8 192 rows; −1: one for each processor.
+            None: one, unless in a :obj:`joblib.parallel_config` context. The answers are the same.
 
         Returns
         -------
@@ -266,7 +278,7 @@ class VAEOutlierDetector(OutlierMixin, ConformalMixin, ExplanationMixin):
         >>> bool(scores[0] > scores[1])
         True
         """
-        table, settings = self._read(X), self._settings()
+        table, settings = self._read(X), self._settings(n_jobs, "score_samples")
         return self.fitted_model_.score(table, self.score_method, settings)
 
     def decision_function(self, X):

@@ -126,6 +126,9 @@ class VAETransformer(
         a cosine.
     max_iter : int or None, default=None
         Passes over the table. None: a budget of 12 n^0.6 steps (batches) for n rows.
+    max_time : float or None, default=None
+        Seconds that ``fit`` may take, about. Where there is no time for all steps, fewer are
+        planned, and the learning rate falls over these.
     early_stopping : bool, default=True
         Hold out rows, watch their bound, keep the best weights and stop when it does not rise. If
         training is not clearly better than its closed-form start on them, the start is kept. If
@@ -145,8 +148,10 @@ class VAETransformer(
         Whether ``fit`` continues from the weights and columns of the last call. Parameters that
         shape the model must not have changed since.
     verbose : bool or int, default=False
-        Print the terms of the bound after each evaluation. scikit-learn's callbacks (1.9 and
-        later) are shown the same rounds.
+        1: a progress bar for ``fit``, and for answers about more than 8 192 rows; where there is
+        neither terminal nor notebook, a line for each tenth. 2: the terms of the bound after each
+        evaluation, too. Lines go to the logger "skvae" of :mod:`logging`. scikit-learn's callbacks
+        (1.9 and later) are shown the same rounds.
     random_state : int, RandomState instance, Generator or None, default=None
         Seed of everything random in ``fit``. The global streams are never touched.
     device : str, default="cpu"
@@ -188,7 +193,8 @@ class VAETransformer(
         R² of the decoded codes with all units, averaged over the columns.
     history_ : dict of lists
         "step", and after each round the mean "bound", "reconstruction" and "kl" of its steps and
-        the "validation_bound", in nats per row and in the units of the table.
+        the "validation_bound", in nats per row and in the units of the table;
+        ``pandas.DataFrame(history_)`` is a table of them.
     n_iter_ : int
         Number of passes over the table, a partial last one included.
     likelihood_ : dict
@@ -289,6 +295,7 @@ class VAETransformer(
         batch_size=256,
         learning_rate_init=8e-3,
         max_iter=None,
+        max_time=None,
         early_stopping=True,
         validation_fraction=0.1,
         n_iter_no_change=20,
@@ -320,6 +327,7 @@ class VAETransformer(
         self.batch_size = batch_size
         self.learning_rate_init = learning_rate_init
         self.max_iter = max_iter
+        self.max_time = max_time
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change

@@ -54,41 +54,55 @@ def typical_rows(models: Sequence[VAE], schema: Schema) -> Table:
     return read_table(schema.layout.write(cells))
 
 
-def surprising_cells(
-    models: Sequence[VAE],
-    schema: Schema,
-    table: Table,
-    typical: Table,
-    settings: InferenceSettings,
-    n_cells: int,
-    coverage: float,
-) -> pd.DataFrame:
-    """The cells of each row that surprise most, with what was expected; rows by position.
+class Surprise:
+    """The cells of rows that surprise most, with what was expected.
 
     The surprise of a cell is −log p(x_j | all other cells), less its mean over typical rows.
     """
-    rows = settings.rows(schema.encode(table))
-    log_p, log_others = _left_out(models, rows, settings)
-    usual, _ = _left_out(models, settings.rows(schema.encode(typical)), settings)
-    surprise = usual.mean(0) - log_p
-    if rows.missing is not None:
-        surprise[rows.missing.numpy()] = -np.inf
-    most = np.argsort(-surprise, axis=1, kind="stable")[:, :n_cells]
-    row, at = np.repeat(np.arange(len(rows)), most.shape[1]), most.ravel()
-    observed = np.isfinite(surprise[row, at])
-    row, at = row[observed], at[observed]
-    found: list[tuple] = [()] * len(row)
-    for position in map(int, np.unique(at)):
-        here = np.flatnonzero(at == position)
-        i = row[here]
-        some = rows.take(torch.from_numpy(i))
-        draws = _draws(models, some, position, log_others[:, i, position], settings)
-        j = schema.order[position]
-        column = schema.columns[j]
-        cells = table.cells(j, column.type == "label").take(i)
-        answers = zip(objects(cells), *_summary(column, draws, coverage), strict=True)
-        for k, (value, *expected) in zip(here, answers, strict=True):
-            found[k] = (row[k], column.name, value, surprise[row[k], position], *expected)
+
+    def __init__(
+        self,
+        models: Sequence[VAE],
+        schema: Schema,
+        settings: InferenceSettings,
+        n_cells: int,
+        coverage: float,
+    ) -> None:
+        self.models, self.schema, self.settings = models, schema, settings
+        self.n_cells, self.coverage = n_cells, coverage
+        typical = typical_rows(models, schema)
+        usual, _ = _left_out(models, settings.rows(schema.encode(typical)), settings)
+        self.usual = usual.mean(0)
+
+    def cells(self, table: Table) -> pd.DataFrame:
+        """The `n_cells` most surprising cells of each row; rows by position."""
+        schema, settings = self.schema, self.settings
+        rows = settings.rows(schema.encode(table))
+        log_p, log_others = _left_out(self.models, rows, settings)
+        surprise = self.usual - log_p
+        if rows.missing is not None:
+            surprise[rows.missing.numpy()] = -np.inf
+        most = np.argsort(-surprise, axis=1, kind="stable")[:, : self.n_cells]
+        row, at = np.repeat(np.arange(len(rows)), most.shape[1]), most.ravel()
+        observed = np.isfinite(surprise[row, at])
+        row, at = row[observed], at[observed]
+        found: list[tuple] = [()] * len(row)
+        for position in map(int, np.unique(at)):
+            here = np.flatnonzero(at == position)
+            i = row[here]
+            some = rows.take(torch.from_numpy(i))
+            draws = _draws(self.models, some, position, log_others[:, i, position], settings)
+            j = schema.order[position]
+            column = schema.columns[j]
+            cells = table.cells(j, column.type == "label").take(i)
+            summary = _summary(column, draws, self.coverage)
+            answers = zip(objects(cells), *summary, strict=True)
+            for k, (value, *expected) in zip(here, answers, strict=True):
+                found[k] = (row[k], column.name, value, surprise[row[k], position], *expected)
+        return _frame_of_cells(found)
+
+
+def _frame_of_cells(found: list[tuple]) -> pd.DataFrame:
     names = ["row", "column", "value", "surprise", "expected", "low", "high"]
     columns = zip(*found, strict=True) if found else [()] * len(names)
     frame = pd.DataFrame(

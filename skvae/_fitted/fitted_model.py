@@ -8,8 +8,10 @@ validate their input, call it and label its output.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -34,6 +36,7 @@ from skvae.objectives import Objective
 from skvae.priors import Prior
 
 from . import explaining, imputing, sampling, traversal
+from .blocks import by_blocks, by_ranges, generator_for
 from .pickling import packed, unpacked
 
 MIN_VARIANCE = 1e-8  # of a component, so that the inverse exists
@@ -91,7 +94,8 @@ class FittedModel:
 
     def __getstate__(self) -> dict[str, Any]:
         """Without tensors: equal models have equal pickles."""
-        return {**self.__dict__, "models": [packed(model) for model in self.models]}
+        state = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {**state, "models": [packed(model) for model in self.models]}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         models = [unpacked(model) for model in state["models"]]
@@ -101,6 +105,15 @@ class FittedModel:
     def model(self) -> VAE:
         """The first model."""
         return self.models[0]
+
+    @cached_property
+    def _single(self) -> list[VAE]:
+        """The models in single precision."""
+        return [copy.deepcopy(model).float() for model in self.models]
+
+    def in_precision(self, settings: InferenceSettings) -> list[VAE]:
+        """The models in the precision of the answers."""
+        return self.models if settings.precision == "double" else self._single
 
     @with_library_defaults
     def encode(self, X: Any) -> Rows:
@@ -120,18 +133,21 @@ class FittedModel:
         with_std: bool = False,
     ) -> LogDensity:
         """log p(x), log p(x_a) of some columns, or log p(x_a | x_b) of some given others."""
-        table, models = read_table(X), settings.models(self.models)
+        models = self.in_precision(settings)
         n_scramblings = N_SCRAMBLINGS if with_std else 1
 
-        def density(part: list[int] | None) -> LogDensity:
-            rows = self.schema.encode(table) if part is None else self._marginal(table, part)
+        def density(block: Table, part: list[int] | None) -> LogDensity:
+            rows = self.schema.encode(block) if part is None else self._marginal(block, part)
             rows = settings.rows(rows)
             each = [log_density(model, rows, settings, n_scramblings) for model in models]
             return mixture_density(each)
 
-        if columns is None or given is None:
-            return density(columns)
-        return density(sorted([*columns, *given])).given(density(given))
+        def answer(block: Table) -> LogDensity:
+            if columns is None or given is None:
+                return density(block, columns)
+            return density(block, sorted([*columns, *given])).given(density(block, given))
+
+        return LogDensity.concatenated(by_blocks(read_table(X), answer, settings))
 
     def _marginal(self, table: Table, part: list[int]) -> Rows:
         """The rows with all other columns marginalized."""
@@ -142,42 +158,60 @@ class FittedModel:
     @with_library_defaults
     def score(self, X: Any, method: str, settings: InferenceSettings) -> np.ndarray:
         """The scores of a method of :data:`skvae._inference.scoring.SCORES`, (n_rows,)."""
-        rows = settings.rows(self.encode(X))
-        return score_rows(method, settings.models(self.models), rows, settings)
+        models = self.in_precision(settings)
+
+        def answer(block: Table) -> np.ndarray:
+            rows = settings.rows(self.schema.encode(block))
+            return score_rows(method, models, rows, settings)
+
+        return np.concatenate(by_blocks(read_table(X), answer, settings))
 
     @with_library_defaults
     def explain(self, X: Any, settings: InferenceSettings, *, relative: bool) -> np.ndarray:
         """What each column adds to log p(x), and the latent part: (n_rows, n_columns + 1)."""
-        table, models = read_table(X), settings.models(self.models)
-        parts = explaining.parts_of_log_density(models, self.schema, table, settings)
+        models = self.in_precision(settings)
+        parts_of = partial(explaining.parts_of_log_density, models, self.schema, settings=settings)
+        usual: Any = 0.0
         if relative:
-            typical = explaining.typical_rows(self.models, self.schema)
-            usual = explaining.parts_of_log_density(models, self.schema, typical, settings)
-            parts = parts - usual.mean(0)
-            parts[:, :-1][table.missing] = 0.0
-        return parts
+            usual = parts_of(explaining.typical_rows(self.models, self.schema)).mean(0)
+
+        def answer(block: Table) -> np.ndarray:
+            parts = parts_of(block) - usual
+            if relative:
+                parts[:, :-1][block.missing] = 0.0
+            return parts
+
+        return np.concatenate(by_blocks(read_table(X), answer, settings))
 
     @with_library_defaults
     def surprising_cells(
         self, X: Any, settings: InferenceSettings, n_cells: int, coverage: float
     ) -> pd.DataFrame:
         """The most surprising cells of each row, and what was expected in their place."""
-        models = settings.models(self.models)
-        typical = explaining.typical_rows(self.models, self.schema)
+        models = self.in_precision(settings)
+        surprise = explaining.Surprise(models, self.schema, settings, n_cells, coverage)
         table = read_table(X)
-        options = settings, n_cells, coverage
-        return explaining.surprising_cells(models, self.schema, table, typical, *options)
+
+        def answer(rows: slice) -> pd.DataFrame:
+            cells = surprise.cells(table.part(rows))
+            return cells.assign(row=cells["row"] + rows.start)
+
+        return pd.concat(by_ranges(table.n_rows, answer, settings), ignore_index=True)
 
     # ----------------------------------------------------------------------- embeddings
 
     @with_library_defaults
     def embed(self, X: Any, settings: InferenceSettings, *, whiten: bool = False) -> np.ndarray:
         """The components of each row, (n_rows, n_output_components)."""
-        (model,) = settings.models(self.models[:1])
-        units = model.latent.shown
-        Z = model.embeddings(settings.rows(self.encode(X)))[:, units].numpy()
+        model = self.in_precision(settings)[0]
         center, scale = self._affine(whiten)
-        return np.asarray((Z - center) / scale).astype(Z.dtype, copy=False)
+
+        def answer(block: Table) -> np.ndarray:
+            rows = settings.rows(self.schema.encode(block))
+            Z = model.embeddings(rows)[:, model.latent.shown].numpy()
+            return np.asarray((Z - center) / scale).astype(Z.dtype, copy=False)
+
+        return np.concatenate(by_blocks(read_table(X), answer, settings))
 
     def _affine(self, whiten: bool) -> tuple[Any, Any]:
         if self.axes is None:
@@ -187,7 +221,7 @@ class FittedModel:
     @with_library_defaults
     def posterior(self, X: Any, settings: InferenceSettings) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation of q(z | x), each (n_rows, n_output_components)."""
-        (model,) = settings.models(self.models[:1])
+        model = self.in_precision(settings)[0]
         mean, log_var = model.posteriors(settings.rows(self.encode(X)))
         units = model.latent.shown
         return mean[:, units].numpy(), torch.exp(0.5 * log_var)[:, units].numpy()
@@ -195,7 +229,7 @@ class FittedModel:
     @with_library_defaults
     def codes(self, X: Any, settings: InferenceSettings) -> np.ndarray:
         """Integer codes, (n_rows, n_positions), of families that have them."""
-        (model,) = settings.models(self.models[:1])
+        model = self.in_precision(settings)[0]
         latent: Any = model.latent
         return latent.codes(latent.split(model.embeddings(settings.rows(self.encode(X))))).numpy()
 
@@ -241,13 +275,27 @@ class FittedModel:
 
     @with_library_defaults
     def sample(
-        self, n_samples: int, generator: torch.Generator, *, missing: str, mean: bool
+        self,
+        n_samples: int,
+        generator: torch.Generator,
+        settings: InferenceSettings,
+        *,
+        missing: str,
+        mean: bool,
     ) -> Any:
         """A table of new rows: z from the prior, then x from p(x | z)."""
-        with torch.no_grad():
-            z = self.model.latent.sample(n_samples, self.model.prior, generator)
-        return sampling.decode(
-            self.model, self.schema, z, generator=generator, mean=mean, missing=missing
+        model, seed = self.model, generator.initial_seed()
+
+        @torch.no_grad()
+        def answer(rows: slice) -> tuple[torch.Tensor, ...]:
+            own = generator_for(seed, rows)
+            z = model.latent.sample(rows.stop - rows.start, model.prior, own)
+            return z, *sampling.decoded(model, self.schema, z, None if mean else own)
+
+        parts = zip(*by_ranges(n_samples, answer, settings), strict=True)
+        z, values, codes = (torch.cat(part) for part in parts)
+        return sampling.as_table(
+            model, self.schema, z, values, codes, generator=generator, mean=mean, missing=missing
         )
 
     @with_library_defaults
@@ -262,7 +310,7 @@ class FittedModel:
         mean: bool,
     ) -> tuple[Any, np.ndarray]:
         """A table of new rows for each condition, and their effective sample sizes."""
-        (model,) = settings.models(self.models[:1])
+        model = self.in_precision(settings)[0]
         conditions = sampling.read_conditions(self.schema, given)
         work = n_samples, generator, settings
         z, ess = sampling.conditional_codes(model, self.schema, conditions, *work)
@@ -288,7 +336,7 @@ class FittedModel:
 
         `table` is X as it was read, where more of its cells count as missing.
         """
-        (model,) = settings.models(self.models[:1])
+        model = self.in_precision(settings)[0]
         table = read_table(X) if table is None else table
         options = settings, n_draws, strategy, seed
         return imputing.impute(model, self.schema, X, table, *options)

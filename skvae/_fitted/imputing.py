@@ -17,6 +17,7 @@ from skvae._table.layouts import Cells
 from skvae._table.reading import Table
 from skvae._table.scaling import LARGEST
 
+from .blocks import by_ranges, generator_for
 from .sampling import CHUNK, draw_in_bounds
 
 STRATEGIES = ("mean", "median", "most_frequent")
@@ -40,11 +41,25 @@ def impute(
     incomplete = np.flatnonzero(missing.any(1))
     ess = np.full(table.n_rows, np.inf)
     sources = [X] * (n_draws or 1)
+
+    def answer(rows: slice) -> tuple[np.ndarray, ...]:
+        block = table.part(rows)
+        block = block.take(np.flatnonzero(missing[rows].any(1)))
+        imputation = Imputation(model, schema, strategy, generator_for(seed, rows))
+        encoded = settings.rows(schema.encode(block))
+        return imputation.decoded(encoded, settings, n_draws)
+
     if len(incomplete):
-        rows = settings.rows(schema.encode(table.take(incomplete)))
-        generator = torch.Generator().manual_seed(seed)
-        imputation = Imputation(model, schema, strategy, generator)
-        cells, ess[incomplete] = imputation.cells(rows, settings, n_draws)
+        parts = [part for part in by_ranges(table.n_rows, answer, settings) if len(part[-1])]
+        *decoded, sizes = zip(*parts, strict=True)
+        ess[incomplete] = np.concatenate(sizes)
+        axis = 0 if n_draws is None else 1
+        values, codes = (np.concatenate(part, axis=axis) for part in decoded)
+        if n_draws is None:
+            cells = [_cells(schema, values, codes)]
+        else:
+            rng = np.random.default_rng(seed)
+            cells = [schema.cells(v, c, rng) for v, c in zip(values, codes, strict=True)]
         sources = [_aligned(schema, table, each, incomplete) for each in cells]
     dtype = getattr(table.layout, "dtype", None)
     return [fill(X, source, missing, dtype) for source in sources], ess
@@ -70,24 +85,25 @@ class Imputation:
         self.generator = generator
         self.numeric = schema.numeric_columns
 
-    def cells(
+    def decoded(
         self, rows: Rows, settings: InferenceSettings, n_draws: int | None
-    ) -> tuple[list[list[Cells]], np.ndarray]:
-        """Cells of every column for the rows, once or for each draw; effective sample sizes."""
-        parts, sizes = [], []
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Numbers and codes, and effective sample sizes of the rows.
+
+        Expected numbers, in the units of the table, (n_rows, …), or draws of scaled numbers,
+        (n_draws, n_rows, …).
+        """
+        parts, sizes = [], [np.empty(0)]
         n_codes = max(MIN_CODES, settings.n_samples // 2)
+        answer = self.expected if n_draws is None else self.draws
         for conditional in conditionals(self.model, rows, settings, n_codes):
-            draws = self.expected if n_draws is None else self.draws
-            parts.append(draws(conditional, n_draws or 1))
-            sizes.append(conditional.ess)
-        ess = torch.cat(sizes).numpy()
-        if n_draws is None:
-            numbers, codes = (np.concatenate(part) for part in zip(*parts, strict=True))
-            return [_cells(self.schema, numbers, codes)], ess
-        rng = np.random.default_rng(self.generator.initial_seed())
-        values, codes = (np.concatenate(part, axis=1) for part in zip(*parts, strict=True))
-        pairs = zip(values, codes, strict=True)
-        return [self.schema.cells(v, c, rng) for v, c in pairs], ess
+            parts.append(answer(conditional, n_draws or 1))
+            sizes.append(conditional.ess.numpy())
+        if not parts:
+            return np.empty(0), np.empty(0), sizes[0]
+        axis = 0 if n_draws is None else 1
+        numbers, codes = (np.concatenate(part, axis=axis) for part in zip(*parts, strict=True))
+        return numbers, codes, np.concatenate(sizes)
 
     def draws(self, conditional: Conditional, n_draws: int) -> tuple[np.ndarray, np.ndarray]:
         """Scaled numbers and codes, (n_draws, n_rows, …)."""

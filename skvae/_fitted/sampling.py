@@ -109,12 +109,39 @@ def decode(
     given : Table or None
         Cells that are written over the decoded ones.
     """
-    draws_from = None if mean else generator
-    with torch.no_grad():
-        parts = [draw_in_bounds(model, schema, part, draws_from) for part in z.split(_size(model))]
-    values, codes = (torch.cat(part).numpy() for part in zip(*parts, strict=True))
+    values, codes = decoded(model, schema, z, None if mean else generator)
+    return as_table(
+        model, schema, z, values, codes,
+        generator=generator, mean=mean, missing=missing, given=given,
+    )  # fmt: skip
+
+
+@torch.no_grad()
+def decoded(
+    model: VAE, schema: Schema, z: Tensor, generator: torch.Generator | None
+) -> tuple[Tensor, Tensor]:
+    """Scaled numbers and codes for z: what the decoder expects, or draws with a generator."""
+    parts = [draw_in_bounds(model, schema, part, generator) for part in z.split(_size(model))]
+    values, codes = zip(*parts, strict=True)
+    return torch.cat(values), torch.cat(codes)
+
+
+def as_table(
+    model: VAE,
+    schema: Schema,
+    z: Tensor,
+    values: Tensor,
+    codes: Tensor,
+    *,
+    generator: torch.Generator | None = None,
+    mean: bool = False,
+    missing: str = "none",
+    given: Table | None = None,
+) -> Any:
+    """Decoded numbers and codes as a table; the parameters are those of :func:`decode`."""
     rng = np.random.default_rng(None if generator is None else generator.initial_seed())
-    cells = schema.cells(values, codes, None if draws_from is None else rng)
+    is_drawn = generator is not None and not mean
+    cells = schema.cells(values.numpy(), codes.numpy(), rng if is_drawn else None)
     if missing == "as_seen":
         masks = _missing_masks(model, schema, z, rng)
         cells = [each.with_missing(mask) for each, mask in zip(cells, masks.T, strict=True)]

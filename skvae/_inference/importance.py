@@ -13,8 +13,7 @@ Everything here takes the encoder output, so that the encoder runs once for each
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -45,17 +44,17 @@ class InferenceSettings:
     precision : {"double", "single"}
         The rule for all answers about given rows: networks, rows and draws are in float64, or
         in float32.
+    n_jobs : int or None
+        Threads, as joblib has it.
+    title : str
+        What the progress of many rows is shown as; empty: it is not shown.
     """
 
     n_samples: int
     n_refinement_steps: int = 0
     precision: str = "double"
-
-    def models(self, models: Sequence[VAE]) -> list[VAE]:
-        """The models in the precision of the answers."""
-        if self.precision == "double":
-            return list(models)
-        return [copy.deepcopy(model).float() for model in models]
+    n_jobs: int | None = None
+    title: str = ""
 
     def rows(self, rows: Rows) -> Rows:
         """The rows in the precision of the answers."""

@@ -29,6 +29,7 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass, fields
 from functools import cached_property
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -37,7 +38,7 @@ from torch import Tensor
 
 from skvae._model.rows import Rows
 from skvae._model.vae import VAE
-from skvae.priors import MixtureOfGaussians
+from skvae.priors import MixtureOfGaussians, PriorModule
 
 from .importance import EncodedRows
 from .information import score_and_root
@@ -92,6 +93,24 @@ def _groups(log_var: Tensor, proportions: Tensor) -> tuple[Tensor, Tensor]:
     used, labels = np.unique(found.labels_, return_inverse=True)
     centers = torch.from_numpy(found.cluster_centers_[used])
     return torch.from_numpy(labels[first.ravel()]), centers
+
+
+# The grouped prior of each fitted model, with the tensors that it was made of and their versions.
+_GROUPED: WeakKeyDictionary[PriorModule, tuple[list, GroupedMixture]] = WeakKeyDictionary()
+
+
+def grouped(prior: PriorModule, mixture: MixtureOfGaussians) -> GroupedMixture:
+    """The grouped mixture of a prior; made once, as long as the prior does not change."""
+    tensors = [*prior.parameters(), *prior.buffers()]
+    before, found = _GROUPED.get(prior, ([], None))
+    same = len(before) == len(tensors) and all(
+        old is new and version == new._version
+        for (old, version), new in zip(before, tensors, strict=True)
+    )
+    if found is None or not same or prior.training:
+        found = GroupedMixture(mixture)
+        _GROUPED[prior] = [(tensor, tensor._version) for tensor in tensors], found
+    return found
 
 
 def linearize(model: VAE, rows: Rows, z: Tensor) -> tuple[Tensor, Tensor]:
@@ -231,7 +250,7 @@ class Linearization:
 
     def __init__(self, model: VAE, mixture: MixtureOfGaussians) -> None:
         self.model, self.mixture = model, mixture
-        self.prior = GroupedMixture(mixture)
+        self.prior = grouped(model.prior, mixture)
         k = model.latent.n_components
         widest = max(model.decoder.n_outputs, model.head.weight.shape[0])
         numbers = max(k * widest, len(self.prior.var) * k * k, len(self.prior.group))

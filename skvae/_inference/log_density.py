@@ -55,6 +55,12 @@ class LogDensity:
         """Standard deviation over the scramblings, (n_rows,): the standard error of `score`."""
         return np.asarray(self.scores.std(0, ddof=min(1, len(self.scores) - 1)))
 
+    @classmethod
+    def concatenated(cls, parts: Sequence[LogDensity]) -> LogDensity:
+        """Those of all rows, from those of parts of them."""
+        scores = np.concatenate([part.scores for part in parts], axis=1)
+        return cls(scores, np.concatenate([part.ess for part in parts]))
+
     def given(self, condition: LogDensity) -> LogDensity:
         """log p(a | b) = log p(a, b) − log p(b), scrambling by scrambling.
 

@@ -13,11 +13,8 @@ from __future__ import annotations
 
 import datetime
 import decimal
-import numbers
 import warnings
-from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
 from typing import Any
 
 import narwhals.stable.v2 as nw
@@ -29,6 +26,7 @@ from sklearn.utils.validation import check_array
 from skvae._validation import caller_stacklevel
 
 from .layouts import TICKS_PER_DAY, ArrayLayout, Cells, FrameLayout, PandasLayout, SparseLayout
+from .table import Table
 
 MAX_DECIMALS = 12  # of decimal.Decimal: what a float can distinguish
 _NESTED = (list, dict, set, tuple, frozenset, np.ndarray, pd.Series, pd.DataFrame)
@@ -162,62 +160,6 @@ def _prototype(kind: str, values: np.ndarray) -> Any:
     return {"integer": 0, "boolean": False}.get(kind, 0.0)
 
 
-@dataclass
-class Table:
-    """A read table: names and layout of the columns, and the cells of each on demand."""
-
-    names: list
-    n_rows: int
-    layout: Any
-    read: Callable[[int, bool], Cells]
-
-    def cells(self, j: int, as_label: bool = False) -> Cells:
-        """Column j; `as_label` keeps the cells of an untyped column from being read as numbers."""
-        return self.read(j, as_label)
-
-    @cached_property
-    def missing(self) -> np.ndarray:
-        """Which cells are missing, (n_rows, n_columns)."""
-        return np.stack([self.cells(j).missing for j in range(len(self.names))], axis=1)
-
-    def header(self) -> Any:
-        """The columns without rows, in a container whose names every scikit-learn can read."""
-        if self.layout.container in ("array", "sparse"):
-            return np.empty((0, len(self.names)))
-        return pd.DataFrame(columns=self.names)
-
-    def marginal(self, columns: Collection[int]) -> Table:
-        """The table with all other columns missing."""
-
-        def read(j: int, as_label: bool) -> Cells:
-            if j in columns:
-                return self.read(j, as_label)
-            missing = np.ones(self.n_rows, dtype=bool)
-            return Cells("float", np.full(self.n_rows, np.nan), missing)
-
-        return Table(self.names, self.n_rows, self.layout, read)
-
-    def with_missing(self, value: Any) -> Table:
-        """The table with the cells that hold a value missing."""
-
-        def read(j: int, as_label: bool) -> Cells:
-            cells = self.read(j, as_label)
-            if cells.type == "label":
-                is_value = np.array([*(level == value for level in cells.levels), False])
-                return cells.with_missing(is_value[cells.values])
-            if isinstance(value, numbers.Real) and cells.type != "time":
-                return cells.with_missing(cells.exact_values == value)
-            return cells
-
-        return Table(self.names, self.n_rows, self.layout, read)
-
-    def take(self, rows: np.ndarray) -> Table:
-        def read(j: int, as_label: bool) -> Cells:
-            return self.read(j, as_label).take(rows)
-
-        return Table(self.names, len(rows), self.layout, read)
-
-
 def read_table(X: Any) -> Table:
     """Any supported container as a :class:`Table`; errors in the style of scikit-learn."""
     if isinstance(X, Table):
@@ -227,15 +169,19 @@ def read_table(X: Any) -> Table:
     if sparse.issparse(X):
         X = check_array(X, accept_sparse=["csr", "csc", "coo", "lil", "dok", "bsr", "dia"],
                         ensure_all_finite=False, ensure_min_samples=0)  # fmt: skip
-        columns = X.tocsc()
-        cell_type = _array_type(X.dtype)
-        return Table(
-            [f"x{j}" for j in range(X.shape[1])], X.shape[0], SparseLayout(X),
-            lambda j, as_label: _numbers(cell_type, columns[:, [j]].toarray().ravel(), f"x{j}"),
-        )  # fmt: skip
+        return _read_sparse(X)
     if nw.dependencies.is_into_dataframe(X):
         return _read_narwhals(nw.from_native(X, eager_only=True))
     return _read_array(X)
+
+
+def _read_sparse(X: Any) -> Table:
+    columns, cell_type = X.tocsc(), _array_type(X.dtype)
+    return Table(
+        [f"x{j}" for j in range(X.shape[1])], X.shape[0], SparseLayout(X),
+        lambda j, as_label: _numbers(cell_type, columns[:, [j]].toarray().ravel(), f"x{j}"),
+        lambda rows: _read_sparse(columns[rows]),
+    )  # fmt: skip
 
 
 def _refuse_duplicates(names: list) -> None:
@@ -260,6 +206,10 @@ def _read_array(X: Any) -> Table:
         array = X
     else:
         array = check_array(X, dtype=None, ensure_all_finite=False, ensure_min_samples=0)
+    return _of_array(array)
+
+
+def _of_array(array: np.ndarray) -> Table:
     kind = array.dtype.kind
 
     def read(j: int, as_label: bool) -> Cells:
@@ -271,7 +221,8 @@ def _read_array(X: Any) -> Table:
         return _numbers(_array_type(array.dtype), values, f"x{j}")
 
     names = [f"x{j}" for j in range(array.shape[1])]
-    return Table(names, array.shape[0], ArrayLayout(array.dtype), read)
+    return Table(names, array.shape[0], ArrayLayout(array.dtype), read,
+                 lambda rows: _of_array(array[rows]))  # fmt: skip
 
 
 def _read_pandas(X: pd.DataFrame) -> Table:
@@ -306,7 +257,7 @@ def _read_pandas(X: pd.DataFrame) -> Table:
             return _labels(series)
         return _object_cells(series.astype(object).to_numpy(), name, False, as_label)
 
-    return Table(names, len(X), PandasLayout(X), read)
+    return Table(names, len(X), PandasLayout(X), read, lambda rows: _read_pandas(X.iloc[rows]))
 
 
 def _read_narwhals(X: nw.DataFrame) -> Table:
@@ -341,7 +292,7 @@ def _read_narwhals(X: nw.DataFrame) -> Table:
         values[:] = series.to_list()
         return _object_cells(values, name, False, as_label)
 
-    return Table(names, len(X), FrameLayout(X), read)
+    return Table(names, len(X), FrameLayout(X), read, lambda rows: _read_narwhals(X[rows]))
 
 
 def _plain(series: nw.Series, name: Any) -> tuple[np.ndarray, Any, np.ndarray]:

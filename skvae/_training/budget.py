@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, replace
 
 EVALUATION_DRAWS, EVALUATED = 4, 2000  # draws of a row, fewer where there are many rows
 WARMUP = 0.05  # proportion of the steps in which the learning rate rises
@@ -31,14 +32,36 @@ class Budget:
     patience: int | None = None  # evaluations without progress; None: no early stopping
     tol: float = 1e-4
     n_planned: int | None = None  # steps after which training ends early; None: none does
-    mask_ratio: float = (
-        0.0  # largest proportion of the cells of a row that is masked for the encoder
-    )
+    # Largest proportion of the cells of a row that is masked for the encoder.
+    mask_ratio: float = 0.0
+    deadline: float | None = None  # on the monotonic clock; None: there is none
 
     @property
     def last_step(self) -> int:
         """The number of steps after which training ends."""
-        return self.n_steps if self.n_planned is None else self.n_planned
+        return self.n_steps if self.n_planned is None else min(self.n_planned, self.n_steps)
+
+    @property
+    def seconds_left(self) -> float:
+        """Until the deadline; at least 0."""
+        if self.deadline is None:
+            return math.inf
+        return max(0.0, self.deadline - time.monotonic())
+
+    def share(self, n_runs: int) -> Budget:
+        """The budget of one of several runs that follow each other."""
+        if self.deadline is None:
+            return replace(self)
+        return replace(self, deadline=time.monotonic() + self.seconds_left / n_runs)
+
+    def fit_to_time(self, n_done: int, seconds: float) -> None:
+        """Take fewer steps, if at the speed of those that are done there is no time for all.
+
+        The learning rate follows the new number, so that it still falls to 0 at the end.
+        """
+        if self.deadline is not None:
+            affordable = n_done + int(self.seconds_left * n_done / max(seconds, 1e-9))
+            self.n_steps = min(self.n_steps, affordable)
 
     def progress(self, step: int) -> float:
         """Proportion of the run that is done, as the objective sees it."""

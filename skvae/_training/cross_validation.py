@@ -116,7 +116,7 @@ def _curve(
 
     steps, found, n_stale = [0], [bounds()], 0
     length = max(1, math.ceil(budget.n_steps / ROUNDS))
-    while steps[-1] < budget.n_steps:
+    while steps[-1] < budget.n_steps and budget.seconds_left > 0:
         n = min(length, budget.n_steps - steps[-1])
         terms = run.round(sources, steps[-1], n)
         if not all(map(math.isfinite, terms)) or not run.is_finite():

@@ -8,6 +8,7 @@ several at once. Nothing is read back from the device between two evaluations of
 from __future__ import annotations
 
 import math
+import time
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -140,9 +141,9 @@ def train(
     round_length = max(1, math.ceil(budget.n_steps / ROUNDS), worth)
     names = [*HISTORY, "validation_bound"] if len(best.rows) else HISTORY
     result = Result(models, {name: [] for name in names})
-    good, repairs = run.flat.copy(), 0
+    good, repairs, started = run.flat.copy(), 0, time.monotonic()
     try:
-        while result.n_steps < budget.last_step:
+        while result.n_steps < budget.last_step and budget.seconds_left > 0:
             monitor.before_round()
             n = min(round_length, budget.last_step - result.n_steps)
             terms = run.round(sources, result.n_steps, n)
@@ -152,6 +153,7 @@ def train(
                 continue
             good, repairs = run.flat.copy(), 0
             result.n_steps += n
+            budget.fit_to_time(result.n_steps, time.monotonic() - started)
             record = [result.n_steps, *terms]
             if len(best.rows):
                 record.append(best.update(budget.progress(result.n_steps)))
@@ -194,8 +196,9 @@ def train_all(
     runs = [models] if together else [[model] for model in models]
     states = optimizer_states or [{}] * len(runs)
     results = []
-    for run, state in zip(runs, states, strict=True):
-        result = train(run, data, split, objective, budget, generator, monitor, state)
+    for i, (run, state) in enumerate(zip(runs, states, strict=True)):
+        own = budget.share(len(runs) - i)
+        result = train(run, data, split, objective, own, generator, monitor, state)
         results.append(result)
         if result.is_interrupted:
             warn_of_interruption(result.n_steps, budget.n_steps)
@@ -213,9 +216,10 @@ def warn_of_interruption(n_steps: int, n_planned: int) -> None:
     )
 
 
-def describe(history: dict[str, list[float]], n_steps: int) -> str:
-    step, *terms = ((name.replace("_", " "), series[-1]) for name, series in history.items())
-    return f"step {step[1]} of {n_steps}: " + ", ".join(f"{n} {v:.3f}" for n, v in terms)
+def describe(history: dict[str, list[float]]) -> str:
+    """The last value of each term of the bound."""
+    terms = {name.replace("_", " "): series[-1] for name, series in history.items()}
+    return ", ".join(f"{name} {value:.3f}" for name, value in terms.items() if name != "step")
 
 
 def join_histories(before: dict[str, list[float]], after: dict[str, list[float]]) -> dict:

@@ -6,6 +6,7 @@ import pickle
 import subprocess
 import sys
 import threading
+import time
 
 import joblib
 import numpy as np
@@ -377,3 +378,23 @@ def test_the_hash_after_partial_fit(X):
     copy = pickle.loads(pickle.dumps(vae))
     assert joblib.hash(copy) == joblib.hash(vae)
     np.testing.assert_array_equal(copy.partial_fit(X).transform(X), vae.partial_fit(X).transform(X))
+
+
+@pytest.mark.parametrize("latent", ["gaussian", "quantized"])
+def test_max_time_is_a_budget(latent):
+    """Fewer steps are planned, and the learning rate still falls to its end."""
+    X = np.random.default_rng(0).normal(size=(3000, 4))
+    params = {"latent": latent, "early_stopping": False, "max_iter": 100_000, "random_state": 0}
+    start = time.perf_counter()
+    vae = VAETransformer(2, max_time=1.0, **params).fit(X)
+    assert time.perf_counter() - start < 30  # without it, it would be an hour
+    assert 1 <= vae.history_["step"][-1] < 100_000 * 12
+    assert np.isfinite(vae.score_samples(X[:5])).all()
+
+
+def test_a_table_of_the_history():
+    X = np.random.default_rng(0).normal(size=(300, 4))
+    vae = VAETransformer(2, max_iter=3, random_state=0).fit(X)
+    frame = pd.DataFrame(vae.history_)
+    assert frame["step"].is_monotonic_increasing
+    assert {"bound", "reconstruction", "kl", "validation_bound"} <= set(frame.columns)
