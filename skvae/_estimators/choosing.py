@@ -67,7 +67,8 @@ def trial_scores(
     """
     device = context.device
     generator = torch.Generator(device).manual_seed(context.seed)
-    there = rows.to(device), split.to(device), context.components.objective, budget
+    # A copy: where time is limited, training shortens it.
+    there = rows.to(device), split.to(device), context.components.objective, budget.share(1)
     if train([model.to(device)], *there, generator, NoMonitor(), {}).is_interrupted:
         raise KeyboardInterrupt
     return log_density(model.cpu(), held_out, InferenceSettings(N_DRAWS)).score
@@ -108,13 +109,14 @@ def choose_n_components(
     split = split if len(split.held_out) else _with_held_out(split, context.seed)
     if len(split.held_out) < MIN_HELD_OUT:
         return min(sizes, key=lambda size: abs(size - max(1, most // 2)))
-    short = replace(budget, n_steps=max(50, round(PROPORTION * budget.n_steps)), patience=None)
+    n_steps = max(50, round(PROPORTION * budget.n_steps))
+    short = replace(budget.share(2), n_steps=n_steps, patience=None)  # half of the time, if limited
     held_out = rows.take(split.held_out)
     tried: dict[int, np.ndarray] = {}
     for k in sizes:
         tried[k] = trial_scores(start(k), rows, split, held_out, context, short)
         best = max(tried, key=lambda size: float(tried[size].mean()))
-        if list(tried).index(best) < len(tried) - PATIENCE:
+        if list(tried).index(best) < len(tried) - PATIENCE or not short.seconds_left:
             break
     for k, bound in tried.items():
         gap = tried[best] - bound

@@ -57,9 +57,10 @@ class ImputationMixin(BaseVAE):
 
         .. math:: p(x_m | x_o) = \int p(x_m | z)\, p(z | x_o)\, dz
 
-        by importance-weighted codes: half of `n_importance_samples` are proposed by the encoder,
-        and up to sixteen times as many by the prior, where the family of the posterior can weight
-        these too (Gaussian and ladder); with other families the encoder proposes all.
+        by importance-weighted codes from the posterior of the row with a linearized decoder: half
+        of `n_importance_samples`, and at least 128. Where the model has none (ladders, codes, a
+        flow as prior, ``n_refinement_steps=0``), the encoder proposes the codes; for Gaussians and
+        ladders half of them, and the prior up to sixteen times as many.
 
         Parameters
         ----------

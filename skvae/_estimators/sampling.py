@@ -23,8 +23,8 @@ class SamplingMixin(BaseVAE):
     ):  # fmt: skip
         """Draw new rows: z from the prior p(z), then x from p(x | z).
 
-        Given some cells, z is drawn from p(z | these cells) by importance resampling of codes that
-        the encoder and the prior propose: a rare condition costs no more than a frequent one.
+        Given some cells, z is drawn from p(z | these cells) by importance resampling of codes
+        from a posterior of the condition: a rare one costs no more than a frequent one.
 
         Parameters
         ----------

@@ -28,7 +28,7 @@ class VAEImputer(SavingMixin, TransformerMixin, BaseEstimator):
     .. math:: \hat x_m = E[x_m | x_o] \approx \sum_k \tilde w_k\, E[x_m | z_k], \quad
         \tilde w_k \propto p(x_o | z_k)\, p(z_k) / r(z_k)
 
-    with codes z_k that the encoder and the prior propose. It takes the tables that
+    with codes z_k from a posterior of the row, of density r. It takes the tables that
     :class:`VAETransformer` takes, mixed columns included, and gives the same kind of table back:
     observed cells unchanged, dtypes kept.
 

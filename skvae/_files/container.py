@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
+import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -33,22 +32,14 @@ def write_file(path: Any, tree: Any, arrays: Mapping[str, np.ndarray]) -> None:
     tensors = {name: np.array(array, order="C") for name, array in arrays.items()}
     metadata = {"format": str(FORMAT), "skvae": text, "sha256": _digest(text, tensors)}
     path = Path(path)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
+    part = path.with_name(f"{path.name}.{secrets.token_hex(8)}.part")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with part.open("xb") as file:
             file.write(save_tensors(tensors, metadata))
-        _set_permissions(temporary)
-        os.replace(temporary, path)
+        part.replace(path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
         raise
-
-
-def _set_permissions(path: str) -> None:
-    """Those of a new file; a temporary one is for the owner alone."""
-    mask = os.umask(0)
-    os.umask(mask)
-    os.chmod(path, 0o666 & ~mask)
 
 
 def read_file(path: Any) -> tuple[Any, dict[str, np.ndarray]]:

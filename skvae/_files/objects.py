@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
-import operator
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any, get_type_hints
@@ -33,7 +31,7 @@ from .tree import Codec, FileError, Reader, Writer
 from .values import exactly, guarded
 
 MAPS = (NumericMap, PowerMap, QuantileMap, LogMap, AtomMap)
-MAX_SMALL = 2**20  # numbers that may be allocated whatever the size of the file
+MAX_SMALL = 2**24  # numbers that may be allocated whatever the size of the file
 REGISTERED: dict[str, type[Component]] = {}  # components of users
 
 
@@ -308,36 +306,31 @@ def _read_model(
 
 
 def _check_size(schema: Schema, components: Any, k: int, sizes: list[int], available: int) -> None:
-    """Refuse what would allocate more numbers than the file holds tensors for."""
-    most = available + MAX_SMALL
+    """Refuse what would allocate far more numbers than the file holds tensors for."""
     layers = [schema.n_features, *sizes, k, *sizes, len(schema.columns)]
     needed = sum(a * b for a, b in itertools.pairwise(layers))
-    for component in components:
-        for value in _integers(component):
-            needed += value * k
-        for widths in _layer_sizes(component):
-            pairs = zip([k, *widths], [*widths, k], strict=True)
-            needed += sum(a * b for a, b in pairs)
-    if needed > most:
+    likelihoods = [likelihood for likelihood, _ in schema.choices.values()]
+    for component in (*components, *likelihoods):
+        needed += _size(component, sum(sizes[:1], k))
+    if needed > available + MAX_SMALL:
         raise FileError(f"its model would have {needed} parameters, but it holds {available}")
 
 
-def _integers(component: Component) -> list[int]:
-    """The sizes among the parameters; the number of exemplars is only an upper bound."""
-    values = []
+def _size(component: Component, width: int) -> int:
+    """A bound on the parameters of a component: its layers times all other sizes.
+
+    The number of exemplars does not count, which is only an upper bound itself.
+    """
+    layers, factor, nested = width, 1, 0
     for name, value in component.get_params(deep=False).items():
         if isinstance(value, Component):
-            values += _integers(value)
-        elif type(value) is int and name != "n_exemplars":
-            values.append(value)
-    return values
-
-
-def _layer_sizes(component: Component) -> list[list[int]]:
-    values = component.get_params(deep=False).values()
-    own = [[int(size) for size in value] for value in values if isinstance(value, (tuple, list))]
-    nested = [_layer_sizes(value) for value in values if isinstance(value, Component)]
-    return own + functools.reduce(operator.iadd, nested, [])
+            nested += _size(value, width)
+        elif isinstance(value, (tuple, list, np.ndarray)):
+            widths = [width, *map(int, value), width]
+            layers += sum(a * b for a, b in itertools.pairwise(widths))
+        elif isinstance(value, (int, np.integer)) and name != "n_exemplars":
+            factor *= max(1, int(value))
+    return layers * factor + nested
 
 
 def _load(model: nn.Module, names: Mapping[str, str], reader: Reader) -> None:

@@ -107,7 +107,7 @@ def _read_array(
     if data is None:
         if not isinstance(items, list) or len(items) != size:
             raise FileError("an array does not have its number of items")
-        kind = np.dtypes.StringDType() if dtype == "T" else dtype_of(dtype)
+        kind = _text_of_any_length() if dtype == "T" else dtype_of(dtype)
         out = np.empty(size, dtype=object)
         out[:] = items
         if kind != np.dtype(object):
@@ -122,6 +122,11 @@ def _read_array(
         raise FileError(f"the tensor {data!r} is {array.dtype}, not {kind}")
     # An empty array of a buffer has the strides of one that was pickled.
     return (array.astype(kind) if size else np.frombuffer(b"", kind)).reshape(shape)
+
+
+def _text_of_any_length() -> Any:
+    """A dtype of numpy 2."""
+    return guarded(lambda: np.dtypes.StringDType())
 
 
 def _write_scalar(value: np.generic, writer: Writer, place: str) -> dict[str, Any]:

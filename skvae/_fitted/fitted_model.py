@@ -311,15 +311,23 @@ class FittedModel:
     ) -> tuple[Any, np.ndarray]:
         """A table of new rows for each condition, and their effective sample sizes."""
         model = self.in_precision(settings)[0]
-        conditions = sampling.read_conditions(self.schema, given)
-        work = n_samples, generator, settings
-        z, ess = sampling.conditional_codes(model, self.schema, conditions, *work)
+        conditions, seed = sampling.read_conditions(self.schema, given), generator.initial_seed()
+
+        def answer(rows: slice) -> tuple[torch.Tensor, ...]:
+            own = generator_for(seed, rows)
+            work = conditions.part(rows), n_samples, own, settings
+            z, ess = sampling.conditional_codes(model, self.schema, *work)
+            drawn = sampling.decoded(self.model, self.schema, z, None if mean else own)
+            return ess, z, *drawn
+
+        parts = zip(*by_ranges(conditions.n_rows, answer, settings), strict=True)
+        ess, z, values, codes = (torch.cat(part) for part in parts)
         repeated = conditions.take(np.repeat(np.arange(conditions.n_rows), n_samples))
-        X = sampling.decode(
-            self.model, self.schema, z,
+        X = sampling.as_table(
+            self.model, self.schema, z, values, codes,
             generator=generator, mean=mean, missing=missing, given=repeated,
         )  # fmt: skip
-        return X, ess
+        return X, ess.numpy()
 
     @with_library_defaults
     def impute(

@@ -68,13 +68,13 @@ def conditional_codes(
     n_samples: int,
     generator: torch.Generator,
     settings: InferenceSettings,
-) -> tuple[Tensor, np.ndarray]:
+) -> tuple[Tensor, Tensor]:
     """Codes drawn from p(z | given cells), `n_samples` for each condition in turn.
 
     Returns
     -------
     z : Tensor of shape (n_conditions * n_samples, n_components)
-    ess : ndarray of shape (n_conditions,)
+    ess : Tensor of shape (n_conditions,)
     """
     rows = schema.encode(conditions)
     missing = torch.zeros(len(rows), rows.n_columns, dtype=torch.bool)
@@ -86,39 +86,17 @@ def conditional_codes(
         z = conditional.sample(n_samples, generator)
         codes.append(z.double().transpose(0, 1).flatten(0, 1))
         ess.append(conditional.ess)
-    return torch.cat(codes), torch.cat(ess).double().numpy()
+    return torch.cat(codes), torch.cat(ess).double()
 
 
-def decode(
-    model: VAE,
-    schema: Schema,
-    z: Tensor,
-    *,
-    generator: torch.Generator | None = None,
-    mean: bool = False,
-    missing: str = "none",
-    given: Table | None = None,
-) -> Any:
-    """A table from codes: what the decoder expects, or draws with a generator.
-
-    Parameters
-    ----------
-    z : Tensor of shape (n_rows, n_components)
-    missing : {"none", "as_seen"}
-        Complete rows, or rows with missing cells as the fitted table had them.
-    given : Table or None
-        Cells that are written over the decoded ones.
-    """
-    values, codes = decoded(model, schema, z, None if mean else generator)
-    return as_table(
-        model, schema, z, values, codes,
-        generator=generator, mean=mean, missing=missing, given=given,
-    )  # fmt: skip
+def decode(model: VAE, schema: Schema, z: Tensor) -> Any:
+    """The table that the decoder expects for codes z, (n_rows, n_components)."""
+    return as_table(model, schema, z, *decoded(model, schema, z))
 
 
 @torch.no_grad()
 def decoded(
-    model: VAE, schema: Schema, z: Tensor, generator: torch.Generator | None
+    model: VAE, schema: Schema, z: Tensor, generator: torch.Generator | None = None
 ) -> tuple[Tensor, Tensor]:
     """Scaled numbers and codes for z: what the decoder expects, or draws with a generator."""
     parts = [draw_in_bounds(model, schema, part, generator) for part in z.split(_size(model))]
@@ -138,7 +116,21 @@ def as_table(
     missing: str = "none",
     given: Table | None = None,
 ) -> Any:
-    """Decoded numbers and codes as a table; the parameters are those of :func:`decode`."""
+    """Decoded numbers and codes as a table.
+
+    Parameters
+    ----------
+    values, codes : Tensor of shape (n_rows, …)
+        As :func:`decoded` gives them for z.
+    generator : torch.Generator or None
+        Gives the seed of the draws of pooled levels and of missing cells.
+    mean : bool
+        Whether pooled levels are the most frequent ones, not drawn.
+    missing : {"none", "as_seen"}
+        Complete rows, or rows with missing cells as the fitted table had them.
+    given : Table or None
+        Cells that are written over the decoded ones.
+    """
     rng = np.random.default_rng(None if generator is None else generator.initial_seed())
     is_drawn = generator is not None and not mean
     cells = schema.cells(values.numpy(), codes.numpy(), rng if is_drawn else None)

@@ -107,7 +107,8 @@ def grouped(prior: PriorModule, mixture: MixtureOfGaussians) -> GroupedMixture:
         old is new and version == new._version
         for (old, version), new in zip(before, tensors, strict=True)
     )
-    if found is None or not same or prior.training:
+    # A prior in training may use other parts of itself than after it.
+    if found is None or not same or len(found.group) != len(mixture.mean):
         found = GroupedMixture(mixture)
         _GROUPED[prior] = [(tensor, tensor._version) for tensor in tensors], found
     return found

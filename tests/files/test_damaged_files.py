@@ -234,6 +234,10 @@ def test_sizes_are_checked_before_they_are_allocated(files, tmp_path):
         ("prior", {"@": "component", "class": "Mixture", "params": {"n_components": 10**10}}),
         ("latent", {"@": "component", "class": "Quantized",
                     "params": {"n_codes": 10**9, "n_codebooks": 1}}),
+        ("prior", {"@": "component", "class": "Mixture", "params": {"n_components": {
+            "@": "number", "dtype": "<i8", "shape": [], "items": [10**10]}}}),
+        ("prior", {"@": "component", "class": "FlowPrior", "params": {
+            "n_transforms": 10**5, "hidden_layer_sizes": {"@": "tuple", "items": [900, 900]}}}),
         ("latent", {"@": "component", "class": "Flow",
                     "params": {"hidden_layer_sizes": {"@": "tuple", "items": [10**6, 10**6]}}}),
     ):  # fmt: skip

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import time
 import zoneinfo
 
 import numpy as np
@@ -238,12 +237,10 @@ def test_without_exemplars(tmp_path):
         vae.save(path, drop="rows")
 
 
-def test_a_small_file_in_a_short_time(tmp_path):
-    """The default model of a mixed table; the limits are ten times what it takes."""
+def test_a_small_file(tmp_path):
+    """The default model of a mixed table."""
     vae = VAETransformer(max_iter=1, random_state=0).fit(pandas_frame(3000))
-    start = time.perf_counter()
     loaded = saved(vae, tmp_path)
-    assert time.perf_counter() - start < 5
     assert (tmp_path / "model.skvae").stat().st_size < 2**21
     assert loaded.n_components_ == vae.n_components_
 

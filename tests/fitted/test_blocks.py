@@ -40,6 +40,7 @@ ANSWERS = {
     "median": lambda vae, **o: vae.impute(TABLE, strategy="median", **o),
     "draws": lambda vae, **o: vae.impute(TABLE, 2, random_state=0, **o),
     "sample": lambda vae, **o: vae.sample(70, random_state=0, missing="as_seen", **o),
+    "sample given": lambda vae, **o: vae.sample(3, random_state=0, given=TABLE[["cents"]], **o),
     "explain": lambda vae, **o: vae.explain_samples(TABLE, relative=True, **o),
     "cells": lambda vae, **o: vae.explain_samples(TABLE, return_cells=True, **o)[1],
 }  # fmt: skip
