@@ -19,6 +19,7 @@ from .loop import Run, Split, batches
 
 ROUNDS = 25  # evaluations in a full run
 MAX_FOLDS = 5
+MAX_TIMED_STEPS = 25  # between two looks at the clock, where time is limited
 N_DRAWS = 8  # of z for each row
 
 
@@ -116,6 +117,8 @@ def _curve(
 
     steps, found, n_stale = [0], [bounds()], 0
     length = max(1, math.ceil(budget.n_steps / ROUNDS))
+    if budget.deadline is not None:
+        length = min(length, MAX_TIMED_STEPS)
     while steps[-1] < budget.n_steps and budget.seconds_left > 0:
         n = min(length, budget.n_steps - steps[-1])
         terms = run.round(sources, steps[-1], n)

@@ -36,6 +36,7 @@ HISTORY = ("step", "bound", "reconstruction", "kl")
 ROUNDS = 50  # evaluations of the held-out bound in a full run
 MIN_HELD_OUT, MAX_HELD_OUT = 10, 10_000
 MAX_REPAIRS = 5
+TIMED_STEPS = 10  # by which the speed is known, where time is limited
 
 
 @dataclass
@@ -136,16 +137,18 @@ def train(
     run = Run(models, data, objective, budget, generator, optimizer_state)
     best = BestWeights(run, split.held_out[:MAX_HELD_OUT], generator)
     sources = [batches(split, budget.batch_size, generator) for _ in models]
-    # A round is long enough to be worth an evaluation.
+    # A round takes at least so many steps, which are worth an evaluation.
     worth = math.ceil(len(best.rows) * evaluation_draws(len(best.rows)) / (2 * budget.batch_size))
-    round_length = max(1, math.ceil(budget.n_steps / ROUNDS), worth)
     names = [*HISTORY, "validation_bound"] if len(best.rows) else HISTORY
     result = Result(models, {name: [] for name in names})
     good, repairs, started = run.flat.copy(), 0, time.monotonic()
     try:
         while result.n_steps < budget.last_step and budget.seconds_left > 0:
             monitor.before_round()
-            n = min(round_length, budget.last_step - result.n_steps)
+            n = max(1, math.ceil(budget.n_steps / ROUNDS), worth)
+            n = min(n, budget.last_step - result.n_steps)
+            if budget.deadline is not None and not result.n_steps:
+                n = min(n, TIMED_STEPS)
             terms = run.round(sources, result.n_steps, n)
             if not all(map(math.isfinite, terms)) or not run.is_finite():
                 repairs += 1

@@ -389,6 +389,7 @@ def test_max_time_is_a_budget(latent):
     X = np.random.default_rng(0).normal(size=(3000, 4))
     params = {"latent": latent, "early_stopping": False, "max_iter": 100_000, "random_state": 0}
     vae = VAETransformer(2, max_time=1.0, **params).fit(X)
+    assert 1 <= vae.history_["step"][0] <= loop.TIMED_STEPS
     assert 1 <= vae.history_["step"][-1] < 100_000 * 12
     assert np.isfinite(vae.score_samples(X[:5])).all()
 
