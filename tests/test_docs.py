@@ -124,10 +124,13 @@ def test_attributes_of_the_detector_are_documented():
     assert fitted <= stated | of_transformer
 
 
-def test_readme_code_runs(tmp_path):
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+@pytest.mark.parametrize(
+    "page", [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))], ids=lambda page: page.name
+)
+def test_code_of_pages_runs(page, tmp_path):
+    blocks = re.findall(r"```python\n(.*?)```", page.read_text(), re.S)
     assert blocks
-    script = tmp_path / "readme.py"
+    script = tmp_path / "page.py"
     script.write_text("import matplotlib; matplotlib.use('Agg')\n" + "\n".join(blocks))
     run = subprocess.run(
         [sys.executable, script], cwd=tmp_path, capture_output=True, text=True, check=False

@@ -313,17 +313,22 @@ class VAE(nn.Module):
         """Rows without an observed cell and without an informative missing one: (n,)."""
         if rows.missing is None:
             return torch.full((len(rows),), rows.n_columns == 0)
-        unobserved = rows.missing
         first = self.inputs.n_values
-        for group in self.groups:
-            if group.missingness is not None:
-                columns, informative = group.columns(first), group.missingness.informative
-                ignored = ~informative
-                if rows.marginalized is not None:
-                    ignored = ignored | rows.marginalized[:, columns]
-                unobserved = unobserved.clone()
-                unobserved[:, columns] &= ignored
-        return unobserved.all(1)
+        parts = [(group, self._unobserved(group, rows, group.columns(first)))
+                 for group in self.groups]  # fmt: skip
+        return _ordered([rows.missing[:, :0]], parts).all(1)
+
+    @staticmethod
+    def _unobserved(group: ColumnGroup, rows: Rows, columns: slice) -> Tensor:
+        """Cells of a group that say nothing: missing, and not informative for that."""
+        assert rows.missing is not None
+        missing = rows.missing[:, columns]
+        if group.missingness is None:
+            return missing
+        ignored = ~group.missingness.informative
+        if rows.marginalized is not None:
+            ignored = ignored | rows.marginalized[:, columns]
+        return missing & ignored
 
     def missing_probabilities(self, z: Tensor) -> Tensor:
         """P(m_j = 1 | z) of informative columns, NaN for the others: (n, n_columns)."""

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .tracing import is_traced
+
 LOG_2PI = math.log(2 * math.pi)
 BLOCK_SIZE = 2**16  # elements of a block of z × components; larger tensors do not fit the cache
 
@@ -28,9 +30,10 @@ def log_mixture(z: Tensor, log_proportions: Tensor, mean: Tensor, log_var: Tenso
     constant, weight = _as_product(mean, log_var)
     constant = constant + log_proportions
     flat = z.reshape(-1, z.shape[-1])
+    size = max(16, BLOCK_SIZE // len(mean))
     blocks = [
         _log_sum_exp(torch.addmm(constant, torch.cat([b, b.square()], -1), weight))
-        for b in flat.split(max(16, BLOCK_SIZE // len(mean)))
+        for b in ([flat] if is_traced() else flat.split(size))
     ]
     return torch.cat(blocks).view(z.shape[:-1])
 

@@ -18,6 +18,8 @@ from torch.nn import functional as F
 
 from skvae._table.columns import MAX_INDICATORS, CategoricalColumn, indicator_spread
 
+from .tracing import is_traced
+
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "identity": lambda a: a,
     "relu": torch.relu,
@@ -165,6 +167,8 @@ class Inputs(nn.Module):
 
 
 def _sum_of_rows(rows: Tensor, table: Tensor) -> Tensor:
+    if is_traced():
+        return F.embedding(rows, table).sum(-2)
     return F.embedding_bag(rows, table, mode="sum")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor
 from torch.quasirandom import SobolEngine
@@ -11,10 +13,12 @@ MULTIPLIERS = 0xBF58476D1CE4E5B9 - 2**64, 0x94D049BB133111EB - 2**64
 INCREMENT = 0x9E3779B97F4A7C15 - 2**64
 
 
+@lru_cache(maxsize=16)
 def quasi_normal(n_samples: int, n_dims: int, scrambling: int = 0) -> Tensor:
     """Standard normal quasi-random points, the same for every row: (n_samples, 1, n_dims).
 
-    With the same noise for every row, the result for a row does not depend on the other rows.
+    With the same noise for every row, the result for a row does not depend on the other rows. The
+    tensor is remembered: do not change it.
     """
     engine = SobolEngine(n_dims, scramble=True, seed=scrambling)
     u = engine.draw(n_samples, dtype=torch.float64)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .lookup import lookup
 from .scaling import Map
 
 # Draws and atoms are rounded to single precision. Tolerance, relative to max(|y|, 1), of every
@@ -62,9 +63,9 @@ class AtomMap:
 
 def _moved(y: np.ndarray, source: np.ndarray, target: np.ndarray, half: np.ndarray) -> np.ndarray:
     """y, with the targets in place of the sources and of what is less than `half` from them."""
-    y = np.asarray(y, dtype=np.float64)
     nearest = np.searchsorted((source[1:] + source[:-1]) / 2, y)
-    return np.where(np.abs(y - source[nearest]) <= half[nearest], target[nearest], y)
+    is_near = np.abs(y - lookup(source, nearest)) <= lookup(half, nearest)
+    return np.where(is_near, lookup(target, nearest), y)
 
 
 def with_remote_atoms(inner: Map, atoms: np.ndarray, half: np.ndarray, rest: np.ndarray) -> Map:

@@ -39,6 +39,7 @@ import numpy as np
 
 from .casting import localized
 from .layouts import Cells
+from .lookup import lookup
 
 MAX_REPEATED = 64  # most frequent values of a numeric column that are remembered
 MIN_WIDTH = 2.5e-3  # scaled units: the cell in which an atom is as dense as Normal at its floor
@@ -149,14 +150,14 @@ class ConstantColumn(Column):
 
     def encode(self, cells: Cells) -> EncodedColumn:
         cells = self.coerce(cells)
-        same, n = self.is_value(cells), self.weight
-        if n == 0:
-            log_proportion = np.zeros(len(same))
-        else:
-            log_proportion = np.where(same, np.log(n / (n + 1)), -np.log(n + 1))
-        return EncodedColumn(
-            np.zeros(len(same)), cells.missing, np.where(cells.missing, 0.0, log_proportion)
-        )
+        return self.encode_same(self.is_value(cells), cells.missing)
+
+    def encode_same(self, same: np.ndarray, missing: np.ndarray) -> EncodedColumn:
+        """The encoded column by which cells hold its value."""
+        n = self.weight
+        seen, other = (np.log(n / (n + 1)), -np.log(n + 1)) if n else (0.0, 0.0)
+        measure = np.where(missing, 0.0, np.where(same, seen, other))
+        return EncodedColumn(np.zeros_like(measure), missing, measure)
 
     def updated(self, cells: Cells, weights: np.ndarray) -> ConstantColumn:
         if self.value is None:
@@ -234,11 +235,15 @@ class CategoricalColumn(Column):
                 f"it was fitted with {len(self.levels)} levels. Pass "
                 "handle_unknown='infrequent_if_exist' to accept new levels."
             )
-        measure = np.where(cells.missing, 0.0, self._level_measure()[found])
+        return self.encode_found(found, cells.missing)
+
+    def encode_found(self, found: np.ndarray, missing: np.ndarray) -> EncodedColumn:
+        """The encoded column of places in `levels`; their number is that of unknown ones."""
+        measure = np.where(missing, 0.0, lookup(self._level_measure(), found))
         # Without a pooled level an unknown one is a missing value to the model.
         unknown_code = self.n_codes - 1 if self.pools else -1
-        codes = np.append(self.codes, unknown_code)[found]
-        codes = np.where(cells.missing, -1, codes)
+        codes = lookup(np.append(self.codes, unknown_code), found)
+        codes = np.where(missing, -1, codes)
         return EncodedColumn(codes, codes < 0, measure)
 
     def updated(self, cells: Cells, weights: np.ndarray) -> CategoricalColumn:
@@ -270,18 +275,22 @@ class CategoricalColumn(Column):
             codes=np.append(self.codes, np.full(len(levels), self.n_codes - 1)),
         )
 
-    def decode(self, codes: np.ndarray, rng: np.random.Generator | None = None) -> Cells:
-        """Levels from codes; of the pooled ones a random level, without `rng` the most frequent."""
+    @property
+    def level_of_code(self) -> np.ndarray:
+        """Index of the level of each code; of pooled ones the most frequent, (n_codes,)."""
         first = np.zeros(self.n_codes, dtype=np.int64)
         first[self.codes[::-1]] = np.arange(len(self.codes))[::-1]
-        index = first[codes]
         if self.pools:
+            first[-1] = self.pooled[self.counts[self.pooled].argmax()]
+        return first
+
+    def decode(self, codes: np.ndarray, rng: np.random.Generator | None = None) -> Cells:
+        """Levels from codes; of the pooled ones a random level, without `rng` the most frequent."""
+        index = self.level_of_code[codes]
+        if self.pools and rng is not None:
             pooled, counts = self.pooled, self.counts[self.pooled]
             rare = np.flatnonzero(codes == self.n_codes - 1)
-            if rng is None:
-                index[rare] = pooled[counts.argmax()]
-            else:
-                index[rare] = rng.choice(pooled, size=len(rare), p=counts / counts.sum())
+            index[rare] = rng.choice(pooled, size=len(rare), p=counts / counts.sum())
         return self.cells(index, levels=self.levels, ordered=self.ordered)
 
 

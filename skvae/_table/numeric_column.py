@@ -11,6 +11,7 @@ import numpy as np
 from .atom_map import ROUNDING, AtomMap
 from .columns import MIN_WIDTH, Column, ColumnSummary, EncodedColumn
 from .layouts import TICKS_PER_DAY, Cells
+from .lookup import lookup
 from .scaling import Map, NumericMap
 
 MAX_DECIMALS = 12
@@ -102,6 +103,12 @@ class NumericColumn(NumericSummary, Column):
 
     def encode(self, cells: Cells) -> EncodedColumn:
         x = self.numbers(cells)
+        if self.target == "count":
+            self._check_counts(x)
+        return self.encode_numbers(x)
+
+    def encode_numbers(self, x: np.ndarray) -> EncodedColumn:
+        """The encoded column of numbers in its own units; NaN is missing."""
         missing = np.isnan(x)
         if self.kind == "boolean":
             x = np.where(missing, np.nan, x > 0.5)
@@ -112,13 +119,13 @@ class NumericColumn(NumericSummary, Column):
         elif self.kind in ("continuous", "datetime"):
             measure = np.where(missing, 0.0, -np.log(self.resolution))
         else:
-            measure = np.zeros(len(x))
+            measure = np.zeros_like(x)
         return EncodedColumn(y, missing, measure, self._extra(x, y, missing))
 
     def _extra(self, x: np.ndarray, y: np.ndarray, missing: np.ndarray) -> np.ndarray | None:
         """Further numbers that the likelihood needs: see `likelihoods.Likelihood`."""
         if self.target == "count":
-            return self._counts(x, missing)[:, None]
+            return np.stack([np.where(missing, 0.0, x + float(self.origin))], axis=-1)
         if self.target == "interval":
             return np.stack(self._interval(x), axis=-1)
         if self.target == "atoms":
@@ -127,15 +134,14 @@ class NumericColumn(NumericSummary, Column):
             return np.stack([*self._interval(x), self._atom(x)], axis=-1)
         return None
 
-    def _counts(self, x: np.ndarray, missing: np.ndarray) -> np.ndarray:
-        counts = np.where(missing, 0.0, x + float(self.origin))
+    def _check_counts(self, x: np.ndarray) -> None:
+        counts = x + float(self.origin)
         if (counts < 0).any():
             raise ValueError(
-                f"Column {self.name!r} holds {counts.min():g}, but its likelihood describes "
+                f"Column {self.name!r} holds {np.nanmin(counts):g}, but its likelihood describes "
                 "counts, which are not negative. Make such cells missing, or choose "
                 "likelihood='discretized_logistic' for the column."
             )
-        return counts
 
     def _interval(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Lower edge and width of the rounding cell."""
@@ -144,7 +150,7 @@ class NumericColumn(NumericSummary, Column):
         width = self.map.forward(x + half) - lower
         # Where the difference would cancel, the cell is so narrow that its derivative is exact.
         narrow = width < 1e-6
-        width[narrow] = 2 * half * np.exp(self.map.log_derivative(x[narrow]))
+        width = np.where(narrow, 2 * half * np.exp(self.map.log_derivative(x)), width)
         return lower, np.maximum(width, 1e-30)  # of float32
 
     def _atom(self, x: np.ndarray) -> np.ndarray:
@@ -152,16 +158,17 @@ class NumericColumn(NumericSummary, Column):
         positions, y = self.map_of_rest.forward(self.atoms), self.map_of_rest.forward(x)
         half = self.cell_width(self.atoms) / 2
         nearest = np.searchsorted((positions[1:] + positions[:-1]) / 2, y)
-        inside = np.abs(y - positions[nearest]) <= half[nearest]
+        inside = np.abs(y - lookup(positions, nearest)) <= lookup(half, nearest)
         return np.where(inside, nearest + 1, 0)
 
     def is_atom(self, y: np.ndarray) -> np.ndarray:
         """Which drawn numbers are an atom up to rounding."""
         if not len(self.atoms):
-            return np.zeros(np.shape(y), dtype=bool)
+            return np.zeros_like(y, dtype=bool)
         positions = self.map.forward(self.atoms)
-        nearest = positions[np.searchsorted((positions[1:] + positions[:-1]) / 2, y)]
-        return np.asarray(np.abs(y - nearest) < ROUNDING * np.maximum(np.abs(y), 1))
+        nearest = lookup(positions, np.searchsorted((positions[1:] + positions[:-1]) / 2, y))
+        is_atom: np.ndarray = np.abs(y - nearest) < ROUNDING * np.maximum(np.abs(y), 1)
+        return is_atom
 
     @property
     def bounds(self) -> tuple[float, float]:
@@ -208,22 +215,28 @@ class NumericColumn(NumericSummary, Column):
 
     def decode(self, y: np.ndarray) -> Cells:
         """Values of the table: inside the bounds, and rounded as the fitted values are."""
+        x, place = self.decode_numbers(y)
+        if not len(self.known_integers):
+            return self.cells(x)
+        return self.cells(np.where(place < 0, self._integers(x), self.known_integers[place]))
+
+    def decode_numbers(self, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Numbers from the origin, and which known value each of them is; −1: none."""
+        none = np.zeros_like(y, dtype=np.int64) - 1
         if self.kind == "boolean":
-            return self.cells((y > 0).astype(np.float64))
-        place = np.full(len(y), -1)
+            return (y > 0).astype(np.float64), none
+        place = none
         if self.target == "count":
             x = np.clip(y - float(self.origin), self.minimum, self.maximum)
         else:
             x = self.unscaled(y)
             place = self._place_of_known(x)
-            x = np.where(place < 0, x, self.known[place])
+            x = np.where(place < 0, x, lookup(self.known, place))
         if self.decimals is not None:
             step = self.step / 10.0**self.decimals
             x = self.minimum + np.round((x - self.minimum) / step) * step
             x = np.clip(np.round(x, self.decimals), self.minimum, self.maximum)
-        if not len(self.known_integers):
-            return self.cells(x)
-        return self.cells(np.where(place < 0, self._integers(x), self.known_integers[place]))
+        return x, place
 
     def _integers(self, x: np.ndarray) -> np.ndarray:
         """Integers (or ticks) at a distance from the origin, inside the bounds.
@@ -247,7 +260,7 @@ class NumericColumn(NumericSummary, Column):
         middles = self.known[:-1] / 2 + self.known[1:] / 2
         place = np.searchsorted(middles, x)
         y = self.map.forward(x)
-        distance = np.abs(y - self.map.forward(self.known)[place])
+        distance = np.abs(y - lookup(self.map.forward(self.known), place))
         return np.where(distance < ROUNDING * np.maximum(np.abs(y), 1), place, -1)
 
     def updated(self, cells: Cells, weights: np.ndarray) -> NumericColumn:

@@ -51,6 +51,7 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import ndtri
 
+from .lookup import lookup
 from .weighted import quantiles_of_sorted
 
 HEAVY = 30.0  # robust standard deviations of the extreme value from which a column is heavy
@@ -193,7 +194,7 @@ class QuantileMap(NonlinearMap):
         u = to_units(x, self.center, self.scale)
         below, beyond = np.minimum(u - self.knots[0], 0), np.maximum(u - self.knots[-1], 0)
         v = np.interp(u, self.knots, self.scores)
-        derivative = self.derivatives[np.searchsorted(self.knots, u)]
+        derivative = lookup(self.derivatives, np.searchsorted(self.knots, u))
         v = v + below * self.derivatives[0] + beyond * self.derivatives[-1]
         return v, np.log(derivative) - np.log(self.scale)
 

@@ -1,0 +1,64 @@
+"""The graphs of the answers, from the cells of a table to their outputs."""
+
+from __future__ import annotations
+
+import torch
+
+from skvae._fitted.fitted_model import FittedModel
+from skvae._model.schema import Schema
+
+from . import answers
+from .columns import ROWS, add_inputs, add_outputs, encode
+from .graph import Graph
+from .torch_tracing import N_ROWS, add_torch_function
+from .values import Value
+
+
+def transform(model: FittedModel, whiten: bool) -> Graph:
+    """The graph with the output "components"."""
+    graph, outputs = _traced(model, answers.transform(model, whiten))
+    (components,) = outputs
+    graph.output("components", components.name, "float64", [ROWS, components.shape[1]])
+    return graph
+
+
+def score(model: FittedModel, method: str, n_draws: int) -> Graph:
+    """The graph with the output "score"."""
+    graph, outputs = _traced(model, answers.score(model, method, n_draws))
+    graph.output("score", outputs[0].name, "float64", [ROWS])
+    return graph
+
+
+def reconstruction(model: FittedModel) -> Graph:
+    """The graph with an output "…_reconstruction" for each input."""
+    graph, (values, codes) = _traced(model, answers.reconstruction(model))
+    add_outputs(graph, model.schema, values, codes, graph.inputs[0].name)
+    return graph
+
+
+def _traced(model: FittedModel, answer: answers.Answer) -> tuple[Graph, list[Value]]:
+    """The graph of an answer, and its values."""
+    graph = Graph()
+    rows = encode(graph, model.schema, add_inputs(graph, model.schema))
+    try:
+        outputs = add_torch_function(graph, answer, list(rows.values()), _some(model.schema))
+    except NotImplementedError as error:
+        raise NotImplementedError(
+            f"This model cannot be exported to ONNX: {error}. Its components are "
+            f"latent={model.latent!r}, prior={model.prior!r} and the likelihoods "
+            f"{sorted({repr(g.likelihood) for g in model.schema.groups})}."
+        ) from error
+    return graph, outputs
+
+
+def _some(schema: Schema) -> list[torch.Tensor]:
+    """Tensors of some rows, of which only the shapes count."""
+    n, width = max(N_ROWS), len(schema.order)
+    return [
+        torch.zeros(n, len(schema.numeric), dtype=torch.float64),
+        torch.zeros(n, len(schema.categorical), dtype=torch.long),
+        torch.zeros(n, width, dtype=torch.bool),
+        torch.zeros(n, schema.n_extras, dtype=torch.float64),
+        torch.zeros(n, dtype=torch.float64),
+        torch.zeros(n, width, dtype=torch.bool),
+    ]
