@@ -64,19 +64,26 @@ def factor_analysis(
 
     `tie` maps the residual standard deviations of the features to the noise that the likelihoods
     allow: with one noise for all features nothing moves, for probabilistic PCA is the maximum.
+    All arrays may have a leading axis, for several covariance matrices at once.
     """
+    unit = np.eye(W.shape[-1])
 
     def noise_of(residual_variance: np.ndarray) -> np.ndarray:
         return tie(np.sqrt(np.maximum(residual_variance, MIN_NOISE**2)))
 
-    noise = noise_of(np.diag(S) - (W**2).sum(1))
+    variance = np.diagonal(S, axis1=-2, axis2=-1)
+    noise = noise_of(variance - (W**2).sum(-1))
     for _ in range(n_steps):
-        scaled = W / noise[:, None] ** 2
-        B = np.linalg.solve(np.eye(W.shape[1]) + W.T @ scaled, scaled.T)  # E[z | x] = B x
-        SB = S @ B.T
-        W = np.linalg.solve(B @ SB + np.eye(W.shape[1]) - B @ W, SB.T).T
-        noise = noise_of(np.diag(S) - (W * SB).sum(1))
+        scaled = W / noise[..., None] ** 2
+        B = np.linalg.solve(unit + _transposed(W) @ scaled, _transposed(scaled))  # E[z | x] = B x
+        SB = S @ _transposed(B)
+        W = _transposed(np.linalg.solve(B @ SB + unit - B @ W, _transposed(SB)))
+        noise = noise_of(variance - (W * SB).sum(-1))
     return W, noise
+
+
+def _transposed(matrices: np.ndarray) -> np.ndarray:
+    return np.swapaxes(matrices, -1, -2)
 
 
 def factor_analysis_of_incomplete_rows(

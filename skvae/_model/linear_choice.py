@@ -104,18 +104,16 @@ def _shared_noise(folds: list, sizes: list[int]) -> np.ndarray:
 
 def _own_noise(folds: list, sizes: list[int]) -> np.ndarray:
     """Held-out log-density per feature of factor analysis, (n_sizes, n_rows); −inf: not tried."""
-    moments = []
-    for train, seen, test in folds:
-        mean = train.mean(0)
-        moments.append((covariance(train - mean, seen), test - mean))
-    found = np.full((len(sizes), sum(len(test) for _, test in moments)), -np.inf)
+    means = [train.mean(0) for train, _, _ in folds]
+    S = np.stack([covariance(train - m, seen)
+                  for m, (train, seen, _) in zip(means, folds, strict=True)])  # fmt: skip
+    tests = [test - m for m, (_, _, test) in zip(means, folds, strict=True)]
+    found = np.full((len(sizes), sum(map(len, tests))), -np.inf)
     for i, k in enumerate(sizes):
-        each = []
-        for S, test in moments:
-            W, _ = probabilistic_pca(S, k, 0)
-            W, noise = factor_analysis(S, W, lambda residual: residual, CHOICE_STEPS)
-            each.append(gaussian_log_density(test, W, noise) / len(S))
-        found[i] = np.concatenate(each)
+        W = np.stack([probabilistic_pca(each, k, 0)[0] for each in S])
+        W, noise = factor_analysis(S, W, lambda residual: residual, CHOICE_STEPS)
+        fits = zip(tests, W, noise, strict=True)
+        found[i] = np.concatenate([gaussian_log_density(*fit) for fit in fits]) / S.shape[-1]
         if found.mean(1).argmax() < i - PATIENCE + 1:
             break
     return found
