@@ -98,6 +98,11 @@ class TracedArray(np.lib.mixins.NDArrayOperatorsMixin):
     def clip(self, min: Any = None, max: Any = None) -> TracedArray:
         return _clip(self, self, min, max)
 
+    def looked_up_in(self, values: np.ndarray) -> TracedArray:
+        """The entries of a constant at these places."""
+        dtype = np.dtype(np.int64) if values.dtype.kind in "iu" else values.dtype
+        return self.like(self.graph.node("Gather", values.astype(dtype), self.name), dtype)
+
     def _value(self, value: Any, dtype: np.dtype) -> str:
         """The name of an operand, as a number of a type."""
         if not isinstance(value, TracedArray):
@@ -159,12 +164,6 @@ def _searchsorted(like: TracedArray, sorted_: Any, x: Any) -> TracedArray:
     return _count_below(like, sorted_, x, "Greater")
 
 
-def _take_along_axis(like: TracedArray, values: Any, index: TracedArray, axis: int) -> TracedArray:
-    values = np.asarray(values)
-    dtype = np.int64 if values.dtype.kind in "iu" else values.dtype
-    return like.like(like.graph.node("Gather", values.astype(dtype), index.name), dtype)
-
-
 def _interp(like: TracedArray, x: Any, points: Any, values: Any) -> TracedArray:
     points, values = np.asarray(points), np.asarray(values)
     inside = np.clip(x, points[0], points[-1])
@@ -185,7 +184,6 @@ FUNCTIONS: dict[Any, Callable[..., TracedArray]] = {
     np.zeros_like: _zeros_like,
     np.stack: _stack,
     np.searchsorted: _searchsorted,
-    np.take_along_axis: _take_along_axis,
     np.interp: _interp,
     np.round: _round,
 }
