@@ -58,6 +58,8 @@ class BaseVAE(SavingMixin, CallbackSupportMixin, VAEParameters):
         ValueError
             If a parameter or the table is not valid. After an error the estimator is what it was
             before the call.
+        FloatingPointError
+            If the loss stays not finite at halved learning rates; the message names a column.
         """
         return self._fit(X, sample_weight, Mode.of(self, one_pass=False))
 
