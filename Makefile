@@ -5,7 +5,7 @@ BIN := .venv/bin
 # One thread a test process: two processes that spin on the same cores wait for each other.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2
 
-.PHONY: demo test fuzz lint test-oldest clean
+.PHONY: demo test fuzz lint wheel test-oldest clean
 
 demo: .venv/installed
 	$(BIN)/python examples/quickstart.py out
@@ -28,6 +28,14 @@ lint: .venv/installed
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[test]"
 	touch $@
+
+# The source distribution and the wheel, tried in an empty environment.
+wheel: .venv/installed
+	rm -rf dist out/wheel
+	$(BIN)/python -m build --quiet --outdir dist
+	$(PYTHON) -m venv out/wheel
+	out/wheel/bin/python -m pip install --quiet -c constraints.txt dist/*.whl
+	cd out && wheel/bin/python ../tests/smoke.py
 
 test-oldest: .venv-oldest/installed
 	OMP_NUM_THREADS=1 .venv-oldest/bin/python -m pytest -q -n 2 tests

@@ -6,7 +6,6 @@ import copy
 from dataclasses import replace
 
 import torch
-from sklearn.mixture import GaussianMixture
 
 from skvae._fitted.fitted_model import FittedModel
 from skvae._model.vae import VAE
@@ -30,6 +29,8 @@ def without_exemplars(fitted: FittedModel) -> FittedModel:
 
 @torch.no_grad()
 def _with_mixture(model: VAE) -> VAE:
+    from sklearn.mixture import GaussianMixture  # it imports half of scikit-learn
+
     prior = model.prior
     generator = torch.Generator().manual_seed(0)
     z = prior.sample(N_DRAWS, generator).numpy()

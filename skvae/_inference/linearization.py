@@ -33,7 +33,6 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
-from sklearn.cluster import KMeans
 from torch import Tensor
 
 from skvae._model.rows import Rows
@@ -89,6 +88,8 @@ def _groups(log_var: Tensor, proportions: Tensor) -> tuple[Tensor, Tensor]:
     weight = np.bincount(first.ravel(), weights=proportions.double().numpy())
     if len(points) <= N_GROUPS:
         return torch.from_numpy(first.ravel()), torch.from_numpy(points)
+    from sklearn.cluster import KMeans  # it imports half of scikit-learn
+
     found = KMeans(N_GROUPS, n_init=1, random_state=0).fit(points, sample_weight=weight + 1e-12)
     used, labels = np.unique(found.labels_, return_inverse=True)
     centers = torch.from_numpy(found.cluster_centers_[used])

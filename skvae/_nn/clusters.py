@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from sklearn.cluster import KMeans
 
 DIGITS = 6  # of single precision; rows that differ beyond them are one point
 
@@ -21,6 +20,8 @@ def k_means(vectors: np.ndarray, n_clusters: int, seed: int) -> tuple[np.ndarray
         As many as there are distinct points, if these are fewer.
     labels : ndarray of int of shape (n_rows,)
     """
+    from sklearn.cluster import KMeans  # it imports half of scikit-learn
+
     vectors = vectors.astype(np.float64)
     size = float(np.abs(vectors).max(initial=0.0)) or 1.0
     points = np.round(vectors / size, DIGITS) * size
