@@ -28,8 +28,9 @@ from ._model.rows import Rows
 from ._model.vae import VAE
 from ._nn.defaults import with_library_defaults
 from ._nn.noise import quasi_normal
+from ._quality import sample_quality
 
-__all__ = ["inference_gap", "mutual_information", "rate_distortion"]
+__all__ = ["inference_gap", "mutual_information", "rate_distortion", "sample_quality"]
 
 N_DRAWS = 64
 MAX_ROWS = 500  # that the mutual information is estimated from: over all pairs
