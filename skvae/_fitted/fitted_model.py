@@ -37,7 +37,7 @@ from skvae.priors import Prior
 
 from . import explaining, imputing, sampling, traversal
 from .blocks import by_blocks, by_ranges, generator_for
-from .pickling import packed, unpacked
+from .pickling import layout_as_text, layout_of, packed, unpacked
 
 MIN_VARIANCE = 1e-8  # of a component, so that the inverse exists
 
@@ -95,11 +95,14 @@ class FittedModel:
     def __getstate__(self) -> dict[str, Any]:
         """Without tensors: equal models have equal pickles."""
         state = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {**state, "models": [packed(model) for model in self.models]}
+        schema = copy.copy(self.schema)
+        schema.layout = layout_as_text(schema.layout)
+        return {**state, "models": [packed(model) for model in self.models], "schema": schema}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        models = [unpacked(model) for model in state["models"]]
-        self.__dict__.update(state, models=models)
+        models, schema = [unpacked(model) for model in state["models"]], copy.copy(state["schema"])
+        schema.layout = layout_of(schema.layout)
+        self.__dict__.update(state, models=models, schema=schema)
 
     @property
     def model(self) -> VAE:

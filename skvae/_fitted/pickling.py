@@ -1,16 +1,25 @@
-"""Networks as arrays: a pickle holds no tensors, and is the same for the same model.
+"""What a pickle of a fitted model holds in place of tensors, and of objects of other libraries.
 
 Tensors are pickled with the address of their storage, so that ``joblib.hash`` of a model would
-change with every pickle.
+change with every pickle: networks are pickled as arrays. The layout of a table has columns and
+dtypes of pandas, polars or Arrow, which other versions, and skops, cannot always build again: it is
+pickled as text.
 """
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+
+from skvae._files.frames import FRAMES
+from skvae._files.tree import Reader, Writer
+from skvae._files.values import VALUES
+
+CODECS = {**VALUES, **FRAMES}
 
 Packed = tuple[type[nn.Module], dict[str, Any], dict[str, Any], dict[str, Any], dict[str, Any]]
 OWN = ("_parameters", "_buffers", "_modules")  # of the attributes of every module
@@ -45,6 +54,21 @@ def unpacked(state: Packed) -> nn.Module:
     }
     module.__setstate__({**attributes, **own})
     return module
+
+
+def layout_as_text(layout: Any) -> Any:
+    """The layout of a table as JSON; itself, if it has a dtype that JSON cannot describe."""
+    writer = Writer(CODECS)
+    try:
+        text = json.dumps(writer.write(layout, "layout"))
+    except TypeError:
+        return layout
+    return layout if writer.arrays else text
+
+
+def layout_of(text: Any) -> Any:
+    """The layout of :func:`layout_as_text`."""
+    return Reader(CODECS, {}).read(json.loads(text)) if isinstance(text, str) else text
 
 
 def _array(tensor: Tensor | None) -> np.ndarray | None:

@@ -11,6 +11,8 @@ from pathlib import Path
 import cloudpickle
 import joblib
 import numpy as np
+import polars as pl
+import pyarrow as pa
 import pytest
 import skops.io
 from frames import pandas_frame
@@ -40,6 +42,10 @@ def test_every_version_has_fixtures():
     assert versions == {f"format{version}" for version in range(1, FORMAT + 1)}
 
 
+NUMBERS_AND_TEXTS = (
+    "float64", "float32", "cents", "int64", "uint8", "Int64", "bool", "boolean", "object", "string",
+    "category", "datetime",
+)  # fmt: skip
 LOADERS = {
     "save": "skvae.load(path)",
     "pickle": "pickle.loads(open(path, 'rb').read())",
@@ -62,9 +68,9 @@ def write(estimator, how, path):
 
 @pytest.mark.parametrize("how", LOADERS)
 def test_answers_in_another_process(how, tmp_path):
-    """Arrays for skops, which does not know the columns of a data frame."""
-    X = np.random.default_rng(0).normal(size=(40, 3))
-    table = X if how == "skops" else pandas_frame(40)
+    table = pandas_frame(40)
+    if how == "skops":  # which knows no intervals, periods and decimals
+        table = table[[*NUMBERS_AND_TEXTS]]
     imputer = VAEImputer(VAETransformer(2, **QUICK)).fit(table)
     estimators = [
         VAETransformer(2, **QUICK).fit(table), VAEOutlierDetector(2, **QUICK).fit(table),
@@ -88,8 +94,19 @@ def test_answers_in_another_process(how, tmp_path):
         np.testing.assert_array_equal(scores, estimator.score_samples(table))
 
 
-def test_skops_lists_its_types():
-    X = np.random.default_rng(0).normal(size=(40, 3))
-    data = skops.io.dumps(VAETransformer(2, **QUICK).fit(X))
+@pytest.mark.parametrize("container", ["array", "pandas", "polars", "pyarrow"])
+def test_skops_knows_every_container(container):
+    table = pandas_frame(40)[[*NUMBERS_AND_TEXTS]]
+    make = {
+        "array": lambda X: X[["float64", "cents"]].to_numpy(),
+        "pandas": lambda X: X,
+        "polars": pl.from_pandas,
+        "pyarrow": lambda X: pa.Table.from_pandas(X, preserve_index=False),
+    }[container]
+    vae = VAETransformer(2, **QUICK).fit(make(table))
+    data = skops.io.dumps(vae)
     types = skops.io.get_untrusted_types(data=data)
     assert all(name.startswith(("skvae.", "torch.nn.", "numpy.dtype")) for name in types)
+    drawn = skops.io.loads(data, trusted=types).sample(5, random_state=0)
+    assert type(drawn) is type(vae.sample(5, random_state=0))
+    assert str(drawn) == str(vae.sample(5, random_state=0))
