@@ -3,7 +3,9 @@
 For each table of a folder (``.npz`` with ``X`` and maybe ``y``: rows with y = 0; the continuous
 columns, see ``tables.py``; at most `--rows` rows), split 80/20 and standardized by the training
 part: mean held-out log-density per row of what scikit-learn has, of a neural spline flow given the
-wall time of the default's fit, of the default, and with `--ablation` of the steps to it.
+wall time of the default's fit, of the default, and with `--ablation` of the steps to it. Then how
+far moments and quantiles of drawn rows are from those of the held-out rows, beside the same of the
+training rows: a density may be good and its draws too wide.
 
     python benchmarks/density.py FOLDER [--rows 4000] [--seeds 3] [--jobs 2] [--ablation]
 
@@ -28,6 +30,8 @@ from tables import continuous_tables, standardized_split
 
 from skvae import Aggregated, Mixture, Normal, VAETransformer
 
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+DRAWN, TRAINED = "drawn rows", "training rows"
 TEXTBOOK = {"prior": "standard_normal", "likelihood": Normal("shared"), "init": "random"}
 STEPS = {
     "textbook": TEXTBOOK,
@@ -84,6 +88,19 @@ def spline_flow(train: np.ndarray, test: np.ndarray, seconds: float, seed: int) 
         return float(flow().log_prob(torch.as_tensor(test, dtype=torch.float32)).mean())
 
 
+def moment_errors(rows: np.ndarray, test: np.ndarray) -> np.ndarray:
+    """Mean over the columns of the errors of mean, deviation and quantiles, in deviations."""
+    deviation = np.maximum(test.std(0), 1e-12)
+    of_quantiles = np.abs(
+        np.quantile(rows, QUANTILES, axis=0) - np.quantile(test, QUANTILES, axis=0)
+    )
+    return np.array([
+        (np.abs(rows.mean(0) - test.mean(0)) / deviation).mean(),
+        np.abs(rows.std(0) / deviation - 1).mean(),
+        (np.abs(drawn - held_out) / deviation).mean(),
+    ])  # fmt: skip
+
+
 def measure(X: np.ndarray, rows: int, seed: int, ablation: bool) -> dict[str, float]:
     """Held-out log-density of every model on one split."""
     torch.set_num_threads(1)
@@ -101,6 +118,8 @@ def measure(X: np.ndarray, rows: int, seed: int, ablation: bool) -> dict[str, fl
             "NSF": spline_flow(train, test, seconds, seed),
             "skvae": default.score(test),
             "seconds": seconds,
+            DRAWN: moment_errors(default.sample(10 * len(train), random_state=seed), test),
+            TRAINED: moment_errors(train, test),
         }
         for name, params in STEPS.items() if ablation else ():
             scores[name] = VAETransformer(random_state=seed, **params).fit(train).score(test)
@@ -122,7 +141,7 @@ def main() -> None:
         for seed in range(options.seeds)
     )
     found = Parallel(options.jobs, batch_size=1)(jobs)
-    names = [name for name in found[0] if name not in STEPS]
+    names = [name for name in found[0] if name not in {*STEPS, DRAWN, TRAINED}]
     scores = np.array([[one[n] for n in names] for one in found])
     scores = scores.reshape(len(tables), options.seeds, -1)
     error = scores.std(1, ddof=1) / options.seeds**0.5 if options.seeds > 1 else 0 * scores[:, 0]
@@ -138,6 +157,11 @@ def main() -> None:
     for rival in names[:-2]:
         wins = int((ours > by_table[:, names.index(rival)]).sum())
         print(f"above {rival} on {wins} of {len(tables)} tables")
+    print("\n| against held-out rows, mean over tables | mean | deviation | quantiles |")
+    print("|---|---:|---:|---:|")
+    for kind in (DRAWN, TRAINED):
+        errors = np.mean([one[kind] for one in found], axis=0)
+        print(f"| {kind} | " + " | ".join(f"{error:.3f}" for error in errors) + " |")
     if options.ablation:
         print("\n| configuration | mean | difference to the default, ± standard error |")
         print("|---|---:|---:|")
