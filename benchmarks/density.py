@@ -91,9 +91,7 @@ def spline_flow(train: np.ndarray, test: np.ndarray, seconds: float, seed: int) 
 def moment_errors(rows: np.ndarray, test: np.ndarray) -> np.ndarray:
     """Mean over the columns of the errors of mean, deviation and quantiles, in deviations."""
     deviation = np.maximum(test.std(0), 1e-12)
-    of_quantiles = np.abs(
-        np.quantile(rows, QUANTILES, axis=0) - np.quantile(test, QUANTILES, axis=0)
-    )
+    drawn, held_out = (np.quantile(each, QUANTILES, axis=0) for each in (rows, test))
     return np.array([
         (np.abs(rows.mean(0) - test.mean(0)) / deviation).mean(),
         np.abs(rows.std(0) / deviation - 1).mean(),
