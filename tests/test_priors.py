@@ -165,7 +165,9 @@ def test_a_prior_over_codes_sums_to_one_and_draws_follow(n_positions):
     assert float(((proportion - p).square() / p).sum() * len(draws)) < 2.5 * len(every) + 10  # chi²
 
 
-@pytest.mark.parametrize("prior", ["mixture", "aggregated", "flow"])
+@pytest.mark.parametrize(
+    "prior", ["mixture", "aggregated", pytest.param("flow", marks=pytest.mark.slow)]
+)
 def test_richer_priors_learn_two_moons(prior):
     """Higher density on new rows, and draws that stay on the moons."""
     X, new = two_moons(1000), two_moons(1000, seed=1)

@@ -205,6 +205,7 @@ def test_benjamini_hochberg_by_its_definition(pvalues, alpha):
     np.testing.assert_array_equal(rejected(p, 10**9, alpha), expected)
 
 
+@pytest.mark.slow
 def test_pvalues_keep_their_promise():
     """Uniform on average; and at most alpha of the rows called odd are normal."""
     rng = np.random.default_rng(0)

@@ -172,6 +172,7 @@ def test_masks_vary_from_row_to_row_and_copy_others():
     assert torch.equal(copied[:, 0], copied[:, 1])
 
 
+@pytest.mark.slow
 def test_learning_to_read_missing_values_pays():
     """Fitted on complete rows, it scores and fills rows with missing values better."""
     rng = np.random.default_rng(0)
@@ -331,6 +332,7 @@ def test_a_better_mean_than_a_bent_map_would_give():
     assert median == pytest.approx(1.0, rel=0.25)
 
 
+@pytest.mark.slow
 def test_intervals_of_draws_cover():
     X = gaussian_table(3000)
     rng = np.random.default_rng(0)

@@ -132,7 +132,11 @@ def test_partial_fit_keeps_the_units_in_their_places(cancer):
     assert (np.diag(np.corrcoef(before.T, vae.transform(cancer).T)[:3, 3:]) > 0.8).all()
 
 
-@pytest.mark.parametrize(("k", "bent", "most"), [(1, False, 1), (3, False, 3), (2, True, 3)])
+@pytest.mark.parametrize(("k", "bent", "most"), [
+    (3, False, 3),
+    pytest.param(1, False, 1, marks=pytest.mark.slow),
+    pytest.param(2, True, 3, marks=pytest.mark.slow),
+])  # fmt: skip
 def test_auto_finds_the_dimension(k, bent, most):
     """Bent surfaces are a little easier for one unit more than they have dimensions."""
     X = factors(1000, k, 10, np.random.default_rng(k), bent=bent)

@@ -188,7 +188,10 @@ def test_subnormal_numbers_neither_overflow_nor_get_lost(column):
     assert drawn.max() <= X.max()
 
 
-@pytest.mark.parametrize("seed", range(3))
+SEEDS = 0, pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
 def test_draws_outside_the_bounds_are_not_replaced_by_atoms(seed):
     """Half of the smooth part of the density is below the minimum."""
     rng = np.random.default_rng(seed)

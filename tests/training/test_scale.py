@@ -26,6 +26,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6)
 """
 
 
+@pytest.mark.slow
 def test_fifty_thousand_levels_fit_in_two_gigabytes():
     run = subprocess.run(
         [sys.executable, "-c", SCRIPT.replace("MAX", "100")],
