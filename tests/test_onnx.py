@@ -165,6 +165,18 @@ def test_the_bound_is_below_the_log_density(tmp_path):
     np.testing.assert_allclose(reconstruction, expected, rtol=TOLERANCE, atol=TOLERANCE)
 
 
+def test_a_table_without_a_column_that_varies(tmp_path):
+    X = np.ones((20, 2))
+    vae = VAETransformer(max_iter=1, random_state=0).fit(X)
+    Z = outputs_of(vae, X, "transform", tmp_path)["components"]
+    np.testing.assert_allclose(Z, vae.transform(X))
+    scores = outputs_of(vae, X, "score", tmp_path)["score"]
+    np.testing.assert_allclose(scores, vae.score_samples(X))
+    np.testing.assert_array_equal(
+        outputs_of(vae, X, "reconstruction", tmp_path)["X_reconstruction"], X
+    )
+
+
 def test_many_rows_and_many_exemplars_at_once(tmp_path):
     """Python evaluates the prior in blocks of rows, the graph all rows at once."""
     X = np.random.default_rng(0).normal(size=(3000, 2))

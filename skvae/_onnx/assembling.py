@@ -18,7 +18,9 @@ def transform(model: FittedModel, whiten: bool) -> Graph:
     """The graph with the output "components"."""
     graph, outputs = _traced(model, answers.transform(model, whiten))
     (components,) = outputs
-    graph.output("components", components.name, "float64", [ROWS, components.shape[1]])
+    # Without a column that varies the components are a constant.
+    each = graph.node("Expand", components.name, graph.shape_of_rows(graph.inputs[0].name))
+    graph.output("components", each, "float64", [ROWS, components.shape[1]])
     return graph
 
 

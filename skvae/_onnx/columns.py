@@ -223,8 +223,7 @@ def _decoded(graph: Graph, schema: Schema, j: int, values: Value, codes: Value, 
         if column.type == "time":
             return _ticks(column, x, known).name
         return (x + float(column.origin)).name
-    shape = graph.node("Slice", graph.node("Shape", like), [0], [1])
-    return graph.node("Expand", _constant(column, form), shape)
+    return graph.node("Expand", _constant(column, form)[:, None], graph.shape_of_rows(like))
 
 
 def _ticks(column: NumericColumn, x: Any, known: Any) -> Any:

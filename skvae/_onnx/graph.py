@@ -52,6 +52,11 @@ class Graph:
         self.nodes.append(helper.make_node(operator, names, outputs, domain=domain, **attributes))
         return outputs
 
+    def shape_of_rows(self, like: str) -> str:
+        """(n_rows, 1), of a value with a first axis of rows."""
+        n_rows = self.node("Slice", self.node("Shape", like), [0], [1])
+        return self.node("Concat", n_rows, [1], axis=0)
+
     def constant(self, value: Any) -> str:
         """The name of a constant: a number, an array, or a list of integers or texts."""
         array = np.asarray(value)
