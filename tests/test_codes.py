@@ -147,7 +147,10 @@ def test_attributes_of_codes_go_with_the_family(X):
     assert not hasattr(vae, "codebook_usage_")
 
 
-@pytest.mark.parametrize("latent", ["quantized", Flow("planar")], ids=repr)
+PLANAR = pytest.param(Flow("planar"), marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize("latent", ["quantized", PLANAR], ids=repr)
 def test_unpickling_leaves_torch_as_it_was(X, latent, tmp_path):
     """The import of zuko disables the validation of torch.distributions."""
     vae = fitted(X, latent, k=4)

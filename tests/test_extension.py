@@ -167,6 +167,7 @@ def test_components_are_values(row):
     assert set(vars(row)) == set(row.get_params(deep=False))
 
 
+@pytest.mark.slow
 def test_a_likelihood_learns_its_column():
     """A skewed, an integer and a heavy-tailed column: sampled rows have the marginals."""
     rng = np.random.default_rng(0)

@@ -162,6 +162,7 @@ def test_missing_values_may_be_marked(marker, column):
     assert (filled["missingindicator_marked"] == is_missing).all()
 
 
+@pytest.mark.slow
 def test_draws_have_the_spread_that_means_lack():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(1500, 1)) + 0.7 * rng.normal(size=(1500, 3))

@@ -29,7 +29,7 @@ from skvae.latents import LATENTS
 
 @parametrize_with_checks(
     [
-        VAETransformer(max_iter=10),
+        VAETransformer(max_iter=2),
         VAETransformer(n_components=1, hidden_layer_sizes=(), max_iter=2),
         VAETransformer(
             hidden_layer_sizes=8, max_iter=3, objective=ELBO(beta=0.5, n_samples=2),
@@ -37,7 +37,7 @@ from skvae.latents import LATENTS
         ),
         *(VAETransformer(latent=latent, hidden_layer_sizes=8, max_iter=2)
           for latent in LATENTS if latent != "gaussian"),
-        VAEOutlierDetector(max_iter=10),
+        VAEOutlierDetector(max_iter=2),
         VAEOutlierDetector(n_estimators=2, hidden_layer_sizes=8, max_iter=3, contamination=0.1,
                            score_method="joint"),
     ]

@@ -180,6 +180,7 @@ def test_families_refuse_what_they_cannot_describe(amounts):
     assert "holds 0" in whole.likelihood_reasons_["spent"]
 
 
+@pytest.mark.slow
 def test_counts_hold_counts():
     rng = np.random.default_rng(0)  # the same whichever tests ran before
     X = pd.DataFrame({"calls": rng.poisson(np.exp(1 + Z / 2)), "z": Z + 0.3 * rng.normal(size=N)})

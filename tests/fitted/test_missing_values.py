@@ -318,6 +318,7 @@ def test_every_family_imputes(latent, frame):
         np.testing.assert_allclose(conditional.weights.sum(0), 1.0, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_better_mean_than_a_bent_map_would_give():
     """Of a log-normal number the mean in the units of the table, not the median."""
     rng = np.random.default_rng(0)

@@ -141,6 +141,7 @@ def test_a_code_does_not_set_the_scale(kind, share):
         assert set(back[coded]) == {code}
 
 
+@pytest.mark.slow
 def test_an_outlier_beside_codes_is_unlikely():
     rng = np.random.default_rng(0)
     x = np.where(rng.random(N) < 0.4, 1e8, rng.normal(30, 4, N).round(1))
@@ -188,7 +189,10 @@ def bounded(name, rng, n=2000):
     }[name]
 
 
-@pytest.mark.parametrize("name", ["uniform", "arcsine", "exponential", "half normal", "ages"])
+@pytest.mark.parametrize("name", [
+    "uniform", "ages",
+    *(pytest.param(n, marks=pytest.mark.slow) for n in ("arcsine", "exponential", "half normal")),
+])  # fmt: skip
 def test_columns_with_abrupt_ends_keep_their_spread(name):
     rng = np.random.default_rng(5)
     table = pd.DataFrame({"x": bounded(name, rng), "other": rng.normal(size=2000)})

@@ -41,7 +41,8 @@ def best_linear(train, test):
         return max(GridSearchCV(m, sizes, cv=5).fit(train).score(test) for m in models)
 
 
-SHAPES = [(10, 2), (15, 5), (20, 30), (25, 120), (40, 40), (150, 20), (300, 60),
+SHAPES = [(10, 2), (15, 5), (20, 30), (40, 40), (150, 20), (300, 60),
+          pytest.param(25, 120, marks=pytest.mark.slow),
           pytest.param(60, 200, marks=pytest.mark.slow)]  # fmt: skip
 
 

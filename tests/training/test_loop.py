@@ -359,7 +359,11 @@ def test_few_held_out_rows_are_drawn_more_often(n, draws):
     assert loop.evaluation_draws(n) == draws
 
 
-@pytest.mark.parametrize("params", [{}, {"prior": "flow"}, {"latent": "quantized"}], ids=repr)
+@pytest.mark.parametrize("params", [
+    {},
+    pytest.param({"prior": "flow"}, marks=pytest.mark.slow),
+    pytest.param({"latent": "quantized"}, marks=pytest.mark.slow),
+], ids=repr)  # fmt: skip
 def test_the_hash_is_that_of_the_fitted_model(params):
     """Before and after pickling, and in another process."""
     table = with_missing_cells(pandas_frame())
