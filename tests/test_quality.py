@@ -44,8 +44,8 @@ def test_a_marginal_is_its_kolmogorov_smirnov_distance():
 
 def test_missing_values_are_part_of_a_marginal():
     complete = REAL.ffill().bfill()
-    holes = complete.mask(np.random.default_rng(0).random(complete.shape) < 0.4)
-    found = sample_quality(complete, holes).loc["marginals", "value"]
+    incomplete = complete.mask(np.random.default_rng(0).random(complete.shape) < 0.4)
+    found = sample_quality(complete, incomplete).loc["marginals", "value"]
     assert found == pytest.approx(0.4, abs=0.03)
 
 

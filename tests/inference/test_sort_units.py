@@ -17,10 +17,10 @@ from skvae._inference.units import loadings
 from skvae.plots import ComponentDisplay
 
 
-def factors(n, k, d, rng, noise=0.3, bent=False):
+def factors(n, k, d, rng, noise=0.3, nonlinear=False):
     z, W = rng.normal(size=(n, k)), rng.normal(size=(k, d))
     x = z @ W + noise * rng.normal(size=(n, d))
-    return x + 2 * np.sin(z @ rng.normal(size=(k, d))) if bent else x
+    return x + 2 * np.sin(z @ rng.normal(size=(k, d))) if nonlinear else x
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def test_the_linear_model_explains_what_pca_does(cancer):
 
 @pytest.mark.parametrize("latent", ["gaussian", "flow", "finite_scalar"])
 def test_components_vary_by_what_they_explain(latent):
-    X = factors(400, 2, 6, np.random.default_rng(0), bent=True)
+    X = factors(400, 2, 6, np.random.default_rng(0), nonlinear=True)
     vae = VAETransformer(2, latent=latent, early_stopping=False, max_iter=10, random_state=0).fit(X)
     Z = vae.transform(X)
     codes = vae.model_.completed(vae.model_.embeddings(vae.fitted_model_.encode(X)))
@@ -68,7 +68,7 @@ def test_a_unit_that_explains_nothing_has_a_way_back():
 
 
 def test_an_embedding_counts_every_column_by_its_variance():
-    X = factors(600, 2, 8, np.random.default_rng(0), bent=True, noise=0.3)
+    X = factors(600, 2, 8, np.random.default_rng(0), nonlinear=True, noise=0.3)
     X = np.hstack([X, np.round(3 * X[:, :1])])
     frame = pd.DataFrame(X, columns=[f"c{i}" for i in range(9)])
     frame["c8"], frame["level"] = frame["c8"].astype(int), np.where(X[:, 0] > 0, "a", "b")
@@ -132,14 +132,14 @@ def test_partial_fit_keeps_the_units_in_their_places(cancer):
     assert (np.diag(np.corrcoef(before.T, vae.transform(cancer).T)[:3, 3:]) > 0.8).all()
 
 
-@pytest.mark.parametrize(("k", "bent", "most"), [
+@pytest.mark.parametrize(("k", "nonlinear", "most"), [
     (3, False, 3),
     pytest.param(1, False, 1, marks=pytest.mark.slow),
     pytest.param(2, True, 3, marks=pytest.mark.slow),
 ])  # fmt: skip
-def test_auto_finds_the_dimension(k, bent, most):
+def test_auto_finds_the_dimension(k, nonlinear, most):
     """Bent surfaces are a little easier for one unit more than they have dimensions."""
-    X = factors(1000, k, 10, np.random.default_rng(k), bent=bent)
+    X = factors(1000, k, 10, np.random.default_rng(k), nonlinear=nonlinear)
     vae = VAETransformer("auto", random_state=0).fit(X)
     assert k <= vae.n_components_ <= most
     assert vae.transform(X[:2]).shape == (2, vae.n_components_)
