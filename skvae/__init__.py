@@ -18,13 +18,15 @@ those below it.
 ``_table/``           any container → cells → fitted columns → numbers, and back
 ``_validation.py``    legal values, names of components, and what errors say
 ``_progress.py``      a bar or lines for long work
-``diagnostics.py``    what the bound loses, what a code costs
+``diagnostics.py``    what the bound loses, what a code costs, how like real rows drawn rows are
+``onnx.py``           fitted models as ONNX graphs (``_onnx/``)
 ``plots/``            pictures
 ====================  ============================================================================
 
 CONTRIBUTING.md follows a row through ``fit`` and through ``score_samples``.
 """
 
+from . import onnx as onnx
 from ._estimators.density import ImportanceWarning
 from ._estimators.saving import load
 from ._estimators.vae_imputer import VAEImputer

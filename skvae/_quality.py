@@ -259,8 +259,8 @@ def sample_quality(
     target : column or None, default=None
         The column that "utility" predicts; levels, booleans or numbers. None: no such row.
     random_state : int, default=0
-        Seed of the classifiers and of the rows that are used: 5 000 of each table for the last
-        three and for the classifier.
+        Seed of the classifiers, and of the rows that "two_sample_auc" and "closer_to_real" use: at
+        most 5 000 of each table.
 
     Returns
     -------

@@ -73,6 +73,8 @@ def export(estimator: Any, path: Any, what: str = "transform", *, n_draws: int |
 
     Notes
     -----
+    An output that would have the name of a column has an underscore appended.
+
     A level that did not occur in ``fit`` is handled as ``handle_unknown="infrequent_if_exist"``
     does, and counts below zero are not refused: a graph cannot raise errors. The default score of a
     ``VAETransformer`` in Python has draws around the linearized decoder, which are more accurate

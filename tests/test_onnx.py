@@ -177,6 +177,14 @@ def test_a_table_without_a_column_that_varies(tmp_path):
     )
 
 
+def test_a_column_may_have_the_name_of_an_output(tmp_path):
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"score": rng.normal(size=40), "skvae_1": rng.normal(size=40)})
+    vae = amortised(VAETransformer(1, max_iter=1, random_state=0).fit(X))
+    scores = outputs_of(vae, X, "score", tmp_path, n_draws=N_DRAWS)["score_"]
+    np.testing.assert_allclose(scores, vae.score_samples(X), rtol=TOLERANCE)
+
+
 def test_many_rows_and_many_exemplars_at_once(tmp_path):
     """Python evaluates the prior in blocks of rows, the graph all rows at once."""
     X = np.random.default_rng(0).normal(size=(3000, 2))

@@ -72,8 +72,8 @@ class VAEOutlierDetector(OutlierMixin, ConformalMixin, ExplanationMixin):
     likelihood : "auto", str, Likelihood or dict, default="auto"
         "auto" is ``StudentT("column", min_scale=0.5)`` for numbers and dates; other columns have
         what they have in the transformer. It ranks rows that are far from all others. Cells that
-        contradict their row, such as a digit too many or a broken sum, are found by "student_t",
-        whose noise may be as small as the columns allow.
+        contradict their row, such as a digit too many or a broken sum, are found more often by
+        "student_t", whose noise may be as small as the columns allow.
     objective : "auto", str or Objective, default="auto"
         "auto" is ``ELBO(beta=0.2)``. Where many of the training rows may be outliers
         themselves, ``Trimmed(0.1)`` leaves the worst tenth of each batch out, and with

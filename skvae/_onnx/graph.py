@@ -37,7 +37,7 @@ class Graph:
 
     def new_name(self) -> str:
         self._n_values += 1
-        return f"_{self._n_values}"
+        return f"skvae/{self._n_values}"  # unlike the name of a column
 
     def node(self, operator: str, *inputs: Any, domain: str = "", **attributes: Any) -> str:
         """Add a node with one output; inputs that are numbers or arrays become constants."""
@@ -78,6 +78,9 @@ class Graph:
         return name
 
     def output(self, name: str, value: str, dtype: str, shape: Sequence[Any]) -> None:
+        taken = {message.name for message in [*self.inputs, *self.outputs]}
+        while name in taken:  # as of a column "score"
+            name += "_"
         self.nodes.append(helper.make_node("Identity", [value], [name]))
         self.outputs.append(helper.make_tensor_value_info(name, TYPES[dtype], shape))
 

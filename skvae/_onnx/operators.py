@@ -89,7 +89,6 @@ OPERATORS: dict[str, Callable[..., Any]] = named({
     "gather.default": shapes.gather,
     "index.Tensor": shapes.index_tensor,
     "embedding.default": shapes.embedding,
-    "_embedding_bag.default _embedding_bag_forward_only.default": shapes.embedding_bag,
     "sum.dim_IntList": reductions.total,
     "amin.default": reductions.least,
     "amax.default": reductions.greatest,

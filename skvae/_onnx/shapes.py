@@ -9,7 +9,6 @@ import numpy as np
 import torch
 
 from .graph import Graph
-from .reductions import total
 from .values import (
     BOOLEAN,
     FLOAT,
@@ -212,11 +211,3 @@ def embedding(graph: Graph, table: Any, index: Value, *_: Any, **__: Any) -> Val
     table = as_value(graph, table)
     shape = (*index.shape, table.shape[1])
     return Value(graph.node("Gather", table.name, index.name, axis=0), table.dtype, shape)
-
-
-def embedding_bag(graph: Graph, table: Any, index: Value, *_: Any, **__: Any) -> list[Value]:
-    """Sums of rows of a table; of bags of one size, so that index is (n_rows, size)."""
-    rows = embedding(graph, table, index)
-    if rows.n_axes == 2:  # the bags were flattened, and the offsets are a constant
-        raise NotImplementedError("its bags are flattened")
-    return [total(graph, rows, [1])]

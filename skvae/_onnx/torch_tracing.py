@@ -102,9 +102,11 @@ class _Translation:
             return [self._resolve(*pair) for pair in zip(first, second, strict=True)]
         if isinstance(first, dict):
             return {key: self._resolve(first[key], second[key]) for key in first}
-        if isinstance(first, int) and not isinstance(first, bool) and first != second:
-            return Rows(first // N_ROWS[0])
-        return first
+        if first == second or first != first:  # the same, NaN too
+            return first
+        if not isinstance(first, int) or first * N_ROWS[1] != second * N_ROWS[0]:
+            raise NotImplementedError("one of its numbers depends on the number of rows")
+        return Rows(first // N_ROWS[0])
 
 
 def _with_one_row(value: Any) -> Any:
