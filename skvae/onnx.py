@@ -9,8 +9,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from ._fitted.pool import Pool
 from ._nn.defaults import with_library_defaults
 from ._version import __version__
 
@@ -102,7 +104,7 @@ def export(estimator: Any, path: Any, what: str = "transform", *, n_draws: int |
 
     model = estimator.fitted_model_
     if what == "score":
-        graph = assembling.score(model, *_method(estimator, n_draws))
+        graph = assembling.score(_pool(estimator), *_method(estimator, n_draws))
     elif what == "transform":
         graph = assembling.transform(model, estimator.whiten)
     else:
@@ -142,6 +144,12 @@ def _check_answer(estimator: Any, what: str, n_draws: int | None) -> None:
         raise NotImplementedError(
             f"{type(estimator).__name__} has no transform; export what='score' or 'reconstruction'."
         )
+
+
+def _pool(estimator: Any) -> Pool:
+    """What scores rows, as a pool of one or more models."""
+    model = estimator._scoring_model
+    return model if isinstance(model, Pool) else Pool([model], np.ones(1))
 
 
 def _method(estimator: Any, n_draws: int | None) -> tuple[str, int]:

@@ -26,7 +26,10 @@ REFUSED = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("has_missing", [False, True], ids=["complete", "incomplete"])
+@pytest.mark.parametrize(
+    "has_missing",
+    [pytest.param(False, id="complete", marks=pytest.mark.slow), pytest.param(True, id="incomplete")],
+)
 @pytest.mark.parametrize("objective", OBJECTIVES)
 @pytest.mark.parametrize("prior", ["auto", *PRIORS])
 @pytest.mark.parametrize("latent", LATENTS)

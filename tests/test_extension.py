@@ -102,6 +102,7 @@ class Importance(Objective):
         return torch.logsumexp(weights, 0) - math.log(len(weights))
 
 
+N_ITER = 50  # passes over the rows
 TABLE = with_missing_cells(pandas_frame(120))[["float64", "Int64", "object", "boolean", "cents"]]
 
 
@@ -132,7 +133,7 @@ EXTERNAL = [
 
 @pytest.mark.parametrize("params", EXTERNAL, ids=str)
 def test_external_components(params):
-    check(VAETransformer(2, hidden_layer_sizes=(16,), random_state=0, max_iter=150, **params))
+    check(VAETransformer(2, hidden_layer_sizes=(16,), random_state=0, max_iter=N_ITER, **params))
 
 
 COMPONENTS = [
@@ -146,7 +147,7 @@ COMPONENTS = [
 
 @pytest.mark.parametrize("params", COMPONENTS, ids=str)
 def test_every_component_of_the_table(params):
-    check(VAETransformer(2, hidden_layer_sizes=(16,), random_state=0, max_iter=150, **params))
+    check(VAETransformer(2, hidden_layer_sizes=(16,), random_state=0, max_iter=N_ITER, **params))
 
 
 def test_the_table_of_components_is_complete():

@@ -131,7 +131,7 @@ def same_mean(a, b):
 
 
 @pytest.mark.parametrize("latent", [*CONTINUOUS, Ladder((2, 1))], ids=repr)
-@pytest.mark.parametrize("k", [1, 4])
+@pytest.mark.parametrize("k", [1, pytest.param(4, marks=pytest.mark.slow)])
 def test_score_function_is_unbiased(X, latent, k):
     vae = fitted(X, latent, k=3, max_iter=2, prior=StandardNormal())
     ours = encoder_gradients(vae, X[:4], ELBO(gradient="score_function"), 250, k)
@@ -141,6 +141,7 @@ def test_score_function_is_unbiased(X, latent, k):
         assert float(ours.var(0).sum()) > 2 * float(plain.var(0).sum())
 
 
+@pytest.mark.slow
 def test_doubly_reparameterized_gradient_of_a_ladder(X):
     class PlainIWAE(IWAE):
         def bound(self, log_px, draw, progress):
@@ -156,7 +157,7 @@ def test_doubly_reparameterized_gradient_of_a_ladder(X):
 
 @pytest.mark.parametrize("latent", ["gaussian", "flow", Flow("spline"), Flow("planar"), "ladder",
                                     "quantized", "finite_scalar"], ids=str)  # fmt: skip
-@pytest.mark.parametrize("k", [1, 2, 3, 4])
+@pytest.mark.parametrize("k", [1, 3, *(pytest.param(k, marks=pytest.mark.slow) for k in (2, 4))])
 def test_families_given_by_name_take_their_sizes_from_n_components(X, latent, k):
     vae = VAETransformer(k, latent=latent, max_iter=2, random_state=0).fit(X)
     assert vae.n_components_ == vae.transform(X).shape[1] == k

@@ -166,7 +166,8 @@ def test_a_prior_over_codes_sums_to_one_and_draws_follow(n_positions):
 
 
 @pytest.mark.parametrize(
-    "prior", ["mixture", "aggregated", pytest.param("flow", marks=pytest.mark.slow)]
+    "prior",
+    ["aggregated", *(pytest.param(name, marks=pytest.mark.slow) for name in ("mixture", "flow"))],
 )
 def test_richer_priors_learn_two_moons(prior):
     """Higher density on new rows, and draws that stay on the moons."""

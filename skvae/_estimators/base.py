@@ -98,9 +98,15 @@ class BaseVAE(SavingMixin, CallbackSupportMixin, VAEParameters):
         """Fit, and set the attributes once everything has succeeded."""
 
     def _fit_attributes(
-        self, X: Any, table: Table, sample_weight: Any, mode: Mode, n_models: int = 1
+        self,
+        X: Any,
+        table: Table,
+        sample_weight: Any,
+        mode: Mode,
+        n_models: int = 1,
+        share: float = 1.0,
     ) -> dict[str, Any]:
-        return fit_attributes(self, X, table, sample_weight, mode, n_models)
+        return fit_attributes(self, X, table, sample_weight, mode, n_models, share)
 
     @with_library_defaults
     def _read_for_fit(self, X: Any, mode: Mode) -> Table:
@@ -156,6 +162,11 @@ class BaseVAE(SavingMixin, CallbackSupportMixin, VAEParameters):
     @property
     def schema_(self) -> Schema:
         return self.fitted_model_.schema
+
+    @property
+    def _scoring_model(self) -> Any:
+        """What scores and explains rows: the fitted model, or a pool of several."""
+        return self.fitted_model_
 
     @with_library_defaults
     def _read(self, X: Any) -> Table:

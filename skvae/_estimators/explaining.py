@@ -48,7 +48,8 @@ class ExplanationMixin(BaseVAE):
         parts : DataFrame of shape (n_samples, n_features + 1)
             One column for each of X, and "latent" (with underscores appended until no column has
             that name). Each row adds up to its log-density, what ``score_samples`` of a
-            :class:`VAETransformer` gives; with `relative`, if no cell is missing, to its distance
+            :class:`VAETransformer` or, with the default `score_method`, of a
+            :class:`VAEOutlierDetector` gives; with `relative`, if no cell is missing, to its distance
             from the mean log-density of typical rows. The index is that of a pandas X.
         cells : DataFrame of shape (n_samples * n_cells, 7)
             Only with `return_cells`. "row" (index label), "column", "value"; "surprise", by how
@@ -84,11 +85,11 @@ class ExplanationMixin(BaseVAE):
         _check_options(n_cells, coverage)
         index = X.index if isinstance(X, pd.DataFrame) else pd.RangeIndex(table.n_rows)
         names = [column.name for column in self.schema_.columns]
-        parts = self.fitted_model_.explain(table, settings, relative=relative)
+        parts = self._scoring_model.explain(table, settings, relative=relative)
         frame = pd.DataFrame(parts, index=index, columns=[*names, latent_name(names)])
         if not return_cells:
             return frame
-        cells = self.fitted_model_.surprising_cells(table, settings, n_cells, coverage)
+        cells = self._scoring_model.surprising_cells(table, settings, n_cells, coverage)
         cells["row"] = index[cells["row"]]
         return frame, cells
 

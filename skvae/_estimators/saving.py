@@ -82,8 +82,9 @@ class SavingMixin:
 def _without_exemplars(estimator: Any) -> Any:
     """A copy of the estimator whose prior has no exemplars."""
     estimator = copy.copy(estimator)
-    if hasattr(estimator, "estimator_"):
-        estimator.estimator_ = _without_exemplars(estimator.estimator_)
+    for name in ("estimator_", "fine_noise_"):
+        if getattr(estimator, name, None) is not None:
+            setattr(estimator, name, _without_exemplars(getattr(estimator, name)))
     if hasattr(estimator, "fitted_model_"):
         estimator.fitted_model_ = without_exemplars(estimator.fitted_model_)
         estimator.prior_ = estimator.fitted_model_.prior

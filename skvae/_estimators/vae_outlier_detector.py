@@ -7,10 +7,8 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.base import OutlierMixin
 
-from skvae._fitted.fitted_model import FittedModel
+from skvae._fitted.pool import Pool
 from skvae._inference.scoring import SCORES
-from skvae._table.reading import Table
-from skvae._table.weighted import weighted_quantiles
 from skvae._training.weights import check_sample_weight, random_seed, split_calibration
 from skvae._validation import Constraint, an_int, is_real, one_of
 from skvae.likelihoods import StudentT
@@ -21,22 +19,28 @@ from .conformal import ConformalMixin
 from .explaining import ExplanationMixin
 from .mode import Mode
 from .parameters import VAEParameters
-
-N_FENCE = 2000  # training rows, at most, that determine the threshold of contamination="auto"
+from .pooling import SHARE, fit_fine_noise, has_two_levels, pool_and_threshold
 
 
 class VAEOutlierDetector(OutlierMixin, ConformalMixin, ExplanationMixin):
-    r"""Outliers of a table by the log-density of a variational autoencoder.
+    r"""Outliers of a table by the log-densities of variational autoencoders.
 
-    A row is as normal as it is likely, by an equal mixture of `n_estimators` models,
+    By default two models are fitted to the same rows, one of coarse and one of fine noise, and a
+    row is scored by their logarithmic opinion pool,
 
-    .. math:: \log \bar p(x) = \log \tfrac1M \sum_{m=1}^M p_m(x).
+    .. math:: s(x) = w_1 \log p_1(x) + w_2 \log p_2(x), \quad w_1 + w_2 = 1.
 
-    The model is that of :class:`VAETransformer`, and takes the same tables: mixed columns and
-    missing cells. The defaults are those that ranked best over many tables: a high noise floor
-    (``StudentT("column", min_scale=0.5)``), so that small differences of numbers count little, and
-    a low weight of the KL term, so that codes of rows differ. Scores therefore compare rows, not
-    models; for densities use the transformer.
+    Coarse noise (``StudentT("column", min_scale=0.5)``) finds rows that are far from all others:
+    small differences of numbers count little. Fine noise (``"student_t"``), which may be as small
+    as the columns allow, finds cells that contradict their row, such as a digit too many or a
+    broken sum. The weights are such that both log-densities have the same interquartile range over
+    the training rows. With a `likelihood` of your own there is one model, and the score is its
+    log-density. Each :math:`p_k` is an equal mixture of `n_estimators` networks,
+    :math:`p(x) = \tfrac1M \sum_{m=1}^M p_m(x)`.
+
+    The models are those of :class:`VAETransformer`, and take the same tables: mixed columns and
+    missing cells. A low weight of the KL term makes codes of rows differ. Scores therefore compare
+    rows, not models; for densities use the transformer.
 
     Parameters
     ----------
@@ -70,10 +74,10 @@ class VAEOutlierDetector(OutlierMixin, ConformalMixin, ExplanationMixin):
         improbable training rows does not raise the density around itself; families of the
         posterior with a prior of their own have that.
     likelihood : "auto", str, Likelihood or dict, default="auto"
-        "auto" is ``StudentT("column", min_scale=0.5)`` for numbers and dates; other columns have
-        what they have in the transformer. It ranks rows that are far from all others. Cells that
-        contradict their row, such as a digit too many or a broken sum, are found more often by
-        "student_t", whose noise may be as small as the columns allow.
+        "auto": two models, each with half of the default number of steps and half of `max_time`;
+        numbers and dates have ``StudentT("column", min_scale=0.5)`` in the first and "student_t"
+        in the second, other columns what they have in the transformer. Anything else: one model
+        with that likelihood.
     objective : "auto", str or Objective, default="auto"
         "auto" is ``ELBO(beta=0.2)``. Where many of the training rows may be outliers
         themselves, ``Trimmed(0.1)`` leaves the worst tenth of each batch out, and with
@@ -116,8 +120,12 @@ class VAEOutlierDetector(OutlierMixin, ConformalMixin, ExplanationMixin):
         The threshold: rows with a lower score are outliers.
     calibration_scores_ : ndarray of shape (n_calibration,)
         Scores of the rows that were held out, sorted; empty without `calibration_fraction`.
+    fine_noise_ : VAEOutlierDetector or None
+        With ``likelihood="auto"``: the detector of the second model, of fine noise.
+    pool_weights_ : ndarray of shape (n_models,)
+        The weights of the log-densities, of coarse noise first.
     models_ : list of torch.nn.Module
-        The fitted models.
+        The fitted networks of the first model.
     n_features_in_ : int
     feature_names_in_ : ndarray of str
         Where all column names are strings.
@@ -134,13 +142,15 @@ class VAEOutlierDetector(OutlierMixin, ConformalMixin, ExplanationMixin):
     fitted rows, use ``score_method="density_per_cell"``, or impute the missing values first.
 
     ``model_``, ``schema_``, ``history_``, ``likelihood_`` and the other attributes of the
-    transformer are there too, those of the first model.
+    transformer are there too, those of the first model, of coarse noise. What
+    :meth:`explain_samples` expects in a cell is what the model of fine noise expects.
 
     References
     ----------
     An & Cho (2015), Variational Autoencoder based Anomaly Detection using Reconstruction
     Probability. Lakshminarayanan, Pritzel & Blundell (2017), Deep Ensembles, arXiv:1612.01474.
-    Bates et al. (2023), Testing for Outliers with Conformal p-values, arXiv:2104.08279.
+    Heskes (1998), Selecting Weighting Factors in Logarithmic Opinion Pools. Bates et al. (2023),
+    Testing for Outliers with Conformal p-values, arXiv:2104.08279.
 
     Examples
     --------
@@ -281,7 +291,7 @@ class VAEOutlierDetector(OutlierMixin, ConformalMixin, ExplanationMixin):
         True
         """
         table, settings = self._read(X), self._settings(n_jobs, "score_samples")
-        return self.fitted_model_.score(table, self.score_method, settings)
+        return self._scoring_model.score(table, self.score_method, settings)
 
     def decision_function(self, X):
         """Scores minus the threshold: negative for outliers.
@@ -343,43 +353,26 @@ class VAEOutlierDetector(OutlierMixin, ConformalMixin, ExplanationMixin):
     def models_(self) -> list:
         return self.fitted_model_.models
 
+    @property
+    def _scoring_model(self) -> Any:
+        fine = getattr(self, "fine_noise_", None)
+        if fine is None:
+            return self.fitted_model_
+        return Pool([self.fitted_model_, fine.fitted_model_], self.pool_weights_)
+
     def _fit(self, X: Any, sample_weight: Any, mode: Mode) -> Any:
         table = self._read_for_fit(X, mode)
         weights = check_sample_weight(sample_weight, table.n_rows)
         seed = random_seed(self.random_state) % 2**32 if mode.is_new else self._split_seed
         rows, fraction = np.flatnonzero(weights), self.calibration_fraction
         train, calibration = split_calibration(rows, fraction, seed, not mode.is_new)
-        attributes = self._fit_attributes(
-            X, table.take(train), weights[train], mode, int(self.n_estimators)
-        )
-        threshold = self._threshold(attributes["fitted_model_"], table, weights, train, calibration)
-        self._set_attributes({**attributes, **threshold, "_split_seed": seed}, mode)
+        data = X, table.take(train), weights[train], mode
+        fine, share = None, 1.0
+        if has_two_levels(self):
+            fine, share = fit_fine_noise(self, *data, seed), SHARE
+        attributes = self._fit_attributes(*data, int(self.n_estimators), share)
+        models = [attributes["fitted_model_"]] + ([] if fine is None else [fine.fitted_model_])
+        threshold = pool_and_threshold(self, models, table, weights, train, calibration)
+        fitted = {**attributes, **threshold, "fine_noise_": fine, "_split_seed": seed}
+        self._set_attributes(fitted, mode)
         return self
-
-    def _threshold(
-        self,
-        model: FittedModel,
-        table: Table,
-        weights: np.ndarray,
-        train: np.ndarray,
-        calibration: np.ndarray,
-    ) -> dict[str, Any]:
-        """Scores of the calibration rows, and the threshold of `contamination`."""
-        settings = self._settings()
-
-        def scores(rows: np.ndarray) -> np.ndarray:
-            if not len(rows):
-                return np.empty(0)
-            return model.score(table.take(rows), self.score_method, settings)
-
-        found = scores(calibration)
-        calibrated = {"calibration_scores_": np.sort(found)}
-        if self.contamination != "auto":
-            proportion = self.contamination
-            offset = weighted_quantiles(scores(train), weights[train], proportion)
-            return {**calibrated, "offset_": float(offset)}
-        if not len(calibration):
-            calibration = np.random.default_rng(0).permutation(train)[:N_FENCE]
-            found = scores(calibration)
-        lower, upper = weighted_quantiles(found, weights[calibration], [0.25, 0.75])
-        return {**calibrated, "offset_": float(lower - 1.5 * (upper - lower))}

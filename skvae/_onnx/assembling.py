@@ -5,11 +5,13 @@ from __future__ import annotations
 import torch
 
 from skvae._fitted.fitted_model import FittedModel
+from skvae._fitted.pool import Pool
 from skvae._model.schema import Schema
 
 from . import answers
 from .columns import ROWS, add_inputs, add_outputs, encode
 from .graph import Graph
+from .numpy_tracing import TracedArray
 from .torch_tracing import N_ROWS, add_torch_function
 from .values import Value
 
@@ -24,10 +26,16 @@ def transform(model: FittedModel, whiten: bool) -> Graph:
     return graph
 
 
-def score(model: FittedModel, method: str, n_draws: int) -> Graph:
-    """The graph with the output "score"."""
-    graph, outputs = _traced(model, answers.score(model, method, n_draws))
-    graph.output("score", outputs[0].name, "float64", [ROWS])
+def score(pool: Pool, method: str, n_draws: int) -> Graph:
+    """The graph with the output "score", the weighted sum of the scores of the models."""
+    graph = Graph()
+    inputs = add_inputs(graph, pool.models[0].schema)
+    parts = []
+    for model, weight in zip(pool.models, pool.weights, strict=True):
+        (part,) = _add(graph, inputs, model, answers.score(model, method, n_draws))
+        parts.append(graph.node("Mul", part.name, float(weight)))
+    total = graph.node("Sum", *parts)
+    graph.output("score", total, "float64", [ROWS])
     return graph
 
 
@@ -41,16 +49,22 @@ def reconstruction(model: FittedModel) -> Graph:
 def _traced(model: FittedModel, answer: answers.Answer) -> tuple[Graph, list[Value]]:
     """The graph of an answer, and its values."""
     graph = Graph()
-    rows = encode(graph, model.schema, add_inputs(graph, model.schema))
+    return graph, _add(graph, add_inputs(graph, model.schema), model, answer)
+
+
+def _add(
+    graph: Graph, inputs: list[TracedArray], model: FittedModel, answer: answers.Answer
+) -> list[Value]:
+    """Add the nodes of an answer of a model, and return its values."""
+    rows = encode(graph, model.schema, inputs)
     try:
-        outputs = add_torch_function(graph, answer, list(rows.values()), _some(model.schema))
+        return add_torch_function(graph, answer, list(rows.values()), _some(model.schema))
     except NotImplementedError as error:
         raise NotImplementedError(
             f"This model cannot be exported to ONNX: {error}. Its components are "
             f"latent={model.latent!r}, prior={model.prior!r} and the likelihoods "
             f"{sorted({repr(g.likelihood) for g in model.schema.groups})}."
         ) from error
-    return graph, outputs
 
 
 def _some(schema: Schema) -> list[torch.Tensor]:

@@ -117,7 +117,9 @@ CODES = {
 
 
 @pytest.mark.parametrize(("kind", "share"), [
-    ("float", 0.03), ("integer", 0.35), ("nullable", 0.7), ("date", 0.35), ("date", 0.03),
+    ("float", 0.03), ("date", 0.35),
+    *(pytest.param(*case, marks=pytest.mark.slow)
+      for case in [("integer", 0.35), ("nullable", 0.7), ("date", 0.03)]),
 ])  # fmt: skip
 def test_a_code_does_not_set_the_scale(kind, share):
     rng = np.random.default_rng(1)
@@ -190,8 +192,9 @@ def bounded(name, rng, n=2000):
 
 
 @pytest.mark.parametrize("name", [
-    "uniform", "ages",
-    *(pytest.param(n, marks=pytest.mark.slow) for n in ("arcsine", "exponential", "half normal")),
+    "ages",
+    *(pytest.param(n, marks=pytest.mark.slow)
+      for n in ("uniform", "arcsine", "exponential", "half normal")),
 ])  # fmt: skip
 def test_columns_with_abrupt_ends_keep_their_spread(name):
     rng = np.random.default_rng(5)

@@ -80,7 +80,7 @@ def assert_same(expected, analytic):
 
 
 @pytest.mark.parametrize("likelihood", LIKELIHOODS, ids=repr)
-@pytest.mark.parametrize("freeze_generative", [False, True])
+@pytest.mark.parametrize("freeze_generative", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_every_likelihood(likelihood, freeze_generative):
     model, rows, objective = parts(TABLE, likelihood=clone(likelihood, safe=False))
     assert_same(*both_gradients([model], rows, objective, freeze_generative=freeze_generative))

@@ -118,6 +118,7 @@ def test_weights_on_a_mixed_table():
     np.testing.assert_array_equal(a.score_samples(table), b.score_samples(table))
 
 
+@pytest.mark.slow
 def test_real_weights_move_the_model(X):
     """Weights of ¼ and 1¾ act as 1 and 7 repetitions do: in the scaling and in the draws."""
     x = np.r_[np.full((300, 1), -1.0), np.full((300, 1), 1.0)]
