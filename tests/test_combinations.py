@@ -28,7 +28,10 @@ REFUSED = {
 
 @pytest.mark.parametrize(
     "has_missing",
-    [pytest.param(False, id="complete", marks=pytest.mark.slow), pytest.param(True, id="incomplete")],
+    [
+        pytest.param(False, id="complete", marks=pytest.mark.slow),
+        pytest.param(True, id="incomplete"),
+    ],
 )
 @pytest.mark.parametrize("objective", OBJECTIVES)
 @pytest.mark.parametrize("prior", ["auto", *PRIORS])

@@ -102,7 +102,7 @@ class Importance(Objective):
         return torch.logsumexp(weights, 0) - math.log(len(weights))
 
 
-N_ITER = 50  # passes over the rows
+N_ITER = 80  # passes over the rows
 TABLE = with_missing_cells(pandas_frame(120))[["float64", "Int64", "object", "boolean", "cents"]]
 
 

@@ -49,8 +49,8 @@ class ExplanationMixin(BaseVAE):
             One column for each of X, and "latent" (with underscores appended until no column has
             that name). Each row adds up to its log-density, what ``score_samples`` of a
             :class:`VAETransformer` or, with the default `score_method`, of a
-            :class:`VAEOutlierDetector` gives; with `relative`, if no cell is missing, to its distance
-            from the mean log-density of typical rows. The index is that of a pandas X.
+            :class:`VAEOutlierDetector` gives; with `relative`, if no cell is missing, to its
+            distance from the mean of typical rows. The index is that of a pandas X.
         cells : DataFrame of shape (n_samples * n_cells, 7)
             Only with `return_cells`. "row" (index label), "column", "value"; "surprise", by how
             many nats -log p(x_j | all other cells) is above the mean for the column, largest

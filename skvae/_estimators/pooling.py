@@ -76,8 +76,9 @@ def pool_and_threshold(
     else:
         proportion = detector.contamination
         offset = weighted_quantiles(pool @ scores(train), weights[train], proportion)
+    # An empty slice has the strides, and so the hash, of its pickle; an empty copy has not.
     return {
         "pool_weights_": pool,
-        "calibration_scores_": np.sort(found[: len(calibration)]),
+        "calibration_scores_": np.sort(found)[len(found) - len(calibration) :],
         "offset_": float(offset),
     }

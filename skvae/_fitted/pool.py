@@ -55,8 +55,8 @@ class Pool:
         return np.asarray(np.tensordot(self.weights, np.stack(answers), axes=1))
 
 
-def pool_weights(scores: Sequence[np.ndarray], sample_weight: np.ndarray) -> np.ndarray:
-    """Weights by which the scores of some rows count equally: 1 / their interquartile ranges."""
+def pool_weights(scores: np.ndarray, sample_weight: np.ndarray) -> np.ndarray:
+    """Weights by which the scores of some rows, (n_models, n_rows), have equal quartile ranges."""
     quartiles = [weighted_quantiles(each, sample_weight, [0.25, 0.75]) for each in scores]
     spread = np.array([high - low for low, high in quartiles])
     if not (np.isfinite(spread) & (spread > 0)).all():
