@@ -353,7 +353,10 @@ def _progress(
         n_iter += estimator.n_iter_
         history = join_histories(estimator.history_, history)
     states = [result.optimizer_state for result in results] if mode.is_one_pass else None
-    return {"n_iter_": n_iter, "history_": history, "_optimizer_states": states}
+    return {
+        "n_iter_": n_iter, "history_": history, "_optimizer_states": states,
+        "_is_interrupted": results[-1].is_interrupted,
+    }  # fmt: skip
 
 
 def _shape(estimator: VAEParameters, mode: Mode) -> dict[str, Any]:

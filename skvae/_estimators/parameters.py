@@ -62,6 +62,7 @@ class VAEParameters(BaseEstimator):
     history_: dict[str, list[float]]
     _shape: dict[str, Any]
     _optimizer_states: list[dict] | None
+    _is_interrupted: bool
     _n_features_out: int
 
     _chooses_maps: ClassVar[bool] = False  # whether "auto" may be the quantile map

@@ -25,27 +25,18 @@ N_FENCE = 2000  # training rows, at most, that determine weights and the automat
 SHARE = 0.5  # of the budget of a fit, for each of the two models
 
 
-def has_two_levels(detector: Any) -> bool:
-    """Whether the detector fits a second model, of fine noise."""
-    return is_auto(detector.likelihood)
+def fine_noise(detector: Any, mode: Mode, seed: int) -> Any:
+    """A detector of fine noise with the same parameters: a new one, or a copy of the earlier one.
 
-
-def fit_fine_noise(
-    detector: Any, X: Any, table: Table, weights: np.ndarray, mode: Mode, seed: int
-) -> Any:
-    """A detector of fine noise with the same parameters, fitted to the same rows.
-
-    It is new, or a copy of the earlier one that was trained further.
+    None: the detector has one model.
     """
-    params = {
-        **detector.get_params(deep=False),
-        "likelihood": FINE, "calibration_fraction": None, "random_state": seed,
-    }  # fmt: skip
-    fine = type(detector)() if mode.is_new else copy.copy(detector.fine_noise_)
-    for name, value in params.items():
+    earlier = None if mode.is_new else getattr(detector, "fine_noise_", None)
+    if not is_auto(detector.likelihood) or (earlier is None and not mode.is_new):
+        return None
+    fine = type(detector)() if earlier is None else copy.copy(earlier)
+    params = {"likelihood": FINE, "calibration_fraction": None, "random_state": seed}
+    for name, value in {**detector.get_params(deep=False), **params}.items():
         setattr(fine, name, value)
-    attributes = fine._fit_attributes(X, table, weights, mode, int(detector.n_estimators), SHARE)
-    fine._set_attributes(attributes, mode)
     return fine
 
 

@@ -9,17 +9,19 @@ from sklearn.base import OutlierMixin
 
 from skvae._fitted.pool import Pool
 from skvae._inference.scoring import SCORES
+from skvae._table.reading import Table
 from skvae._training.weights import check_sample_weight, random_seed, split_calibration
 from skvae._validation import Constraint, an_int, is_real, one_of
 from skvae.likelihoods import StudentT
 from skvae.objectives import ELBO
 from skvae.priors import Aggregated, StandardNormal
 
+from .callbacks import with_callbacks
 from .conformal import ConformalMixin
 from .explaining import ExplanationMixin
 from .mode import Mode
 from .parameters import VAEParameters
-from .pooling import SHARE, fit_fine_noise, has_two_levels, pool_and_threshold
+from .pooling import SHARE, fine_noise, pool_and_threshold
 
 
 class VAEOutlierDetector(OutlierMixin, ConformalMixin, ExplanationMixin):
@@ -366,13 +368,22 @@ class VAEOutlierDetector(OutlierMixin, ConformalMixin, ExplanationMixin):
         seed = random_seed(self.random_state) % 2**32 if mode.is_new else self._split_seed
         rows, fraction = np.flatnonzero(weights), self.calibration_fraction
         train, calibration = split_calibration(rows, fraction, seed, not mode.is_new)
-        data = X, table.take(train), weights[train], mode
-        fine, share = None, 1.0
-        if has_two_levels(self):
-            fine, share = fit_fine_noise(self, *data, seed), SHARE
-        attributes = self._fit_attributes(*data, int(self.n_estimators), share)
+        data = X, table.take(train), weights[train], mode, int(self.n_estimators)
+        fine = fine_noise(self, mode, seed)
+        attributes = self._fit_attributes(*data, 1.0 if fine is None else SHARE)
+        if fine is not None and attributes["_is_interrupted"]:
+            fine = None if mode.is_new else self.fine_noise_
+        elif fine is not None:
+            fine._fit_fine_noise(*data)
         models = [attributes["fitted_model_"]] + ([] if fine is None else [fine.fitted_model_])
         threshold = pool_and_threshold(self, models, table, weights, train, calibration)
         fitted = {**attributes, **threshold, "fine_noise_": fine, "_split_seed": seed}
         self._set_attributes(fitted, mode)
+        return self
+
+    @with_callbacks
+    def _fit_fine_noise(self, X: Any, table: Table, weights: Any, mode: Mode, n_models: int) -> Any:
+        """Fit as the second of two models; X is for the callbacks."""
+        attributes = self._fit_attributes(X, table, weights, mode, n_models, SHARE)
+        self._set_attributes(attributes, mode)
         return self
