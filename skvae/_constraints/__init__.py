@@ -1,0 +1,7 @@
+"""Constraints between columns: found in a table, and kept in rows that the model decodes.
+
+``values.py`` has the cells of rows as arrays, ``relations.py`` and ``combinations.py`` what is
+fitted for each class of :mod:`skvae.constraints`: which rows break it, and how they are repaired.
+``search.py`` finds relations in a table, by ``dependencies.py`` (columns that are functions of
+others), ``linear.py`` (sums) and ``order.py`` (inequalities).
+"""

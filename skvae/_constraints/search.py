@@ -1,0 +1,271 @@
+"""The relations that hold in every row of a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from skvae._table.columns import CategoricalColumn, Column, ConstantColumn
+from skvae._table.layouts import TICKS_PER_DAY
+from skvae._table.numeric_column import NumericColumn
+from skvae.constraints import Constraint, Determined, Inequality, Sum
+
+from .dependencies import Search, same_levels
+from .fitting import fit_constraint, in_order
+from .linear import MIN_ROWS, Combination, combinations
+from .order import ordered_pairs, reduced
+from .relations import FittedSum, Relation, order_of_change
+from .values import Values, bounds, is_number, kind_of_order, tolerance
+
+MAX_ROWS = 5000  # on which relations are looked for; all rows must keep them
+MAX_ROWS_OF_SUMS = 1000
+MAX_MISSING = 0.5  # proportion of the cells of a column of a sum
+
+
+def find_relations(columns: Sequence[Column], values: Values) -> list[Relation]:
+    """Sums, functions and inequalities that hold in every row of a table, in order."""
+    if values.n_rows < MIN_ROWS:
+        return []
+    return _Finder(columns, values).relations()
+
+
+class _Finder:
+    """The search in one table."""
+
+    def __init__(self, columns: Sequence[Column], values: Values) -> None:
+        self.columns, self.values = columns, values
+        order = np.random.default_rng(0).permutation(values.n_rows)[:MAX_ROWS]
+        self.sample = values.take(order)
+        self.found: list[Relation] = []
+        self.computed: set[int] = set()  # columns that a sum sets
+        self.determined: set[int] = set()
+        self.keys: set[int] = set()  # columns that determine others
+
+    def relations(self) -> list[Relation]:
+        self._find_sums()
+        self._find_times()
+        self._find_same_levels()
+        self._find_functions()
+        self._find_inequalities()
+        return in_order([self._settled(relation) for relation in self.found])
+
+    def _settled(self, relation: Relation) -> Relation:
+        """A sum does not change columns that are functions of others."""
+        if not isinstance(relation, FittedSum):
+            return relation
+        order = [i for i in relation.order if relation.places[i] not in self.determined]
+        return replace(relation, order=tuple(order))
+
+    def _add(self, constraint: Constraint) -> Relation | None:
+        """Keep a constraint if all rows of the table keep it."""
+        try:
+            relation = fit_constraint(constraint, self.columns, lambda: self.values, "constraints")
+        except ValueError:  # a function on the sample that is none on all rows
+            return None
+        if relation.broken(self.values, np.arange(self.values.n_rows)).any():
+            return None
+        relation = replace(relation, found=True)
+        self.found.append(relation)
+        return relation
+
+    def _name(self, j: int) -> Any:
+        return self.columns[j].name
+
+    # ------------------------------------------------------------------------------- sums
+
+    def _find_sums(self) -> None:
+        missing = self.sample.missing.mean(0)
+        numeric = [
+            j for j, column in enumerate(self.columns)
+            if is_number(column) and missing[j] <= MAX_MISSING and self._is_float(j)
+        ]  # fmt: skip
+        if len(numeric) < 2:
+            return
+        complete = np.flatnonzero(~self.sample.missing[:, numeric].any(1))[:MAX_ROWS_OF_SUMS]
+        x = np.stack([self.sample.arrays[j][complete] for j in numeric], axis=1)
+        own = [self.columns[j] for j in numeric]
+        found = combinations(
+            x,
+            [getattr(column, "decimals", None) for column in own],
+            lambda j, size: tolerance(own[j], size),
+            lambda combination: _first_changed(combination, own),
+        )
+        for each in found:
+            parts = [self._name(numeric[j]) for j in each.parts]
+            is_plain = (each.coefficients == 1).all()
+            coefficients = None if is_plain else [float(c) for c in each.coefficients]
+            total = self._name(numeric[each.total])
+            relation = self._add(Sum(total, parts, coefficients, each.constant))
+            if isinstance(relation, FittedSum):
+                self.computed.add(relation.places[relation.order[0]])
+
+    def _is_float(self, j: int) -> bool:
+        array = self.sample.arrays[j]
+        with np.errstate(over="ignore"):
+            return array.dtype.kind == "f" and bool(np.isfinite(array.var()))
+
+    def _find_times(self) -> None:
+        """Equal columns of times or of large integers, and ends that are a start and a duration."""
+        whole = [j for j, c in enumerate(self.columns)
+                 if isinstance(c, NumericColumn) and len(c.known_integers)]  # fmt: skip
+        for i, a in enumerate(whole):
+            for b in whole[i + 1 :]:
+                if b not in self.computed and self._is_same_kind(a, b):
+                    self._try_sum(b, [a])
+        durations = [j for j in whole if self.columns[j].duration]
+        times = [j for j in whole if self.columns[j].type == "time" and j not in durations]
+        for start in times:
+            for end in times:
+                for duration in durations:
+                    is_new = start != end and not self.computed & {start, end, duration}
+                    if is_new and self._is_same_kind(start, end):
+                        self._try_sum(end, [start, duration])
+
+    def _is_same_kind(self, a: int, b: int) -> bool:
+        kinds = [kind_of_order(self.columns[j]) for j in (a, b)]
+        kinds += [self.sample.arrays[j].dtype.kind for j in (a, b)]
+        return kinds[0] == kinds[1] and kinds[2] == kinds[3]
+
+    def _try_sum(self, total: int, parts: list[int]) -> None:
+        places = (total, *parts)
+        constraint = Sum(self._name(total), [self._name(j) for j in parts])
+        coefficients = np.array([-1.0] + [1.0] * len(parts))
+        own = [self.columns[j] for j in places]
+        trial = FittedSum(constraint, places, coefficients, order_of_change(own, coefficients))
+        rows = np.flatnonzero(trial.complete(self.sample, np.arange(self.sample.n_rows)))
+        if len(rows) >= MIN_ROWS and not trial.broken(self.sample, rows).any():
+            relation = self._add(constraint)
+            if isinstance(relation, FittedSum):
+                self.computed.add(relation.places[relation.order[0]])
+
+    # -------------------------------------------------------------------------- functions
+
+    def _find_same_levels(self) -> None:
+        """Equal columns of levels, however many there are."""
+        levels = [j for j, c in enumerate(self.columns) if isinstance(c, CategoricalColumn)]
+        for i, a in enumerate(levels):
+            for b in levels[i + 1 :]:
+                first, second = self.columns[a], self.columns[b]
+                assert isinstance(first, CategoricalColumn)
+                assert isinstance(second, CategoricalColumn)
+                if b in self.determined or not same_levels(first.levels, second.levels):
+                    continue
+                place = {level: k for k, level in enumerate(second.levels)}
+                there = np.array([place[level] for level in first.levels])
+                both = ~self.values.missing[:, [a, b]].any(1)
+                x, y = self.values.arrays[a][both], self.values.arrays[b][both]
+                if both.sum() >= MIN_ROWS and (there[x] == y).all():
+                    self._add_function(b, [a])
+
+    def _add_function(self, column: int, by: list[int]) -> None:
+        if self._add(Determined(self._name(column), [self._name(j) for j in by])) is not None:
+            self.determined.add(column)
+            self.keys |= set(by)
+
+    def _find_functions(self) -> None:
+        """Each column by the one with the fewest values that determines it, or by two.
+
+        Of columns that determine each other the first determines the others. What is computed
+        determines nothing, and is not determined.
+        """
+        free = [
+            j for j, column in enumerate(self.columns)
+            if not isinstance(column, ConstantColumn) and j not in self.computed | self.determined
+        ]  # fmt: skip
+        if len(free) < 2:
+            return
+        missing = self.sample.missing[:, free]
+        search = Search.of([self.sample.arrays[j] for j in free], missing)
+        determines, chance = search.single()
+        n_values = search.n_values
+        is_done = np.zeros(len(free), dtype=bool)
+        roots = []
+        for c in sorted(range(len(free)), key=lambda c: (n_values[c], c)):
+            keys = np.flatnonzero(determines[:, c])
+            same = [a for a in keys if determines[c, a]]
+            earlier = [a for a in same if a < c]
+            if earlier:
+                is_done[c] = self._is_added(free, c, [earlier[0]])
+            else:
+                coarser = [a for a in keys if a not in same]
+                coarser.sort(key=lambda a: (n_values[a], a))
+                is_done[c] = any(self._is_added(free, c, [a]) for a in coarser[:2])
+            if not earlier:
+                roots.append(c)
+        left = np.array([c for c in range(len(free)) if not is_done[c]], dtype=int)
+        for c, pairs in search.pairs(left, np.array(sorted(roots), dtype=int), chance).items():
+            pairs.sort(key=lambda pair: n_values[pair[0]] * n_values[pair[1]])
+            for a, b in pairs[:2]:
+                if n_values[c] <= n_values[a] * n_values[b] and self._is_added(free, c, [a, b]):
+                    break
+
+    def _is_added(self, free: list[int], c: int, by: list[int]) -> bool:
+        """Whether a column is determined now: not if that would be a circle."""
+        column, keys = free[c], [free[a] for a in by]
+        if column in self.determined or column in self._ancestors(keys):
+            return column in self.determined
+        self._add_function(column, keys)
+        return column in self.determined
+
+    def _ancestors(self, places: list[int]) -> set[int]:
+        """Columns that determine some columns, and these."""
+        known = set(places)
+        while True:
+            more = {
+                j for r in self.found
+                if isinstance(r.constraint, Determined) and r.places[-1] in known
+                for j in r.places
+            }  # fmt: skip
+            if more <= known:
+                return known
+            known |= more
+
+    # ------------------------------------------------------------------------- inequalities
+
+    def _find_inequalities(self) -> None:
+        for kind in ("number", "duration", "time", "time in a zone"):
+            group = [
+                j for j, column in enumerate(self.columns)
+                if kind_of_order(column) == kind and column.kind != "constant"
+                and j not in self.determined
+            ]  # fmt: skip
+            if len(group) < 2:
+                continue
+            x = np.stack([self._comparable(j) for j in group], axis=1)
+            is_below = ordered_pairs(x)
+            for a, b in np.argwhere(is_below):
+                if self._follows(group[a], group[b]):
+                    is_below[a, b] = False
+            for a, b in np.argwhere(reduced(is_below)):
+                self._add(Inequality(self._name(group[a]), self._name(group[b])))
+
+    def _comparable(self, j: int) -> np.ndarray:
+        column, array = self.columns[j], self.sample.arrays[j].astype(np.float64)
+        array = array / TICKS_PER_DAY.get(column.unit, 1)
+        return np.where(self.sample.missing[:, j], np.nan, array)
+
+    def _follows(self, low: int, high: int) -> bool:
+        """Whether low ≤ high follows from a sum and the bounds of its columns."""
+        for relation in self.found:
+            if not isinstance(relation, FittedSum) or not {low, high} <= set(relation.places):
+                continue
+            c = dict(zip(relation.places, relation.coefficients, strict=True))
+            for multiple in (-1 / c[high], 1 / c[low]):
+                # high − low, plus a multiple of a sum that is 0, without one of both columns
+                terms = {j: multiple * a + (j == high) - (j == low) for j, a in c.items()}
+                least = multiple * relation.constraint.constant
+                for j, a in terms.items():
+                    least += min(float(v) * a for v in bounds(self.columns[j])) if a else 0.0
+                if least >= 0:
+                    return True
+        return False
+
+
+def _first_changed(combination: Combination, columns: Sequence[Column]) -> int:
+    places = [combination.total, *combination.parts]
+    coefficients = np.array([-1.0, *combination.coefficients])
+    order = order_of_change([columns[j] for j in places], coefficients)
+    return places[order[0]]
