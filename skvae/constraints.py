@@ -24,6 +24,12 @@ def _is_columns(value: Any) -> bool:
 _COLUMNS = "a list of at least one column", _is_columns
 
 
+def _are_coefficients(value: Any) -> bool:
+    numbers = value.values() if isinstance(value, Mapping) else value
+    is_sequence = isinstance(value, (list, tuple, Mapping))
+    return is_sequence and all(is_real(a) and a != 0 for a in numbers)
+
+
 class Constraint(Component):
     """A relation between columns that holds in every row, or between rows.
 
@@ -129,10 +135,7 @@ class Sum(Constraint):
         "parts": _COLUMNS,
         "coefficients": (
             "None, a list of finite numbers that are not 0, or a dict from parts to these",
-            lambda v: v is None or (
-                isinstance(v, (list, tuple, Mapping))
-                and all(is_real(a) and a != 0 for a in (v.values() if isinstance(v, Mapping) else v))
-            ),
+            lambda v: v is None or _are_coefficients(v),
         ),
         "constant": ("a finite number", is_real),
     }  # fmt: skip

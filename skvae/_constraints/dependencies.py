@@ -1,21 +1,40 @@
 """Search: columns that are functions of one or two columns with few values.
 
 Column C is a function of A if all rows with the same value of A have the same value of C. That is
-evidence only where rows repeat values of A: with r such repetitions, and a probability c that two
-random rows agree in C, r (−log c) is the log-odds that it is no coincidence.
+evidence only where rows repeat values of A. Of r such repetitions a share s agrees in C, and of
+random rows a share c: r KL(s ‖ c) is the log-odds that it is no coincidence.
 """
 
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 EVIDENCE = 40.0  # nats
 REPEATS = 5  # rows for each value of what determines a column, on average
+EXCEPTIONS = 0.05  # pairs of rows that may disagree, in proportion to those of random rows
+MAX_MISSING = 0.05  # rows in which only what determines the column is missing
 MAX_PAIRED = 32  # columns of which pairs are tried
 MAX_ROWS_OF_PAIRS = 2000
+
+
+@dataclass
+class Dependencies:
+    """What determines which columns, (…, n_columns) of each.
+
+    Attributes
+    ----------
+    exact, nearly : ndarray of bool
+        Without and with exceptions.
+    chance : ndarray
+        The probability that two rows with the same arguments agree.
+    """
+
+    exact: np.ndarray
+    nearly: np.ndarray
+    chance: np.ndarray
 
 
 @dataclass
@@ -31,6 +50,7 @@ class Search:
 
     codes: np.ndarray
     n_values: np.ndarray
+    chance: np.ndarray = field(init=False)  # that two random rows agree in a column
 
     @classmethod
     def of(cls, arrays: list[np.ndarray], missing: np.ndarray) -> Search:
@@ -41,48 +61,57 @@ class Search:
             codes[:, j] = -1
             values, codes[seen, j] = np.unique(array[seen], return_inverse=True)
             n_values[j] = len(values)
-        codes = _without_repeated_rows(codes)
-        return cls(codes, n_values)
+        return cls(_without_repeated_rows(codes), n_values)
 
     def __post_init__(self) -> None:
-        agree, both = self._neighbors(self.codes, np.ones(len(self.codes) - 1, dtype=bool))
-        self.chance = _chance(agree, both)  # that two random rows agree in a column
+        self.chance = _share(*_neighbors(self.codes))
 
-    def _neighbors(self, codes: np.ndarray, same: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """How many pairs of neighbors agree, and how many there are, (n_columns,)."""
-        both = same[:, None] & (codes[1:] >= 0) & (codes[:-1] >= 0)
-        agree = both & (codes[1:] == codes[:-1])
-        return agree.sum(0), both.sum(0)
+    def given(self, key: np.ndarray, known: np.ndarray) -> Dependencies:
+        """What a key, −1 where missing, determines.
 
-    def given(self, key: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Pairs of rows with the same key that agree in each column, and how many there are."""
+        Parameters
+        ----------
+        known : ndarray of shape (n_columns,)
+            Probability that two rows agree in a column, by what is known without the key.
+        """
         order = np.argsort(key, kind="stable")
         order = order[key[order] >= 0]
-        key = key[order]
-        return self._neighbors(self.codes[order], key[1:] == key[:-1])
+        agree, both = _neighbors(self.codes[order], key[order])
+        known = np.maximum(known, self.chance)
+        if len(order) < len(key):  # where the key is missing, columns may differ from where it is
+            known = np.maximum(known, _share(*_neighbors(self.codes[key >= 0])))
+            seen = self.codes >= 0
+            alone = (seen & (key < 0)[:, None]).sum(0) > MAX_MISSING * seen.sum(0)
+        else:
+            alone = np.zeros(len(both), dtype=bool)
+        share = np.where(both > 0, agree / np.maximum(both, 1), 0.0)
+        has_evidence = (both * _divergence(share, known) >= EVIDENCE) & (share > known) & ~alone
+        nearly = has_evidence & (1 - share <= EXCEPTIONS * (1 - known))
+        return Dependencies(has_evidence & (agree == both), nearly, _share(agree, both))
 
-    def single(self) -> tuple[np.ndarray, np.ndarray]:
-        """Which column (row) determines which (column), and the chance that two rows agree."""
+    def single(self) -> Dependencies:
+        """Which column (row) determines which (column)."""
         p = len(self.n_values)
-        determines = np.zeros((p, p), dtype=bool)
-        chance = np.tile(self.chance, (p, 1))
+        nothing = np.zeros((p, p), dtype=bool)
+        found = Dependencies(nothing, nothing.copy(), np.tile(self.chance, (p, 1)))
         for a in range(p):
-            if not self._can_determine(self.n_values[a]):
-                continue
-            agree, both = self.given(self.codes[:, a])
-            determines[a] = (agree == both) & (-both * np.log(self.chance) >= EVIDENCE)
-            determines[a, a] = False
-            chance[a] = np.maximum(_chance(agree, both), self.chance)
-        determines &= self.n_values > 1
-        return determines, chance
+            if self.can_determine(self.n_values[a]):
+                of_one = self.given(self.codes[:, a], self.chance)
+                found.exact[a], found.nearly[a] = of_one.exact, of_one.nearly
+                found.chance[a] = np.maximum(of_one.chance, self.chance)
+        for which in (found.exact, found.nearly):
+            np.fill_diagonal(which, False)
+            which &= self.n_values > 1
+        return found
 
-    def _can_determine(self, n_values: int) -> bool:
+    def can_determine(self, n_values: int) -> bool:
+        """Whether rows repeat values often enough."""
         return 2 <= n_values <= len(self.codes) / REPEATS
 
     def pairs(
         self, targets: np.ndarray, keys: np.ndarray, chance: np.ndarray
-    ) -> dict[int, list[tuple[int, int]]]:
-        """Pairs of columns that determine another one, by that column.
+    ) -> list[tuple[int, tuple[int, int], bool]]:
+        """Columns that two others determine, these two, and whether there are no exceptions.
 
         Parameters
         ----------
@@ -91,30 +120,42 @@ class Search:
         chance : ndarray of shape (n_columns, n_columns)
             As :meth:`single` gives it: what is known from one column is no evidence for two.
         """
-        found: dict[int, list[tuple[int, int]]] = {}
-        part = Search(self.codes[:MAX_ROWS_OF_PAIRS], self.n_values)
-        keys = np.array([a for a in keys if part._can_determine(self.n_values[a])], dtype=int)
-        if len(keys) > MAX_PAIRED or len(targets) == 0:
-            return found
-        part.codes = np.ascontiguousarray(part.codes)
-        for a, b in itertools.combinations(keys.tolist(), 2):
+        part = Search(np.ascontiguousarray(self.codes[:MAX_ROWS_OF_PAIRS]), self.n_values)
+        can = [a for a in keys.tolist() if part.can_determine(self.n_values[a])]
+        if len(can) > MAX_PAIRED or not len(targets):
+            return []
+        found = []
+        for a, b in itertools.combinations(can, 2):
             first, second = part.codes[:, a].astype(np.int64), part.codes[:, b]
             key = np.where((first < 0) | (second < 0), -1, first * self.n_values[b] + second)
-            agree, both = part.given(key)
-            n_keys = (key >= 0).sum() - both.max(initial=0)
-            of_one = np.maximum(chance[a], chance[b])
-            is_function = (agree == both) & (-both * np.log(of_one) >= EVIDENCE)
-            if not part._can_determine(n_keys):
+            if not part.can_determine(len(np.unique(key[key >= 0]))):
                 continue
-            for c in targets[is_function[targets]].tolist():
+            of_two = part.given(key, np.maximum(chance[a], chance[b]))
+            for c in targets[of_two.nearly[targets]].tolist():
                 if c not in (a, b):
-                    found.setdefault(c, []).append((a, b))
+                    found.append((c, (a, b), bool(of_two.exact[c])))
         return found
 
 
-def _chance(agree: np.ndarray, both: np.ndarray) -> np.ndarray:
+def _neighbors(codes: np.ndarray, key: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs of neighbors with equal keys that agree in each column, and how many there are."""
+    both = (codes[1:] >= 0) & (codes[:-1] >= 0)
+    if key is not None:
+        both &= (key[1:] == key[:-1])[:, None]
+    return (both & (codes[1:] == codes[:-1])).sum(0), both.sum(0)
+
+
+def _share(agree: np.ndarray, both: np.ndarray) -> np.ndarray:
     """Probability that two rows agree, by counts; never 0 or 1."""
     return np.asarray((agree + 1) / (both + 2))
+
+
+def _divergence(share: np.ndarray, chance: np.ndarray) -> np.ndarray:
+    """KL of two Bernoulli distributions, in nats."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        yes = np.where(share > 0, share * np.log(share / chance), 0.0)
+        no = np.where(share < 1, (1 - share) * np.log((1 - share) / (1 - chance)), 0.0)
+    return np.asarray(yes + no)
 
 
 def _without_repeated_rows(codes: np.ndarray) -> np.ndarray:

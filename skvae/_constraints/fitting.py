@@ -18,7 +18,7 @@ from skvae.constraints import (
     Unique,
 )
 
-from .combinations import FittedCombinations, FittedUnique, distinct_rows
+from .combinations import FittedCombinations, FittedUnique
 from .relations import FittedInequality, FittedSum, Relation, order_of_change
 from .values import Values, is_number, kind_of_order
 
@@ -140,26 +140,23 @@ def fit_combinations(constraint: Any, places: tuple, values: Values) -> Relation
     ValueError
         If there is none, or a column is no function of the others.
     """
-    rows = np.flatnonzero(~values.missing[:, places].any(1))
-    if not len(rows):
+    if values.missing[:, places].any(1).all():
         raise ValueError(
             f"{constraint!r}: in every row of X one of its columns is missing, so that no "
             "combination is known. Leave the constraint out."
         )
-    table = distinct_rows([values.arrays[j][rows] for j in places])
-    fitted = FittedCombinations(constraint, places, table)
-    if not fitted.is_function():
+    fitted = FittedCombinations.of(constraint, places, values)
+    if not fitted.is_legal():
         by, column = constraint.by, constraint.column
-        alone = distinct_rows(table[:-1])
         raise ValueError(
-            f"{constraint!r}: column {column!r} is no function of {by}: {len(alone[0])} values of "
-            f"these have {len(table[0])} combinations with it. Correct the rows that contradict "
-            f"each other, or pass FixedCombinations({[*by, column]!r})."
+            f"{constraint!r}: column {column!r} is no function of {by}: {fitted.n_arguments()} "
+            f"values of these have {len(fitted.counts)} combinations with it. Correct the rows "
+            f"that contradict each other, or pass FixedCombinations({[*by, column]!r})."
         )
     return fitted
 
 
-ORDER = (FixedCombinations, Determined, Sum, Inequality, Unique)
+ORDER: tuple = ((FixedCombinations, Determined), Sum, Inequality, Unique)
 
 
 def in_order(relations: Sequence[Relation]) -> list[Relation]:
@@ -168,18 +165,22 @@ def in_order(relations: Sequence[Relation]) -> list[Relation]:
     Combinations before sums, sums before inequalities, of which those between higher columns come
     first; functions after those that give their arguments.
     """
-    rank = {kind: i for i, kind in enumerate(ORDER)}
     groups: list[list[Relation]] = [[] for _ in ORDER]
     for relation in relations:
-        groups[rank[type(relation.constraint)]].append(relation)
-    groups[1] = _sorted(groups[1], lambda r: r.places[:-1], lambda r: r.places[-1:])
-    groups[2] = _sorted(groups[2], _rest, lambda r: r.places[r.order[0] : r.order[0] + 1])
-    groups[3] = _sorted(groups[3], lambda r: r.places[1:], lambda r: r.places[:1])
+        rank = next(i for i, kinds in enumerate(ORDER) if isinstance(relation.constraint, kinds))
+        groups[rank].append(relation)
+    groups[0] = _sorted(groups[0], lambda r: r.places[:-1], lambda r: r.places[-1:])
+    groups[1] = _sorted(groups[1], _rest, _computed)
+    groups[2] = _sorted(groups[2], lambda r: r.places[1:], lambda r: r.places[:1])
     return [relation for group in groups for relation in group]
 
 
 def _rest(relation: Any) -> tuple:
     return tuple(j for i, j in enumerate(relation.places) if i != relation.order[0])
+
+
+def _computed(relation: Any) -> tuple:
+    return (relation.places[relation.order[0]],)
 
 
 def _sorted(

@@ -74,7 +74,7 @@ def _kept(
     touched = np.zeros_like(values.missing)
     for _ in range(N_REDRAWS if redraw else 1):
         for relation in relations:
-            relation.apply(values, rows)
+            relation.apply(values, rows, rng)
             if isinstance(relation, FittedCombinations):
                 wrong = rows[relation.broken(values, rows)]
                 relation.project(values, wrong, touched, scores, rng)
@@ -88,7 +88,7 @@ def _kept(
             break
         for relation in relations:
             if isinstance(relation, FittedCombinations):
-                relation.apply(values, rows)
+                relation.apply(values, rows, rng)
             wrong = rows[relation.broken(values, rows)]
             relation.project(values, wrong, touched, scores, rng)
         rows = rows[_broken(values, relations, rows)]

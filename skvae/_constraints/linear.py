@@ -20,7 +20,8 @@ MIN_ROWS = 40
 ROWS_PER_PART = 10
 UNEXPLAINED = 4e-4  # variance, at most, of a column that others may explain
 COARSE = 0.01  # standard deviations: the error that rounding may leave with free coefficients
-RIDGE = 1e-10
+RIDGE = 1e-13  # a rounding: larger ones would hide terms that are small next to others
+NEGLIGIBLE = 1e-6  # coefficients in standard units
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ def combinations(
     decimals: list[int | None],
     tolerance: Callable[[int, np.ndarray], np.ndarray],
     pivot: Callable[[Combination], int],
+    holds: Callable[[Combination], bool],
 ) -> list[Combination]:
     """Linear combinations that hold in all rows.
 
@@ -51,19 +53,22 @@ def combinations(
         From a column and the sizes of sums to how far it may be from them.
     pivot : callable
         The column that follows from the others: it takes no part in further combinations.
+    holds : callable
+        Whether a combination holds in other rows, too.
     """
     found: list[Combination] = []
-    n, p = x.shape
+    n = len(x)
     scale = x.std(0)
     usable = np.isfinite(scale) & (scale > 0)
     left = np.flatnonzero(usable)[:MAX_COLUMNS]
     while len(left) > 1 and n >= max(MIN_ROWS, 2 * len(left)):
         best = None
-        for j in _explained(x[:, left], scale[left]):
-            others = np.delete(left, j)
-            search = _Pursuit(x, left[j], others, decimals, tolerance)
+        explained = left[_explained(x[:, left], scale[left])]
+        for j in explained if len(explained) > 1 else ():
+            search = _Pursuit(x, j, explained[explained != j], decimals, tolerance)
             new = search.combination(MAX_PARTS if best is None else len(best.parts) - 1)
-            best = new or best
+            if new is not None and holds(new):
+                best = new
             if best is not None and len(best.parts) == 1:
                 break
         if best is None:
@@ -104,7 +109,11 @@ class _Pursuit:
             residual = self.y - self._sum(parts, *coefficients)
             if self._explains(parts, *coefficients, slack=4.0):
                 return self._simplest(parts)
-        return None
+        # The parts that are not needed have coefficients near 0 if all columns are taken.
+        of_all, _ = self._fit(list(self.others))
+        strength = np.abs(of_all) * self.scale[self.others] / self.scale[self.total]
+        parts = self.others[strength > NEGLIGIBLE].tolist()
+        return self._simplest(parts) if 0 < len(parts) <= max_parts else None
 
     def _fit(self, parts: list[int]) -> tuple[np.ndarray, float]:
         """Least squares, in standard units."""

@@ -51,8 +51,10 @@ class Relation(ABC):
     def _breaks(self, values: Values, rows: np.ndarray) -> np.ndarray:
         """Which of some complete rows break the constraint."""
 
-    def apply(self, values: Values, rows: np.ndarray) -> None:
-        """Set the cells that the constraint determines, where that needs no choice."""
+    def apply(  # noqa: B027
+        self, values: Values, rows: np.ndarray, rng: np.random.Generator | None
+    ) -> None:
+        """Set the cells that follow from others by the constraint, where others need no change."""
 
     @abstractmethod
     def project(
@@ -90,7 +92,7 @@ class FittedInequality(Relation):
         x, y = in_common_unit(low, high, x, y)
         return np.asarray(x >= y if self.constraint.strict else x > y)
 
-    def project(self, values, rows, touched, scores, rng):  # noqa: D102
+    def project(self, values, rows, touched, scores, rng):
         low, high = self.places
         strict = self.constraint.strict
         a, b = values.columns[low], values.columns[high]
@@ -139,9 +141,9 @@ class FittedSum(Relation):
 
     def _breaks(self, values: Values, rows: np.ndarray) -> np.ndarray:
         terms = self._terms(values, rows)
-        residual = self._constant(terms) + sum(terms)
+        residual = np.asarray(self._constant(terms) + sum(terms))
         if residual.dtype.kind == "i":
-            return residual != 0
+            return np.asarray(residual != 0)
         size = np.abs(terms).sum(0) + abs(self.constraint.constant)
         return np.abs(residual) > tolerance(values.columns[self.places[0]], size)
 
@@ -150,10 +152,10 @@ class FittedSum(Relation):
         return int(constant) if terms[0].dtype.kind == "i" else float(constant)
 
     def _solved(self, values: Values, rows: np.ndarray, i: int) -> tuple[np.ndarray, np.ndarray]:
-        """What a column must be, given the others, inside its bounds, and where it had to be cut."""
+        """A column from the others, inside its bounds, and where it had to be cut."""
         terms, j = self._terms(values, rows), self.places[i]
         column, array = values.columns[j], values.arrays[j]
-        others = self._constant(terms) + sum(t for k, t in enumerate(terms) if k != i)
+        others = np.asarray(self._constant(terms) + sum(t for k, t in enumerate(terms) if k != i))
         if others.dtype.kind == "i":
             unit = in_units_of_sum([values.columns[k] for k in self.places])[i]
             x = -others // (int(self.coefficients[i]) * unit)
@@ -162,7 +164,7 @@ class FittedSum(Relation):
         low, high = bounds(column)
         return np.clip(x, low, high).astype(array.dtype), (x < low) | (x > high)
 
-    def apply(self, values: Values, rows: np.ndarray) -> None:
+    def apply(self, values: Values, rows: np.ndarray, rng: np.random.Generator | None) -> None:
         rows = rows[self.broken(values, rows)]
         if not len(rows):
             return
@@ -174,7 +176,7 @@ class FittedSum(Relation):
             x, is_outside = self._solved(values, some, i)
             values.set(self.places[i], some[~is_outside], x[~is_outside])
 
-    def project(self, values, rows, touched, scores, rng):  # noqa: D102
+    def project(self, values, rows, touched, scores, rng):
         for also_touched in (False, True):
             for i in self.order:
                 j = self.places[i]

@@ -11,9 +11,10 @@ import numpy as np
 from skvae._table.columns import CategoricalColumn, Column, ConstantColumn
 from skvae._table.layouts import TICKS_PER_DAY
 from skvae._table.numeric_column import NumericColumn
-from skvae.constraints import Constraint, Determined, Inequality, Sum
+from skvae.constraints import Constraint, Determined, FixedCombinations, Inequality, Sum
 
-from .dependencies import Search, same_levels
+from .combinations import FittedCombinations
+from .dependencies import REPEATS, Search, same_levels
 from .fitting import fit_constraint, in_order
 from .linear import MIN_ROWS, Combination, combinations
 from .order import ordered_pairs, reduced
@@ -22,6 +23,11 @@ from .values import Values, bounds, is_number, kind_of_order, tolerance
 
 MAX_ROWS = 5000  # on which relations are looked for; all rows must keep them
 MAX_ROWS_OF_SUMS = 1000
+MAX_ROWS_OF_ORDER = 2000
+MAX_TRIALS = 3  # of the search for sums, with rows that contradicted the last ones
+MAX_CONTRADICTING = 20
+MAX_COMBINATIONS = 1.5  # for each argument of a function with exceptions
+ROUNDING = 1e-9
 MAX_MISSING = 0.5  # proportion of the cells of a column of a sum
 
 
@@ -77,6 +83,7 @@ class _Finder:
     # ------------------------------------------------------------------------------- sums
 
     def _find_sums(self) -> None:
+        """Sums; rows that contradict one which the sample suggests are added to the sample."""
         missing = self.sample.missing.mean(0)
         numeric = [
             j for j, column in enumerate(self.columns)
@@ -84,23 +91,48 @@ class _Finder:
         ]  # fmt: skip
         if len(numeric) < 2:
             return
+        own = [self.columns[j] for j in numeric]
         complete = np.flatnonzero(~self.sample.missing[:, numeric].any(1))[:MAX_ROWS_OF_SUMS]
         x = np.stack([self.sample.arrays[j][complete] for j in numeric], axis=1)
-        own = [self.columns[j] for j in numeric]
-        found = combinations(
-            x,
-            [getattr(column, "decimals", None) for column in own],
-            lambda j, size: tolerance(own[j], size),
-            lambda combination: _first_changed(combination, own),
-        )
+        for _ in range(MAX_TRIALS):
+            contradicting: list[np.ndarray] = []
+
+            def holds(combination: Combination, rows: list = contradicting) -> bool:
+                rows.append(self._contradicting(combination, numeric))
+                return not len(rows[-1])
+
+            found = combinations(
+                x,
+                [getattr(column, "decimals", None) for column in own],
+                lambda j, size: tolerance(own[j], size),
+                lambda combination: _first_changed(combination, own),
+                holds,
+            )
+            more = np.unique(np.concatenate([np.empty(0, dtype=int), *contradicting]))
+            if not len(more):
+                break
+            x = np.vstack([x, np.stack([self.values.arrays[j][more] for j in numeric], axis=1)])
         for each in found:
-            parts = [self._name(numeric[j]) for j in each.parts]
-            is_plain = (each.coefficients == 1).all()
-            coefficients = None if is_plain else [float(c) for c in each.coefficients]
-            total = self._name(numeric[each.total])
-            relation = self._add(Sum(total, parts, coefficients, each.constant))
+            relation = self._add(self._sum(each, numeric))
             if isinstance(relation, FittedSum):
                 self.computed.add(relation.places[relation.order[0]])
+
+    def _sum(self, combination: Combination, numeric: list[int]) -> Sum:
+        is_plain = (combination.coefficients == 1).all()
+        return Sum(
+            self._name(numeric[combination.total]),
+            [self._name(numeric[j]) for j in combination.parts],
+            None if is_plain else [float(c) for c in combination.coefficients],
+            combination.constant,
+        )
+
+    def _contradicting(self, combination: Combination, numeric: list[int]) -> np.ndarray:
+        """Some complete rows of the table in which a sum does not hold."""
+        constraint = self._sum(combination, numeric)
+        relation = fit_constraint(constraint, self.columns, None, "constraints")
+        wrong = np.flatnonzero(relation.broken(self.values, np.arange(self.values.n_rows)))
+        is_complete = ~self.values.missing[wrong][:, numeric].any(1)
+        return np.asarray(wrong[is_complete][:MAX_CONTRADICTING])
 
     def _is_float(self, j: int) -> bool:
         array = self.sample.arrays[j]
@@ -169,7 +201,7 @@ class _Finder:
         """Each column by the one with the fewest values that determines it, or by two.
 
         Of columns that determine each other the first determines the others. What is computed
-        determines nothing, and is not determined.
+        determines nothing, and is not determined. Functions with exceptions come last.
         """
         free = [
             j for j, column in enumerate(self.columns)
@@ -179,36 +211,50 @@ class _Finder:
             return
         missing = self.sample.missing[:, free]
         search = Search.of([self.sample.arrays[j] for j in free], missing)
-        determines, chance = search.single()
-        n_values = search.n_values
-        is_done = np.zeros(len(free), dtype=bool)
+        single, n = search.single(), search.n_values
         roots = []
-        for c in sorted(range(len(free)), key=lambda c: (n_values[c], c)):
-            keys = np.flatnonzero(determines[:, c])
-            same = [a for a in keys if determines[c, a]]
+        for c in sorted(range(len(free)), key=lambda c: (n[c], c)):
+            keys: list[int] = np.flatnonzero(single.exact[:, c]).tolist()
+            same = [a for a in keys if single.exact[c, a]]
             earlier = [a for a in same if a < c]
-            if earlier:
-                is_done[c] = self._is_added(free, c, [earlier[0]])
-            else:
-                coarser = [a for a in keys if a not in same]
-                coarser.sort(key=lambda a: (n_values[a], a))
-                is_done[c] = any(self._is_added(free, c, [a]) for a in coarser[:2])
             if not earlier:
                 roots.append(c)
-        left = np.array([c for c in range(len(free)) if not is_done[c]], dtype=int)
-        for c, pairs in search.pairs(left, np.array(sorted(roots), dtype=int), chance).items():
-            pairs.sort(key=lambda pair: n_values[pair[0]] * n_values[pair[1]])
-            for a, b in pairs[:2]:
-                if n_values[c] <= n_values[a] * n_values[b] and self._is_added(free, c, [a, b]):
-                    break
+            coarser = sorted((a for a in keys if a not in same), key=lambda a: (n[a], a))
+            self._try_keys(free, c, [(a,) for a in earlier[:1] or coarser[:2]])
+        left = np.array([c for c, j in enumerate(free) if j not in self.determined], dtype=int)
+        pairs = search.pairs(left, np.array(sorted(roots), dtype=int), single.chance)
+        pairs.sort(key=lambda pair: n[pair[1][0]] * n[pair[1][1]])
+        for c, of_two, is_exact in pairs:
+            if is_exact:
+                self._try_keys(free, c, [of_two])
+        has_levels = np.array([isinstance(self.columns[j], CategoricalColumn) for j in free])
+        nearly: list[tuple[int, tuple[int, ...]]]
+        nearly = [(c, of_two) for c, of_two, _ in pairs if has_levels[list(of_two)].all()]
+        nearly += [(c, (a,)) for a, c in np.argwhere(single.nearly).tolist() if n[a] >= n[c]]
+        nearly.sort(key=lambda pair: (not has_levels[list(pair[1])].all(), n[list(pair[1])].prod()))
+        for c, some in nearly:
+            self._try_keys(free, c, [some], nearly=True)
 
-    def _is_added(self, free: list[int], c: int, by: list[int]) -> bool:
-        """Whether a column is determined now: not if that would be a circle."""
-        column, keys = free[c], [free[a] for a in by]
-        if column in self.determined or column in self._ancestors(keys):
-            return column in self.determined
-        self._add_function(column, keys)
-        return column in self.determined
+    def _try_keys(
+        self, free: list[int], c: int, keys: Sequence[tuple[int, ...]], nearly: bool = False
+    ) -> None:
+        """Take the first columns that determine another one; not if that would be a circle."""
+        column = free[c]
+        for each in keys:
+            by = [free[a] for a in each]
+            if column not in self.determined and column not in self._ancestors(by):
+                (self._add_nearly if nearly else self._add_function)(column, by)
+
+    def _add_nearly(self, column: int, by: list[int]) -> None:
+        """A function with exceptions: the combinations that occur, if they are not many more."""
+        places = (*by, column)
+        constraint = FixedCombinations([self._name(j) for j in places])
+        relation = FittedCombinations.of(constraint, places, self.values, len(by))
+        n = float(relation.counts.sum())
+        if len(relation.counts) <= min(n / REPEATS, MAX_COMBINATIONS * relation.n_arguments()):
+            self.found.append(replace(relation, found=True))
+            self.determined.add(column)
+            self.keys |= set(by)
 
     def _ancestors(self, places: list[int]) -> set[int]:
         """Columns that determine some columns, and these."""
@@ -216,7 +262,7 @@ class _Finder:
         while True:
             more = {
                 j for r in self.found
-                if isinstance(r.constraint, Determined) and r.places[-1] in known
+                if isinstance(r, FittedCombinations) and r.places[-1] in known
                 for j in r.places
             }  # fmt: skip
             if more <= known:
@@ -234,7 +280,7 @@ class _Finder:
             ]  # fmt: skip
             if len(group) < 2:
                 continue
-            x = np.stack([self._comparable(j) for j in group], axis=1)
+            x = np.stack([self._comparable(j) for j in group], axis=1)[:MAX_ROWS_OF_ORDER]
             is_below = ordered_pairs(x)
             for a, b in np.argwhere(is_below):
                 if self._follows(group[a], group[b]):
@@ -256,10 +302,11 @@ class _Finder:
             for multiple in (-1 / c[high], 1 / c[low]):
                 # high − low, plus a multiple of a sum that is 0, without one of both columns
                 terms = {j: multiple * a + (j == high) - (j == low) for j, a in c.items()}
-                least = multiple * relation.constraint.constant
+                terms = {j: a for j, a in terms.items() if abs(a) > ROUNDING}
+                least = [multiple * relation.constraint.constant]
                 for j, a in terms.items():
-                    least += min(float(v) * a for v in bounds(self.columns[j])) if a else 0.0
-                if least >= 0:
+                    least.append(min(float(v) * a for v in bounds(self.columns[j])))
+                if sum(least) >= -ROUNDING * sum(map(abs, least)):
                     return True
         return False
 

@@ -13,7 +13,7 @@ from skvae._model.schema import Schema
 from skvae._table.columns import CategoricalColumn
 from skvae.constraints import Determined, FixedCombinations, Inequality, Sum, Unique
 
-CLASSES = {
+CLASSES: dict[type, Any] = {
     FittedInequality: Inequality,
     FittedSum: Sum,
     FittedUnique: Unique,
@@ -47,16 +47,18 @@ def _is_relation(relation: Any, schema: Schema) -> bool:
 
 def _is_table(relation: FittedCombinations, schema: Schema) -> bool:
     """Whether the combinations have legal values, and tell one from another."""
-    if len(relation.table) != len(relation.places):
+    n, n_keys = len(relation.places), relation.n_keys
+    shapes = {each.shape for each in (*relation.table, relation.counts, relation.known)}
+    if len(relation.table) != n or not n - 1 <= n_keys <= n or n_keys < 1 or len(shapes) != 1:
+        return False
+    if not (np.isfinite(relation.counts) & (relation.counts > 0)).all():
         return False
     for j, values in zip(relation.places, relation.table, strict=True):
         column = schema.columns[j]
-        if not isinstance(values, np.ndarray) or values.shape != relation.table[0].shape:
-            return False
         if values.dtype.kind not in "iuf" or not np.isfinite(values).all():
             return False
         if isinstance(column, CategoricalColumn) and not (
             values.dtype.kind == "i" and values.min() >= 0 and values.max() < len(column.levels)
         ):
             return False
-    return len(relation.table[0]) > 0 and relation.is_function()
+    return relation.known.dtype == bool and relation.is_legal()
