@@ -65,14 +65,25 @@ class FittedCombinations(Relation):
         return start, np.where(asked < 0, start, end)
 
     def _breaks(self, values: Values, rows: np.ndarray) -> np.ndarray:
+        new = self._are_new(values, rows)
         start, end = self._range(values, rows)
         if self.n_keys == len(self.places):
-            return np.asarray(start == end)
+            return (start == end) & ~new
         keys, asked = row_keys(self.table, [values.arrays[j][rows] for j in self.places])
         at = np.searchsorted(keys, asked).clip(max=len(keys) - 1)
         occurred = (keys[at] == asked) & (asked >= 0)
         says_nothing = (start < end) & ~self.known[start.clip(max=len(keys) - 1)]
-        return ~occurred & ~says_nothing
+        return ~occurred & ~says_nothing & ~new
+
+    def _are_new(self, values: Values, rows: np.ndarray) -> np.ndarray:
+        """Rows with a held cell whose value did not occur: nothing is known of its combinations."""
+        new = np.zeros(len(rows), dtype=bool)
+        for k, (j, column) in enumerate(zip(self.places, self.table, strict=True)):
+            held = values.held[rows, j]
+            if held.any():
+                occurred = column if k < self.n_keys else column[self.known]
+                new |= held & ~np.isin(values.arrays[j][rows], occurred)
+        return new
 
     def apply(self, values: Values, rows: np.ndarray, rng: np.random.Generator | None) -> None:
         if self.n_keys == len(self.places):

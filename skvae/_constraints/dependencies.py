@@ -2,7 +2,8 @@
 
 Column C is a function of A if all rows with the same value of A have the same value of C. That is
 evidence only where rows repeat values of A. Of r such repetitions a share s agrees in C, and of
-random rows a share c: r KL(s ‖ c) is the log-odds that it is no coincidence.
+random rows a share c: r KL(s ‖ c) is the log-odds that it is no coincidence. Equal rows may be
+copies, by which every column with many values would determine all others: there they count once.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ EVIDENCE = 40.0  # nats
 REPEATS = 5  # rows for each value of what determines a column, on average
 EXCEPTIONS = 0.05  # pairs of rows that may disagree, in proportion to those of random rows
 MAX_MISSING = 0.05  # rows in which only what determines the column is missing
+FEW_VALUES = 20  # or the root of the number of rows: equal rows are no copies
 MAX_PAIRED = 32  # columns of which pairs are tried
 MAX_ROWS_OF_PAIRS = 2000
 
@@ -51,6 +53,7 @@ class Search:
     codes: np.ndarray
     n_values: np.ndarray
     chance: np.ndarray = field(init=False)  # that two random rows agree in a column
+    is_first: np.ndarray = field(init=False)  # which rows are not equal to an earlier one
 
     @classmethod
     def of(cls, arrays: list[np.ndarray], missing: np.ndarray) -> Search:
@@ -61,26 +64,30 @@ class Search:
             codes[:, j] = -1
             values, codes[seen, j] = np.unique(array[seen], return_inverse=True)
             n_values[j] = len(values)
-        return cls(_without_repeated_rows(codes), n_values)
+        return cls(codes, n_values)
 
     def __post_init__(self) -> None:
+        self.is_first = _are_first(self.codes)
         self.chance = _share(*_neighbors(self.codes))
 
-    def given(self, key: np.ndarray, known: np.ndarray) -> Dependencies:
-        """What a key, −1 where missing, determines.
+    def given(self, key: np.ndarray, n_values: int, known: np.ndarray) -> Dependencies:
+        """What a key, −1 where missing, with so many values determines.
 
         Parameters
         ----------
         known : ndarray of shape (n_columns,)
             Probability that two rows agree in a column, by what is known without the key.
         """
+        codes = self.codes
+        if not self._are_few(n_values):
+            codes, key = codes[self.is_first], key[self.is_first]
         order = np.argsort(key, kind="stable")
         order = order[key[order] >= 0]
-        agree, both = _neighbors(self.codes[order], key[order])
+        agree, both = _neighbors(codes[order], key[order])
         known = np.maximum(known, self.chance)
         if len(order) < len(key):  # where the key is missing, columns may differ from where it is
-            known = np.maximum(known, _share(*_neighbors(self.codes[key >= 0])))
-            seen = self.codes >= 0
+            known = np.maximum(known, _share(*_neighbors(codes[key >= 0])))
+            seen = codes >= 0
             alone = (seen & (key < 0)[:, None]).sum(0) > MAX_MISSING * seen.sum(0)
         else:
             alone = np.zeros(len(both), dtype=bool)
@@ -96,7 +103,7 @@ class Search:
         found = Dependencies(nothing, nothing.copy(), np.tile(self.chance, (p, 1)))
         for a in range(p):
             if self.can_determine(self.n_values[a]):
-                of_one = self.given(self.codes[:, a], self.chance)
+                of_one = self.given(self.codes[:, a], self.n_values[a], self.chance)
                 found.exact[a], found.nearly[a] = of_one.exact, of_one.nearly
                 found.chance[a] = np.maximum(of_one.chance, self.chance)
         for which in (found.exact, found.nearly):
@@ -106,7 +113,11 @@ class Search:
 
     def can_determine(self, n_values: int) -> bool:
         """Whether rows repeat values often enough."""
-        return 2 <= n_values <= len(self.codes) / REPEATS
+        n_rows = len(self.codes) if self._are_few(n_values) else self.is_first.sum()
+        return bool(2 <= n_values <= n_rows / REPEATS)
+
+    def _are_few(self, n_values: int) -> bool:
+        return n_values <= max(FEW_VALUES, len(self.codes) ** 0.5)
 
     def pairs(
         self, targets: np.ndarray, keys: np.ndarray, chance: np.ndarray
@@ -128,9 +139,10 @@ class Search:
         for a, b in itertools.combinations(can, 2):
             first, second = part.codes[:, a].astype(np.int64), part.codes[:, b]
             key = np.where((first < 0) | (second < 0), -1, first * self.n_values[b] + second)
-            if not part.can_determine(len(np.unique(key[key >= 0]))):
+            n_keys = len(np.unique(key[key >= 0]))
+            if not part.can_determine(n_keys):
                 continue
-            of_two = part.given(key, np.maximum(chance[a], chance[b]))
+            of_two = part.given(key, n_keys, np.maximum(chance[a], chance[b]))
             for c in targets[of_two.nearly[targets]].tolist():
                 if c not in (a, b):
                     found.append((c, (a, b), bool(of_two.exact[c])))
@@ -158,18 +170,21 @@ def _divergence(share: np.ndarray, chance: np.ndarray) -> np.ndarray:
     return np.asarray(yes + no)
 
 
-def _without_repeated_rows(codes: np.ndarray) -> np.ndarray:
-    """The distinct rows, in their order: equal rows are no evidence."""
+def _are_first(codes: np.ndarray) -> np.ndarray:
+    """Which rows are not equal to an earlier one."""
     weights = np.random.default_rng(0).integers(1, 2**62, codes.shape[1], dtype=np.uint64)
     with np.errstate(over="ignore"):
         keys = (codes.astype(np.uint64) * weights).sum(1, dtype=np.uint64)
-    _, first = np.unique(keys, return_index=True)
-    return codes[np.sort(first)]
+    is_first = np.zeros(len(codes), dtype=bool)
+    is_first[np.unique(keys, return_index=True)[1]] = True
+    return is_first
 
 
-def same_levels(a: tuple, b: tuple) -> bool:
-    """Whether two columns have the same levels."""
+def same_levels(a: tuple, b: tuple) -> np.ndarray | None:
+    """The place in b of each level of a, −1 where it is not there; None: most are not there."""
     try:
-        return len(a) == len(b) and set(a) == set(b)
+        place = {level: i for i, level in enumerate(b)}
+        there = np.array([place.get(level, -1) for level in a])
     except TypeError:  # levels that are not hashable
-        return False
+        return None
+    return there if 2 * (there >= 0).sum() > max(len(a), len(b)) else None

@@ -144,35 +144,52 @@ class _Pursuit:
             if rest and self._explains(rest, *self._fit(rest)):
                 parts = rest
         coefficients, constant = self._fit(parts)
-        for rounding in (_whole, _fractions, _digits):
-            round_ones = rounding(coefficients)
-            left = self.y - self.x[:, parts] @ round_ones
-            middle = float((left.min() + left.max()) / 2)
-            for c in (round(middle), _rounded(middle, self.decimals[self.total]), middle):
-                if (round_ones != 0).all() and self._explains(parts, round_ones, c):
-                    return self._oriented(parts, round_ones, float(c))
+        simple = self._rounded(parts, coefficients)
+        if simple is not None:
+            return self._oriented(simple)
         if self._explains(parts, coefficients, constant):
             return Combination(self.total, tuple(parts), coefficients, constant)
         return None
 
-    def _oriented(self, parts: list[int], round_ones: np.ndarray, constant: float) -> Combination:
+    def _rounded(self, parts: list[int], coefficients: np.ndarray) -> Combination | None:
+        """The combination with the roundest coefficients that explain the column."""
+        for rounding in (_whole, _fractions, _digits):
+            round_ones = rounding(coefficients)
+            if (round_ones == 0).any():
+                continue
+            left = self.y - self.x[:, parts] @ round_ones
+            low, high = float(left.min()), float(left.max())
+            middle, decimals = (low + high) / 2, self.decimals[self.total]
+            constants = [float(round(middle))]
+            if decimals is not None:
+                constants.append(round(middle, decimals))
+            if decimals is None or high - low < (1 - 1e-9) * 10.0**-decimals:
+                constants.append(middle)  # half a step off would allow two values
+            for constant in constants:
+                if self._explains(parts, round_ones, constant):
+                    return Combination(self.total, tuple(parts), round_ones, constant)
+        return None
+
+    def _oriented(self, combination: Combination) -> Combination:
         """The combination solved for the column that gives the simplest coefficients.
 
         Those that are 1, then whole numbers, then those of the column with the largest deviation.
         """
-        columns = [self.total, *parts]
-        terms = np.array([-1.0, *round_ones])
-        best, best_rank = None, None
+        columns = [combination.total, *combination.parts]
+        terms = np.array([-1.0, *combination.coefficients])
+        best, best_rank = combination, None
         for i, total in enumerate(columns):
             others = [j for j in columns if j != total]
-            c = np.delete(-terms / terms[i], i)
             other = _Pursuit(self.x, total, np.array(others), self.decimals, self.tolerance)
-            k = float(-constant / terms[i]) + 0.0
-            whole = (np.abs(c - np.round(c)) > 1e-12).sum()
-            rank = (c != 1).sum(), whole, -self.scale[total] * (1 + 1e-9 * i)
-            if (best_rank is None or rank < best_rank) and other._explains(others, c, k):
-                best, best_rank = Combination(total, tuple(others), c, k), rank
-        return best or Combination(self.total, tuple(parts), round_ones, constant)
+            new = other._rounded(others, np.delete(-terms / terms[i], i))
+            if new is None:
+                continue
+            c = new.coefficients
+            n_fractions = (np.abs(c - np.round(c)) > 1e-12).sum()
+            rank = (c != 1).sum(), n_fractions, -self.scale[total] * (1 + 1e-9 * i)
+            if best_rank is None or rank < best_rank:
+                best, best_rank = new, rank
+        return best
 
 
 def _whole(values: np.ndarray) -> np.ndarray:
@@ -185,7 +202,3 @@ def _fractions(values: np.ndarray) -> np.ndarray:
 
 def _digits(values: np.ndarray) -> np.ndarray:
     return np.array([float(f"{v:.6g}") for v in values])
-
-
-def _rounded(value: float, decimals: int | None) -> float:
-    return value if decimals is None else round(value, decimals)

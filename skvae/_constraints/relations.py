@@ -197,20 +197,20 @@ def in_units_of_sum(columns: Sequence[Column]) -> list[int]:
 def order_of_change(columns: Sequence[Column], coefficients: np.ndarray) -> tuple:
     """The columns of a sum that may be changed, by the standard deviation of their terms.
 
-    A column can be solved for where the result is on its grid: the total, or one that is
-    ± a whole number of times in each other term, with as many decimals.
+    First the total, and those for which the others give a value on their grid: where they are ± a
+    whole number of times in each other term, and have as many decimals.
     """
     spreads = [abs(c) * spread(column) for c, column in zip(coefficients, columns, strict=True)]
     finest = _decimals(columns)
-    can = []
+    rank = []
     for i, column in enumerate(columns):
         ratios = coefficients / coefficients[i]
         is_whole = bool((np.abs(ratios - np.round(ratios)) < 1e-12).all())
         decimals = getattr(column, "decimals", None)
-        is_fine = decimals is None or (is_whole and decimals >= finest)
-        if i == 0 or (is_fine and (is_number(column) or column.type == "time")):
-            can.append(i)
-    return tuple(sorted(can, key=lambda i: (-spreads[i] * (1 + 1e-9 * (i == 0)), i)))
+        is_exact = decimals is None or (is_whole and decimals >= finest)
+        if is_number(column) or column.type == "time":
+            rank.append((not (i == 0 or is_exact), -spreads[i] * (1 + 1e-9 * (i == 0)), i))
+    return tuple(i for *_, i in sorted(rank))
 
 
 def _decimals(columns: Sequence[Column]) -> float:

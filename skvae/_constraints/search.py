@@ -26,7 +26,7 @@ MAX_ROWS_OF_SUMS = 1000
 MAX_ROWS_OF_ORDER = 2000
 MAX_TRIALS = 3  # of the search for sums, with rows that contradicted the last ones
 MAX_CONTRADICTING = 20
-MAX_COMBINATIONS = 1.5  # for each argument of a function with exceptions
+MAX_COMBINATIONS = 2.0  # for each argument of a function with exceptions
 ROUNDING = 1e-9
 MAX_MISSING = 0.5  # proportion of the cells of a column of a sum
 
@@ -183,10 +183,9 @@ class _Finder:
                 first, second = self.columns[a], self.columns[b]
                 assert isinstance(first, CategoricalColumn)
                 assert isinstance(second, CategoricalColumn)
-                if b in self.determined or not same_levels(first.levels, second.levels):
+                there = same_levels(first.levels, second.levels)
+                if b in self.determined or there is None:
                     continue
-                place = {level: k for k, level in enumerate(second.levels)}
-                there = np.array([place[level] for level in first.levels])
                 both = ~self.values.missing[:, [a, b]].any(1)
                 x, y = self.values.arrays[a][both], self.values.arrays[b][both]
                 if both.sum() >= MIN_ROWS and (there[x] == y).all():
@@ -230,7 +229,7 @@ class _Finder:
         has_levels = np.array([isinstance(self.columns[j], CategoricalColumn) for j in free])
         nearly: list[tuple[int, tuple[int, ...]]]
         nearly = [(c, of_two) for c, of_two, _ in pairs if has_levels[list(of_two)].all()]
-        nearly += [(c, (a,)) for a, c in np.argwhere(single.nearly).tolist() if n[a] >= n[c]]
+        nearly += [(c, (a,)) for a, c in np.argwhere(single.nearly).tolist() if 2 * n[a] >= n[c]]
         nearly.sort(key=lambda pair: (not has_levels[list(pair[1])].all(), n[list(pair[1])].prod()))
         for c, some in nearly:
             self._try_keys(free, c, [some], nearly=True)
