@@ -13,7 +13,7 @@ from .combinations import FittedCombinations, FittedUnique
 from .relations import LevelScores, Relation
 from .values import Values
 
-N_REDRAWS = 10  # of a row given its code
+N_REDRAWS = (1, 3, 8)  # of a row given its code, at once
 N_PROJECTIONS = 6  # rounds in which all constraints repair a row, each what others left
 N_RENEWALS = 20  # of the code of a row that cannot be repaired
 N_UNIQUE = 100  # rounds in which rows that repeat others are drawn again
@@ -71,18 +71,12 @@ def _kept(
     redraw: Redraw | None,
 ) -> np.ndarray:
     """Repair some rows; those that could not be repaired."""
+    _complete(values, relations, rows, scores, rng)
+    rows = rows[_broken(values, relations, rows)]
+    for n in N_REDRAWS:
+        if redraw is not None and len(rows):
+            rows = _drawn_again(values, relations, rows, scores, rng, redraw, n)
     touched = np.zeros_like(values.missing)
-    for _ in range(N_REDRAWS if redraw else 1):
-        for relation in relations:
-            relation.apply(values, rows, rng)
-            if isinstance(relation, FittedCombinations):
-                wrong = rows[relation.broken(values, rows)]
-                relation.project(values, wrong, touched, scores, rng)
-        rows = rows[_broken(values, relations, rows)]
-        if not len(rows) or redraw is None:
-            break
-        values.set_rows(rows, redraw(rows, False))
-    touched[:] = False
     for _ in range(N_PROJECTIONS):
         if not len(rows):
             break
@@ -93,6 +87,42 @@ def _kept(
             relation.project(values, wrong, touched, scores, rng)
         rows = rows[_broken(values, relations, rows)]
     return rows
+
+
+def _complete(
+    values: Values,
+    relations: Sequence[Relation],
+    rows: np.ndarray,
+    scores: LevelScores,
+    rng: np.random.Generator | None,
+) -> None:
+    """Compute what follows from other cells, and choose combinations."""
+    touched = np.zeros_like(values.missing)
+    for relation in relations:
+        relation.apply(values, rows, rng)
+        if isinstance(relation, FittedCombinations):
+            wrong = rows[relation.broken(values, rows)]
+            relation.project(values, wrong, touched, scores, rng)
+
+
+def _drawn_again(
+    values: Values,
+    relations: Sequence[Relation],
+    rows: np.ndarray,
+    scores: LevelScores,
+    rng: np.random.Generator | None,
+    redraw: Redraw,
+    n: int,
+) -> np.ndarray:
+    """Replace rows by the first of n draws that keeps all constraints; rows without one."""
+    repeated = np.repeat(rows, n)
+    trials, every = values.take(repeated), np.arange(len(repeated))
+    trials.set_rows(every, redraw(repeated, False))
+    _complete(trials, relations, every, lambda j, at: scores(j, repeated[at]), rng)
+    keeps = ~_broken(trials, relations, every).reshape(-1, n)
+    first, some = keeps.argmax(1) + np.arange(len(rows)) * n, keeps.any(1)
+    values.set_rows(rows[some], trials.take(first[some]))
+    return rows[~some]
 
 
 def _broken(values: Values, relations: Sequence[Relation], rows: np.ndarray) -> np.ndarray:
