@@ -256,8 +256,8 @@ class Unique(Constraint):
     >>> import numpy as np
     >>> from skvae import VAETransformer
     >>> from skvae.constraints import Unique
-    >>> X = np.random.default_rng(0).integers(0, 99, size=(300, 2))
-    >>> vae = VAETransformer(1, max_iter=5, random_state=0).fit(X)
+    >>> x = np.random.default_rng(0).integers(0, 99, size=300)
+    >>> vae = VAETransformer(1, max_iter=5, random_state=0).fit(np.column_stack([x, 99 - x // 2]))
     >>> rows = vae.sample(60, random_state=0, constraints=[Unique(["x0"])])
     >>> len(np.unique(rows[:, 0]))
     60
