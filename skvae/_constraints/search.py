@@ -22,6 +22,8 @@ from .relations import FittedSum, Relation, order_of_change
 from .values import Values, bounds, is_number, kind_of_order, tolerance
 
 MAX_ROWS = 5000  # on which relations are looked for; all rows must keep them
+MAX_CELLS = 2_000_000, 200_000  # of a search for functions, and for inequalities
+MIN_ROWS_OF_WIDE = 1000, 300  # rows of each, whatever the number of columns
 MAX_ROWS_OF_SUMS = 1000
 MAX_ROWS_OF_ORDER = 2000
 MAX_TRIALS = 3  # of the search for sums, with rows that contradicted the last ones
@@ -43,7 +45,8 @@ class _Finder:
 
     def __init__(self, columns: Sequence[Column], values: Values) -> None:
         self.columns, self.values = columns, values
-        order = np.random.default_rng(0).permutation(values.n_rows)[:MAX_ROWS]
+        n_rows = _rows_of_search(0, len(columns), MAX_ROWS)
+        order = np.random.default_rng(0).permutation(values.n_rows)[:n_rows]
         self.sample = values.take(order)
         self.found: list[Relation] = []
         self.computed: set[int] = set()  # columns that a sum sets
@@ -279,7 +282,8 @@ class _Finder:
             ]  # fmt: skip
             if len(group) < 2:
                 continue
-            x = np.stack([self._comparable(j) for j in group], axis=1)[:MAX_ROWS_OF_ORDER]
+            n_rows = _rows_of_search(1, len(group), MAX_ROWS_OF_ORDER)
+            x = np.stack([self._comparable(j)[:n_rows] for j in group], axis=1)
             is_below = ordered_pairs(x)
             for a, b in np.argwhere(is_below):
                 if self._follows(group[a], group[b]):
@@ -308,6 +312,11 @@ class _Finder:
                 if sum(least) >= -ROUNDING * sum(map(abs, least)):
                     return True
         return False
+
+
+def _rows_of_search(search: int, n_columns: int, most: int) -> int:
+    """How many rows a search takes, so that its time grows with the columns, not their square."""
+    return min(most, max(MIN_ROWS_OF_WIDE[search], MAX_CELLS[search] // n_columns))
 
 
 def _first_changed(combination: Combination, columns: Sequence[Column]) -> int:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from skvae._table.columns import CategoricalColumn, Column, ConstantColumn
 from skvae._table.layouts import TICKS_PER_DAY, Cells
 from skvae._table.numeric_column import NumericColumn
 
+MAX_NUMBERS = 2**24  # of a table that is held as arrays; of larger ones columns are read on demand
 PRECISION = {False: 1e-9, True: 2e-6}  # of sums in float64 and in float32, relative
 
 
@@ -29,7 +31,7 @@ class Values:
     """
 
     columns: Sequence[Column]
-    arrays: list[np.ndarray]
+    arrays: Sequence[np.ndarray]
     missing: np.ndarray
     held: np.ndarray
 
@@ -39,6 +41,22 @@ class Values:
         pairs = [read(column, each) for column, each in zip(columns, cells, strict=True)]
         missing = np.stack([missing for _, missing in pairs], axis=1)
         return cls(columns, [array for array, _ in pairs], missing, np.zeros_like(missing))
+
+    @classmethod
+    def of_table(
+        cls, columns: Sequence[Column], n_rows: int, cells: Callable[[int], Cells]
+    ) -> Values:
+        """Cells of a table of any size, from a function that reads a column."""
+        missing = np.zeros((n_rows, len(columns)), dtype=bool)
+        arrays: list[np.ndarray] = []
+        is_small = n_rows * len(columns) <= MAX_NUMBERS
+        for j, column in enumerate(columns):
+            array, missing[:, j] = read(column, cells(j))
+            if is_small:
+                arrays.append(array)
+        on_demand = ReadOnDemand(len(columns), lambda j: read(columns[j], cells(j))[0])
+        held = np.broadcast_to(np.zeros((), dtype=bool), missing.shape)
+        return cls(columns, arrays if is_small else on_demand, missing, held)
 
     @property
     def n_rows(self) -> int:
@@ -64,6 +82,25 @@ class Values:
             each if isinstance(column, ConstantColumn) else replace(each, values=array, exact=None)
             for column, each, array in zip(self.columns, cells, self.arrays, strict=True)
         ]
+
+
+class ReadOnDemand(Sequence):
+    """Columns of a large table: those that were asked for one by one are held."""
+
+    def __init__(self, n_columns: int, read_column: Callable[[int], np.ndarray]) -> None:
+        self.n_columns, self.read_column = n_columns, read_column
+        self.known: dict[int, np.ndarray] = {}
+
+    def __len__(self) -> int:
+        return self.n_columns
+
+    def __getitem__(self, j: Any) -> Any:
+        if j not in self.known:
+            self.known[j] = self.read_column(j)
+        return self.known[j]
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return map(self.read_column, range(self.n_columns))
 
 
 def read(column: Column, cells: Cells) -> tuple[np.ndarray, np.ndarray]:

@@ -17,6 +17,7 @@ from skvae._constraints.search import find_relations
 from skvae._constraints.values import Values
 from skvae._fitted.fitted_model import FittedModel
 from skvae._model.schema import Schema
+from skvae._table.layouts import Cells
 from skvae._table.reading import Table
 from skvae.constraints import CONSTRAINTS, Constraint
 
@@ -62,20 +63,24 @@ def fit_relations(
     if not items:
         return []
 
+    columns = schema.columns
+
+    def cells(j: int) -> Cells:
+        own = columns[j].coerce(table.cells(j, columns[j].type == "label"))
+        return own.take(order)
+
     @cache
     def read() -> Values:
-        columns = enumerate(schema.columns)
-        cells = [c.coerce(table.cells(j, c.type == "label")) for j, c in columns]
-        return Values.of(schema.columns, [each.take(order) for each in cells])
+        return Values.of_table(columns, len(order), cells)
 
     if earlier:
         return _updated(earlier, read())
-    declared = [fit_constraint(item, schema.columns, read, "constraints")
+    declared = [fit_constraint(item, columns, read, "constraints")
                 for item in items if isinstance(item, Constraint)]  # fmt: skip
     if not any(isinstance(item, str) for item in items):
         return in_order(declared)
     taken = {identity(relation.constraint) for relation in declared}
-    found = find_relations(schema.columns, read())
+    found = find_relations(columns, read())
     return in_order([*declared, *(r for r in found if identity(r.constraint) not in taken)])
 
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skvae import VAETransformer
-from skvae._constraints import dependencies, order
+from skvae._constraints import dependencies, order, search, values
 from skvae._constraints.linear import Combination, combinations
 from skvae.constraints import Determined, FixedCombinations, Inequality, Sum
 
@@ -174,6 +174,26 @@ def test_exceptions_are_kept_as_combinations():
     assert found(X) == [FixedCombinations(["code", "name"])]
 
 
+def test_large_tables_are_read_on_demand(monkeypatch):
+    rng = np.random.default_rng(0)
+    X = random_table(rng, 200)
+    X["total"] = X["cents"] + X["count"]
+    X["coarse"] = X["level"] < "c"
+    at_once = found(X)
+    assert len(at_once) == 2
+    monkeypatch.setattr(values, "MAX_NUMBERS", 0)
+    assert found(X) == at_once
+
+
+def test_wide_tables_are_searched_on_fewer_rows(monkeypatch):
+    rng = np.random.default_rng(0)
+    X = random_table(rng, 1500)
+    X["above"] = X["continuous"] + rng.exponential(size=1500)
+    assert found(X) == [Inequality("continuous", "above")]
+    monkeypatch.setattr(search, "MAX_CELLS", (0, 0))
+    assert found(X) == [Inequality("continuous", "above")]
+
+
 def test_small_tables_show_nothing():
     assert found(pd.DataFrame({"a": np.arange(30.0), "b": 2 * np.arange(30.0)})) == []
 
@@ -212,6 +232,6 @@ def test_evidence_grows_with_repetitions():
     for n, expected in ((30, False), (300, True)):
         coin = rng.integers(0, 2, n)
         arrays = [coin, coin, rng.permutation(n)]
-        search = dependencies.Search.of(arrays, np.zeros((n, 3), dtype=bool))
-        assert search.single().exact[0, 1] == expected
-        assert not search.single().exact[2].any()
+        single = dependencies.Search.of(arrays, np.zeros((n, 3), dtype=bool)).single()
+        assert single.exact[0, 1] == expected
+        assert not single.exact[2].any()
