@@ -14,6 +14,7 @@ from .relations import LevelScores, Relation, spread
 from .values import Values
 
 MAX_SCORES = 2**22  # scores of combinations that are held at once
+FARTHEST = 1e300  # a score that is finite
 WIDTH = 0.03  # of a number, in standard deviations: nearer values are more probable
 
 
@@ -140,7 +141,8 @@ class FittedCombinations(Relation):
             else:
                 width = WIDTH * (spread(values.columns[j]) or 1.0)
                 days = _relative(values, j, own, column)
-                total = total - 0.5 * (days / width) ** 2
+                with np.errstate(over="ignore"):
+                    total = total - np.minimum(0.5 * (days / width) ** 2, FARTHEST)
         return total
 
     def _log_shares(self) -> np.ndarray:
@@ -189,7 +191,8 @@ def _tabulated(
 
 def _relative(values: Values, j: int, own: np.ndarray, column: np.ndarray) -> np.ndarray:
     """Differences in the units of ``spread``: days of times."""
-    difference = own.astype(np.float64) - column.astype(np.float64)
+    with np.errstate(over="ignore"):
+        difference = own.astype(np.float64) - column.astype(np.float64)
     return difference / TICKS_PER_DAY.get(values.columns[j].unit, 1)
 
 

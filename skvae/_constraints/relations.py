@@ -221,4 +221,6 @@ def _decimals(columns: Sequence[Column]) -> float:
 def spread(column: Column) -> float:
     """A standard deviation of a column of numbers or times, by its quantiles."""
     quantiles = getattr(column, "quantiles", np.empty(0))
-    return float(np.std(quantiles)) if len(quantiles) else 0.0
+    if not len(quantiles) or np.abs(quantiles).max() > 1e100:  # whose square is infinite
+        return 0.0
+    return float(np.std(quantiles))

@@ -30,7 +30,7 @@ MAX_TRIALS = 3  # of the search for sums, with rows that contradicted the last o
 MAX_CONTRADICTING = 20
 MAX_COMBINATIONS = 2.0  # for each argument of a function with exceptions
 ROUNDING = 1e-9
-MAX_MISSING = 0.5  # proportion of the cells of a column of a sum
+LARGEST = 1e100  # of a number in a sum, whose square is finite
 
 
 def find_relations(columns: Sequence[Column], values: Values) -> list[Relation]:
@@ -87,15 +87,10 @@ class _Finder:
 
     def _find_sums(self) -> None:
         """Sums; rows that contradict one which the sample suggests are added to the sample."""
-        missing = self.sample.missing.mean(0)
-        numeric = [
-            j for j, column in enumerate(self.columns)
-            if is_number(column) and missing[j] <= MAX_MISSING and self._is_float(j)
-        ]  # fmt: skip
+        numeric, complete = self._numeric_columns()
         if len(numeric) < 2:
             return
         own = [self.columns[j] for j in numeric]
-        complete = np.flatnonzero(~self.sample.missing[:, numeric].any(1))[:MAX_ROWS_OF_SUMS]
         x = np.stack([self.sample.arrays[j][complete] for j in numeric], axis=1)
         for _ in range(MAX_TRIALS):
             contradicting: list[np.ndarray] = []
@@ -120,6 +115,18 @@ class _Finder:
             if isinstance(relation, FittedSum):
                 self.computed.add(relation.places[relation.order[0]])
 
+    def _numeric_columns(self) -> tuple[list[int], np.ndarray]:
+        """Columns for sums and their complete rows; few of these: without the most incomplete."""
+        share = self.sample.missing.mean(0)
+        numeric = [j for j, c in enumerate(self.columns) if is_number(c) and self._is_float(j)]
+        numeric.sort(key=lambda j: (share[j], j))
+        while len(numeric) > 1:
+            complete = np.flatnonzero(~self.sample.missing[:, numeric].any(1))
+            if len(complete) >= max(MIN_ROWS, 2 * len(numeric)):
+                return sorted(numeric), complete[:MAX_ROWS_OF_SUMS]
+            numeric.pop()
+        return [], np.empty(0, dtype=int)
+
     def _sum(self, combination: Combination, numeric: list[int]) -> Sum:
         is_plain = (combination.coefficients == 1).all()
         return Sum(
@@ -139,8 +146,7 @@ class _Finder:
 
     def _is_float(self, j: int) -> bool:
         array = self.sample.arrays[j]
-        with np.errstate(over="ignore"):
-            return array.dtype.kind == "f" and bool(np.isfinite(array.var()))
+        return array.dtype.kind == "f" and bool((np.abs(array) < LARGEST).all())
 
     def _find_times(self) -> None:
         """Equal columns of times or of large integers, and ends that are a start and a duration."""
