@@ -2,6 +2,7 @@
 
 ``values.py`` has the cells of rows as arrays, ``relations.py`` and ``combinations.py`` what is
 fitted for each class of :mod:`skvae.constraints`: which rows break it, and how they are repaired.
-``search.py`` finds relations in a table, by ``dependencies.py`` (columns that are functions of
-others), ``linear.py`` (sums) and ``order.py`` (inequalities).
+``fitting.py`` fits what was declared, ``search.py`` finds relations in a table, by
+``dependencies.py`` (columns that are functions of others), ``linear.py`` (sums) and ``order.py``
+(inequalities); ``keeping.py`` makes rows keep all of them.
 """
