@@ -16,6 +16,7 @@ those below it.
 ``likelihoods/``      p(x_j | z), one file for each family
 ``_nn/``              networks, densities, flows, the optimizer, quasi-random noise
 ``_table/``           any container → cells → fitted columns → numbers, and back
+``constraints.py``    relations between columns that drawn rows keep (``_constraints/``)
 ``_validation.py``    legal values, names of components, and what errors say
 ``_progress.py``      a bar or lines for long work
 ``diagnostics.py``    what the bound loses, what a code costs, how like real rows drawn rows are
@@ -26,6 +27,7 @@ those below it.
 CONTRIBUTING.md follows a row through ``fit`` and through ``score_samples``.
 """
 
+from . import constraints as constraints
 from . import onnx as onnx
 from ._estimators.density import ImportanceWarning
 from ._estimators.saving import load

@@ -52,7 +52,8 @@ def export(estimator: Any, path: Any, what: str = "transform", *, n_draws: int |
         "transform": one output "components" of shape (n_rows, n_components), as ``transform``
         gives them. "score": one output "score" of shape (n_rows,), the log-density in nats; of a
         detector the score of its `score_method`. "reconstruction": what
-        ``inverse_transform(transform(X))`` gives, in an output "…_reconstruction" for each input.
+        ``inverse_transform(transform(X))`` gives, in an output "…_reconstruction" for each input,
+        without `constraints`: fit with ``constraints=None`` for the same values.
     n_draws : int or None, default=16
         For the score of a ``VAETransformer``: the number K of draws of :math:`q(z|x)` in
 

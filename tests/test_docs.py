@@ -14,13 +14,14 @@ from numpydoc.validate import validate
 from sklearn.base import BaseEstimator
 
 import skvae
-from skvae import diagnostics, plots
+from skvae import constraints, diagnostics, plots
 from skvae._component import Component
 
 ROOT = Path(__file__).parent.parent
 PUBLIC = [getattr(skvae, name) for name in skvae.__all__ if name != "__version__"]
 PUBLIC = [each for each in PUBLIC if not (isinstance(each, type) and issubclass(each, Warning))]
 PUBLIC += [getattr(plots, name) for name in plots.__all__]
+PUBLIC += [getattr(constraints, name) for name in constraints.__all__ if name != "Constraint"]
 
 
 def described(doc, section):

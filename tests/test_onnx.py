@@ -114,7 +114,7 @@ def assert_equal_tables(outputs, X):
 @pytest.mark.parametrize("name", TABLES)
 def test_answers_of_mixed_tables(name, tmp_path):
     X, options = TABLES[name]
-    vae = VAETransformer(max_iter=3, random_state=0, **options).fit(X)
+    vae = VAETransformer(max_iter=3, random_state=0, constraints=None, **options).fit(X)
     new = X.copy()
     for column in new.select_dtypes(["object", "string", "category"]):
         new[column] = new[column].astype(object)

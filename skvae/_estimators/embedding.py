@@ -148,7 +148,8 @@ class EmbeddingMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
         X : table like the fitted one
             The same container, columns and dtypes; numbers are locations (means, in the scaled
             units of the model), levels are modes, inside the bounds and with the decimals of the
-            fitted columns. The index of a pandas frame of codes is kept.
+            fitted columns. Rows keep ``constraints_``. The index of a pandas frame of codes is
+            kept.
 
         Raises
         ------

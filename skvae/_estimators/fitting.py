@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from skvae._constraints.relations import Relation
 from skvae._fitted.fitted_model import Axes, FittedModel
 from skvae._model.rows import Rows, canonical_order
 from skvae._model.schema import Schema
@@ -43,6 +44,7 @@ from .callbacks import RoundCallbacks
 from .choosing import choose_n_components, default_n_components
 from .choosing_maps import choose_schema
 from .components import Components
+from .constraining import fit_relations
 from .mode import FitContext, Mode
 from .parameters import VAEParameters
 
@@ -69,12 +71,15 @@ class TrainingData:
         In single precision and in an order that depends on their contents alone.
     split : Split
         Rows to train on with their weights, and rows held out.
+    relations : list of Relation
+        Constraints between the columns.
     """
 
     names: dict[str, Any]
     schema: Schema
     rows: Rows
     split: Split
+    relations: list[Relation]
 
 
 @with_library_defaults
@@ -103,7 +108,7 @@ def fit_attributes(
         budget.n_planned = planned_steps(estimator, data, k, context, budget)
     else:
         models, k = take_over(estimator, data.schema), estimator.n_components_
-    as_fitted_model = partial(_fitted_model, data.schema, context.components)
+    as_fitted_model = partial(_fitted_model, data, context.components)
     callbacks = RoundCallbacks(estimator, X, lambda: {"fitted_model_": as_fitted_model(models)})
     try:
         results = train_models(estimator, models, data, context, budget, callbacks)
@@ -124,6 +129,7 @@ def fit_attributes(
         **units,
         **_described(data.schema, context.components, models[0]),
         **_progress(estimator, results, data, mode),
+        **_constraints(estimator, data),
         "fitted_model_": as_fitted_model(models, axes),
         "n_components_": k,
         "_shape": shape,
@@ -154,10 +160,12 @@ def encode_table(
     if mode.is_new:
         warn_of_empty_table(schema)
     order = canonical_order(rows)
+    earlier = estimator.fitted_model_.relations if mode is Mode.NEXT_PASS else ()
+    relations = fit_relations(estimator, schema, table, order, earlier)
     rows.reorder(torch.from_numpy(order))
     fraction = estimator.validation_fraction if holds_out(estimator, mode) else 0.0
     split = split_rows(rows, weights[order], fraction, context.generator)
-    return TrainingData(names, schema, rows, split)
+    return TrainingData(names, schema, rows, split, relations)
 
 
 def warn_of_empty_table(schema: Schema) -> None:
@@ -324,10 +332,18 @@ def _mask_ratio(estimator: VAEParameters, has_missing: bool) -> float:
 
 
 def _fitted_model(
-    schema: Schema, components: Components, models: Sequence[VAE], axes: Axes | None = None
+    data: TrainingData, components: Components, models: Sequence[VAE], axes: Axes | None = None
 ) -> FittedModel:
     parts = components.latent, components.prior, components.objective
-    return FittedModel([for_inference(model) for model in models], schema, *parts, axes)
+    networks = [for_inference(model) for model in models]
+    return FittedModel(networks, data.schema, *parts, axes, data.relations)
+
+
+def _constraints(estimator: VAEParameters, data: TrainingData) -> dict[str, Any]:
+    """The constraints by what users see, of estimators that have some."""
+    if not hasattr(estimator, "constraints"):
+        return {}
+    return {"constraints_": [relation.constraint for relation in data.relations]}
 
 
 def _described(schema: Schema, components: Components, model: VAE) -> dict[str, Any]:

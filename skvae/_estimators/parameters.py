@@ -42,6 +42,7 @@ class VAEParameters(BaseEstimator):
     min_frequency: int | float | None
     mask_ratio: str | float
     informative_missing: Any
+    constraints: Any
     batch_size: int
     learning_rate_init: float
     max_iter: int | None

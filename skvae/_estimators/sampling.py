@@ -11,6 +11,7 @@ from skvae._training.weights import random_seed
 from skvae._validation import is_int
 
 from .base import BaseVAE
+from .constraining import relations_for
 from .density import warn_of_weak_rows
 
 
@@ -19,7 +20,7 @@ class SamplingMixin(BaseVAE):
 
     def sample(
         self, n_samples=1, random_state=None, *, given=None, missing="none", mean=False,
-        return_ess=False, n_jobs=None,
+        constraints="fitted", return_ess=False, n_jobs=None,
     ):  # fmt: skip
         """Draw new rows: z from the prior p(z), then x from p(x | z).
 
@@ -42,6 +43,10 @@ class SamplingMixin(BaseVAE):
             value.
         mean : bool, default=False
             Return what the decoder expects at z, as ``inverse_transform`` does, instead of draws.
+        constraints : "fitted", None or list, default="fitted"
+            What the rows keep: ``constraints_``, nothing, or a list of "fitted" and objects of
+            :mod:`skvae.constraints`. Rows that break a constraint are drawn again given their
+            codes, and repaired where that does not help. Given cells are never changed.
         return_ess : bool, default=False
             With `given`: also return how many draws from the true p(z | given) the weighted codes
             are worth.
@@ -62,7 +67,8 @@ class SamplingMixin(BaseVAE):
         ------
         ValueError
             If a parameter is not valid, or `given` has a column that was not fitted or a value
-            that the model gives probability zero.
+            that the model gives probability zero, or given cells contradict a constraint, or rows
+            cannot keep one that was declared.
 
         Warns
         -----
@@ -91,7 +97,9 @@ class SamplingMixin(BaseVAE):
         _check_sample(n_samples, missing, given, return_ess)
         generator = torch.Generator().manual_seed(random_seed(random_state))
         n, settings = int(n_samples), self._settings(n_jobs, "sample")
-        work, options = (n, generator, settings), {"missing": missing, "mean": mean}
+        work: Any = n, generator, settings
+        relations = relations_for(constraints, self.fitted_model_)
+        options: Any = {"missing": missing, "mean": mean, "relations": relations}
         if given is None:
             return self.fitted_model_.sample(*work, **options)
         X, ess = self.fitted_model_.sample_given(given, *work, **options)

@@ -253,6 +253,7 @@ class VAEImputer(SavingMixin, TransformerMixin, BaseEstimator):
             hidden_layer_sizes=(256, 256),
             activation="relu",
             early_stopping=False,
+            constraints=None,
             n_importance_samples=256,
             precision="single",
         )

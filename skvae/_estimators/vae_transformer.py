@@ -119,6 +119,13 @@ class VAETransformer(
         Columns whose cells are missing not at random: the probability of a missing value is
         learned, as a logistic function of the value that the decoder expects, and is part of the
         score. "all": all columns with missing values.
+    constraints : "auto", None or list, default="auto"
+        What drawn and decoded rows keep exactly, in ``sample``, ``inverse_transform``,
+        ``interpolate`` and ``traverse``: a list of objects of :mod:`skvae.constraints`, and of
+        "auto" for relations between columns that every row of the table keeps: equal columns,
+        columns that are functions of one or two others with few values, sums of numbers, and
+        inequalities. They are looked for on 5 000 rows, and kept if all rows keep them. The model,
+        its scores and imputations are the same with and without.
     batch_size : int, default=256
         Rows in a training step.
     learning_rate_init : float, default=8e-3
@@ -202,6 +209,8 @@ class VAETransformer(
     likelihood_reasons_ : dict
         Why each column has its likelihood: "user-specified", the default of an objective, or the
         properties of the column.
+    constraints_ : list of Constraint
+        The constraints that drawn and decoded rows keep, declared and found.
     latent_, prior_, objective_ : objects
         The components behind the names.
     active_units_ : ndarray of bool of shape (n_components_,)
@@ -292,6 +301,7 @@ class VAETransformer(
         min_frequency=2,
         mask_ratio="auto",
         informative_missing=None,
+        constraints="auto",
         batch_size=256,
         learning_rate_init=8e-3,
         max_iter=None,
@@ -324,6 +334,7 @@ class VAETransformer(
         self.min_frequency = min_frequency
         self.mask_ratio = mask_ratio
         self.informative_missing = informative_missing
+        self.constraints = constraints
         self.batch_size = batch_size
         self.learning_rate_init = learning_rate_init
         self.max_iter = max_iter

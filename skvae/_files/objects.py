@@ -12,6 +12,8 @@ import torch
 from torch import nn
 
 from skvae._component import Component
+from skvae._constraints.combinations import FittedCombinations, FittedUnique
+from skvae._constraints.relations import FittedInequality, FittedSum
 from skvae._fitted.fitted_model import Axes, FittedModel
 from skvae._model.missingness import Patterns
 from skvae._model.schema import Schema
@@ -22,11 +24,13 @@ from skvae._table.columns import CategoricalColumn, Column, ConstantColumn
 from skvae._table.numeric_column import NumericColumn
 from skvae._table.scaling import LogMap, NumericMap, PowerMap, QuantileMap
 from skvae._validation import check_parameters
+from skvae.constraints import CONSTRAINTS
 from skvae.latents import LATENTS, Latent
 from skvae.likelihoods import LIKELIHOODS, Likelihood
 from skvae.objectives import OBJECTIVES, Objective
 from skvae.priors import PRIORS, Prior
 
+from .relations import are_relations
 from .tree import Codec, FileError, Reader, Writer
 from .values import exactly, guarded
 
@@ -38,7 +42,7 @@ REGISTERED: dict[str, type[Component]] = {}  # components of users
 def component_classes() -> dict[str, type[Component]]:
     """The components that files may hold, by the name of their class."""
     own: dict[str, type[Component]] = {}
-    for registry in (LIKELIHOODS, LATENTS, PRIORS, OBJECTIVES):
+    for registry in (LIKELIHOODS, LATENTS, PRIORS, OBJECTIVES, CONSTRAINTS):
         own |= {kind.__name__: kind for kind in registry.values()}
     return own | REGISTERED
 
@@ -258,6 +262,7 @@ def _write_model(fitted: FittedModel, writer: Writer, place: str) -> dict[str, A
         "prior": writer.write(fitted.prior, f"{place}.prior"),
         "objective": writer.write(fitted.objective, f"{place}.objective"),
         "axes": writer.write(fitted.axes, f"{place}.axes"),
+        "relations": writer.write(fitted.relations, f"{place}.relations"),
         "n_components": int(first.latent.n_components),
         "hidden_layer_sizes": [len(layer.bias) for layer in first.encoder.linear_layers],
         "activation": first.encoder.activation,
@@ -284,7 +289,9 @@ def _read_model(
     names = ("schema", "latent", "prior", "objective", "axes")
     schema, latent, prior, objective, axes = (reader.read(parts[name]) for name in names)
     kinds = ((schema, Schema), (latent, Latent), (prior, Prior), (objective, Objective))
+    relations = reader.read(parts.get("relations", []))  # earlier files have none
     legal = all(isinstance(value, kind) for value, kind in kinds)
+    legal &= guarded(are_relations, relations, schema)
     legal &= axes is None or isinstance(axes, Axes)
     legal &= activation in ACTIVATIONS and type(n_components) is int and n_components > 0
     legal &= isinstance(networks, list) and len(networks) > 0
@@ -302,7 +309,7 @@ def _read_model(
         models.append(model)
     if axes is not None and axes.center.shape != (models[0].latent.n_components,):
         raise FileError("its components do not have the right number")
-    return FittedModel(models, schema, latent, prior, objective, axes)
+    return FittedModel(models, schema, latent, prior, objective, axes, relations)
 
 
 def _check_size(schema: Schema, components: Any, k: int, sizes: list[int], available: int) -> None:
@@ -375,6 +382,10 @@ OBJECTS: dict[str, Codec] = {
     "NumericColumn": of_dataclass(NumericColumn, _is_numeric),
     "Patterns": of_dataclass(Patterns, _are_patterns),
     "Axes": of_dataclass(Axes),
+    "FittedInequality": of_dataclass(FittedInequality),
+    "FittedSum": of_dataclass(FittedSum),
+    "FittedCombinations": of_dataclass(FittedCombinations),
+    "FittedUnique": of_dataclass(FittedUnique),
     "Schema": Codec(exactly(Schema), _write_schema, _read_schema),
     "FittedModel": Codec(exactly(FittedModel), _write_model, _read_model, is_raw=True),
 }

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cached_property, partial
 from typing import Any
 
@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from skvae._constraints.relations import Relation
 from skvae._inference.importance import InferenceSettings
 from skvae._inference.log_density import (
     N_SCRAMBLINGS,
@@ -83,6 +84,8 @@ class FittedModel:
         As they were resolved by ``fit``.
     axes : Axes or None
         None while the model is still being trained.
+    relations : list of Relation
+        Constraints between the columns that decoded rows keep.
     """
 
     models: list[VAE]
@@ -91,10 +94,11 @@ class FittedModel:
     prior: Prior
     objective: Objective
     axes: Axes | None = None
+    relations: list[Relation] = field(default_factory=list)
 
     def __getstate__(self) -> dict[str, Any]:
         """Without tensors: equal models have equal pickles."""
-        state = {field.name: getattr(self, field.name) for field in fields(self)}
+        state = {each.name: getattr(self, each.name) for each in fields(self)}
         schema = copy.copy(self.schema)
         schema.layout = layout_as_text(schema.layout)
         return {**state, "models": [packed(model) for model in self.models], "schema": schema}
@@ -253,21 +257,21 @@ class FittedModel:
         """The table that the decoder expects for components as ``embed`` gives them."""
         center, scale = self._affine(whiten)
         z = self.model.completed(torch.from_numpy(Z * scale + center))
-        return sampling.decode(self.model, self.schema, z)
+        return sampling.decode(self.model, self.schema, z, self.relations)
 
     @with_library_defaults
     def interpolate(self, A: Any, B: Any, n_steps: int) -> Any:
         """A table of the rows on the lines between the codes of A and of B."""
         start, end = (self.model.embeddings(self.encode(X)) for X in (A, B))
         z = traversal.line(self.model, start, end, n_steps)
-        return sampling.decode(self.model, self.schema, z)
+        return sampling.decode(self.model, self.schema, z, self.relations)
 
     @with_library_defaults
     def traverse(self, X: Any, unit: int, n_steps: int) -> Any:
         """A table of the rows with one unit moved, by its position among the components."""
         z = self.model.embeddings(self.encode(X))
         z = traversal.move_unit(self.model, z, unit, n_steps)
-        return sampling.decode(self.model, self.schema, z)
+        return sampling.decode(self.model, self.schema, z, self.relations)
 
     @with_library_defaults
     def effects(self, unit: int, n_steps: int) -> pd.DataFrame:
@@ -285,6 +289,7 @@ class FittedModel:
         *,
         missing: str,
         mean: bool,
+        relations: list[Relation],
     ) -> Any:
         """A table of new rows: z from the prior, then x from p(x | z)."""
         model, seed = self.model, generator.initial_seed()
@@ -298,8 +303,10 @@ class FittedModel:
         parts = zip(*by_ranges(n_samples, answer, settings), strict=True)
         z, values, codes = (torch.cat(part) for part in parts)
         return sampling.as_table(
-            model, self.schema, z, values, codes, generator=generator, mean=mean, missing=missing
-        )
+            model, self.schema, z, values, codes,
+            generator=generator, mean=mean, missing=missing, relations=relations,
+            new_codes=lambda n, own: model.latent.sample(n, model.prior, own),
+        )  # fmt: skip
 
     @with_library_defaults
     def sample_given(
@@ -311,6 +318,7 @@ class FittedModel:
         *,
         missing: str,
         mean: bool,
+        relations: list[Relation],
     ) -> tuple[Any, np.ndarray]:
         """A table of new rows for each condition, and their effective sample sizes."""
         model = self.in_precision(settings)[0]
@@ -328,7 +336,7 @@ class FittedModel:
         repeated = conditions.take(np.repeat(np.arange(conditions.n_rows), n_samples))
         X = sampling.as_table(
             self.model, self.schema, z, values, codes,
-            generator=generator, mean=mean, missing=missing, given=repeated,
+            generator=generator, mean=mean, missing=missing, given=repeated, relations=relations,
         )  # fmt: skip
         return X, ess.numpy()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from skvae._constraints.relations import Relation
 from skvae._inference.conditional import conditionals
 from skvae._inference.importance import InferenceSettings
 from skvae._model.schema import Schema
@@ -19,6 +20,7 @@ from skvae._table.reading import Table, read_table
 from skvae._validation import check_columns
 
 from .conditions import check_possible, merge
+from .constraining import constrained
 
 N_REDRAWS = 10
 CODES_EACH = 2  # weighted codes for each row that is drawn given others
@@ -89,9 +91,9 @@ def conditional_codes(
     return torch.cat(codes), torch.cat(ess).double()
 
 
-def decode(model: VAE, schema: Schema, z: Tensor) -> Any:
+def decode(model: VAE, schema: Schema, z: Tensor, relations: Sequence[Relation] = ()) -> Any:
     """The table that the decoder expects for codes z, (n_rows, n_components)."""
-    return as_table(model, schema, z, *decoded(model, schema, z))
+    return as_table(model, schema, z, *decoded(model, schema, z), relations=relations)
 
 
 @torch.no_grad()
@@ -115,6 +117,8 @@ def as_table(
     mean: bool = False,
     missing: str = "none",
     given: Table | None = None,
+    relations: Sequence[Relation] = (),
+    new_codes: Callable[[int, torch.Generator], Tensor] | None = None,
 ) -> Any:
     """Decoded numbers and codes as a table.
 
@@ -123,26 +127,56 @@ def as_table(
     values, codes : Tensor of shape (n_rows, …)
         As :func:`decoded` gives them for z.
     generator : torch.Generator or None
-        Gives the seed of the draws of pooled levels and of missing cells.
+        Gives the seed of the draws of pooled levels, of missing cells, and of rows that break
+        constraints.
     mean : bool
         Whether pooled levels are the most frequent ones, not drawn.
     missing : {"none", "as_seen"}
         Complete rows, or rows with missing cells as the fitted table had them.
     given : Table or None
         Cells that are written over the decoded ones.
+    relations : sequence of Relation
+        Constraints that complete rows keep.
+    new_codes : callable or None
+        Draws codes for rows that can keep no constraints with theirs.
     """
-    rng = np.random.default_rng(None if generator is None else generator.initial_seed())
+    seed = None if generator is None else generator.initial_seed()
+    rng = np.random.default_rng(seed)
     is_drawn = generator is not None and not mean
     cells = schema.cells(values.numpy(), codes.numpy(), rng if is_drawn else None)
+    held = None
+    if given is not None:
+        pairs = enumerate(schema.columns)
+        asked = [c.coerce(given.cells(j, c.type == "label")) for j, c in pairs]
+        held = np.stack([~each.missing for each in asked], axis=1)
+        cells = [merge(*each) for each in zip(schema.columns, asked, cells, strict=True)]
+    if relations:
+        draws = _draws(model, schema, seed, new_codes) if is_drawn else {}
+        z = z.clone()
+        cells = constrained(model, schema, z, cells, relations, held=held, **draws)
     if missing == "as_seen":
         masks = _missing_masks(model, schema, z, rng)
+        masks = masks if held is None else masks & ~held
         cells = [each.with_missing(mask) for each, mask in zip(cells, masks.T, strict=True)]
-    if given is not None:
-        cells = [
-            merge(column, given.cells(j, column.type == "label"), drawn)
-            for j, (column, drawn) in enumerate(zip(schema.columns, cells, strict=True))
-        ]
     return schema.layout.write(cells)
+
+
+def _draws(
+    model: VAE,
+    schema: Schema,
+    seed: int | None,
+    new_codes: Callable[[int, torch.Generator], Tensor] | None,
+) -> dict[str, Any]:
+    """How rows that break constraints are drawn again."""
+    rng = np.random.default_rng([0 if seed is None else seed, 1])
+    own = torch.Generator().manual_seed(int(rng.integers(2**63)))
+
+    def redrawn(z: Tensor) -> list[Cells]:
+        values, codes = decoded(model, schema, z, own)
+        return schema.cells(values.numpy(), codes.numpy(), rng)
+
+    renewed = None if new_codes is None else lambda n: new_codes(n, own)
+    return {"rng": rng, "decode": redrawn, "new_codes": renewed}
 
 
 def draw_in_bounds(

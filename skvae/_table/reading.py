@@ -71,7 +71,7 @@ def _labels(values: Any, levels: Any = None, ordered: bool = False) -> Cells:
 def _object_cells(values: np.ndarray, name: Any, allow_nested: bool, as_label: bool) -> Cells:
     """Cells of a column without a type of its own, by its values, unless they are levels."""
     kind = pd.api.types.infer_dtype(values, skipna=True)
-    missing = np.array([bool(np.all(pd.isna(v))) if np.ndim(v) == 0 else False for v in values])
+    missing = pd.isna(values)
     if missing.all():  # NaT alone is inferred as a datetime, of which there is no example
         kind = "empty"
     if as_label and kind != "mixed":
