@@ -301,7 +301,7 @@ def sample_quality(
         rows = {name: (value, references[name][0]) for name, (value, _) in rows.items()}
         if target is not None:
             rows["utility"] = _utility(features, target, random_state)
-        rows["closer_to_real"] = _share_closer(features, random_state), 0.5
+        rows["closer_to_real"] = share_closer(features, random_state), 0.5
     order = ["marginals", "pairs", "two_sample_auc", "utility", "exact_copies", "closer_to_real"]
     found = pd.DataFrame(rows, index=["value", "reference"]).T
     return found.loc[[name for name in order if name in rows]]
@@ -356,7 +356,7 @@ def _trained_on(features: list[Feature], y: Feature, table: int, seed: int) -> f
     return float(np.mean(areas))
 
 
-def _share_closer(features: list[Feature], seed: int) -> float:
+def share_closer(features: list[Feature], seed: int) -> float:
     """Share of drawn rows closer to a real row than to one held out; ties count one half."""
     rng = np.random.default_rng(seed)
     real, drawn, other = (_some(points, rng) for points in coordinates(features))
