@@ -94,13 +94,13 @@ def fit_attributes(
 ) -> dict[str, Any]:
     """The fitted attributes of an estimator, for a table that was read from X.
 
-    `share` is the proportion of the default number of steps and of `max_time` to take.
+    `share` is the proportion of `max_time` to take.
     """
     started = time.monotonic()
     context = FitContext.of(estimator, mode)
     shape = _shape(estimator, mode)
     data = encode_table(estimator, table, sample_weight, context)
-    budget = _budget(estimator, data, mode, share)
+    budget = _budget(estimator, data, mode)
     if estimator.max_time is not None:
         budget.deadline = started + FOR_TRAINING * share * estimator.max_time
     if mode.is_new:
@@ -300,10 +300,10 @@ def train_models(
     return results
 
 
-def _budget(estimator: VAEParameters, data: TrainingData, mode: Mode, share: float) -> Budget:
+def _budget(estimator: VAEParameters, data: TrainingData, mode: Mode) -> Budget:
     n_rows = len(data.split.train)
     per_epoch = math.ceil(n_rows / estimator.batch_size)
-    n_steps = math.ceil(share * default_steps(n_rows))
+    n_steps = default_steps(n_rows)
     if estimator.max_iter is not None:
         n_steps = estimator.max_iter * per_epoch
     return Budget(

@@ -22,7 +22,7 @@ from .mode import Mode
 
 FINE = "student_t"  # the likelihood of the second model
 N_FENCE = 2000  # training rows, at most, that determine weights and the automatic threshold
-SHARE = 0.5  # of the budget of a fit, for each of the two models
+SHARE = 0.5  # of `max_time`, for each of the two models
 
 
 def fine_noise(detector: Any, mode: Mode, seed: int) -> Any:

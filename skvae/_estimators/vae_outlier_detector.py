@@ -76,10 +76,9 @@ class VAEOutlierDetector(OutlierMixin, ConformalMixin, ExplanationMixin):
         improbable training rows does not raise the density around itself; families of the
         posterior with a prior of their own have that.
     likelihood : "auto", str, Likelihood or dict, default="auto"
-        "auto": two models, each with half of the default number of steps and half of `max_time`;
-        numbers and dates have ``StudentT("column", min_scale=0.5)`` in the first and "student_t"
-        in the second, other columns what they have in the transformer. Anything else: one model
-        with that likelihood.
+        "auto": two models, each with half of `max_time`; numbers and dates have
+        ``StudentT("column", min_scale=0.5)`` in the first and "student_t" in the second, other
+        columns what they have in the transformer. Anything else: one model with that likelihood.
     objective : "auto", str or Objective, default="auto"
         "auto" is ``ELBO(beta=0.2)``. Where many of the training rows may be outliers
         themselves, ``Trimmed(0.1)`` leaves the worst tenth of each batch out, and with
