@@ -8,10 +8,15 @@ import numpy as np
 
 
 def labelled_tables(folder: Path) -> list[tuple[str, np.ndarray, np.ndarray]]:
-    """Name, X and y (1: anomaly) of every ``.npz`` file."""
+    """Name, X and y (1: anomaly) of every ``.npz`` file; two parts of a table are put together."""
     tables = []
     for path in sorted(folder.glob("*.npz")):
         with np.load(path, allow_pickle=True) as data:
+            if "train" in data:
+                X = np.concatenate([data["train"], data["test"]]).astype(float)
+                y = np.concatenate([data["train_labels"], data["test_labels"]])
+                tables.append((path.stem, X, y.astype(int)))
+                continue
             X = np.asarray(data["X"], dtype=float)
             y = np.asarray(data["y"]).ravel() if "y" in data else np.zeros(len(X))
             tables.append((path.stem, X, y.astype(int)))
