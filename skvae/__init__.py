@@ -51,7 +51,7 @@ from .likelihoods import (
     StudentT,
 )
 from .objectives import ELBO, IWAE, Embedding, Trimmed
-from .priors import Aggregated, Autoregressive, FlowPrior, Mixture, StandardNormal
+from .priors import Aggregated, Autoregressive, Diffusion, FlowPrior, Mixture, StandardNormal
 
 __all__ = [
     "ELBO",
@@ -63,6 +63,7 @@ __all__ = [
     "Binned",
     "Categorical",
     "CollapseWarning",
+    "Diffusion",
     "DiscretizedLogistic",
     "Embedding",
     "FiniteScalar",
