@@ -32,6 +32,7 @@ from torch.nn import functional as F
 
 QUARTER = math.pi / 2
 N_FEATURES = 8  # of the time
+SPREAD = 2.0  # of initial weights and shifts, in standard deviations of the codes
 MIN_COSINE = 0.05  # by which a predicted noise is divided at most
 
 
@@ -73,16 +74,18 @@ def shapes(n_components: int, n_hidden: int) -> list[tuple[int, int]]:
 
 
 def initial_parameters(n_components: int, n_hidden: int, generator: torch.Generator) -> Tensor:
-    """One vector; the last layer is 0."""
-    parts = []
-    for shape in shapes(n_components, n_hidden):
-        limit = math.sqrt(6 / sum(shape))
-        parts.append(torch.empty(shape).uniform_(-limit, limit, generator=generator))
-    of_time, *_, last = parts
-    of_time[:, n_hidden : 2 * n_hidden] = 0.0
-    of_time[:, 3 * n_hidden :] = 0.0
+    """One vector; the last layer is 0, and the bends of the first are spread over the codes."""
+    k, h = n_components, n_hidden
+    of_time, first, second, last = (
+        torch.empty(shape).uniform_(-1, 1, generator=generator) * math.sqrt(6 / sum(shape))
+        for shape in shapes(k, h)
+    )
+    of_time[0, :h].uniform_(-SPREAD, SPREAD, generator=generator)
+    of_time[0, 2 * h : 3 * h].uniform_(-SPREAD / 2, SPREAD / 2, generator=generator)
+    of_time[:, h : 2 * h] = of_time[:, 3 * h :] = 0.0  # gates
+    first.normal_(generator=generator).mul_(SPREAD / math.sqrt(k))
     last.zero_()
-    return torch.cat([part.flatten() for part in parts])
+    return torch.cat([part.flatten() for part in (of_time, first, second, last)])
 
 
 class Velocity:

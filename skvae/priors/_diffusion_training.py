@@ -1,8 +1,8 @@
 r"""Training of the velocity of a diffusion from posteriors.
 
 For the posterior N(m, S) of a row, :math:`z_\phi` has the distribution
-:math:`N(\cos\phi\, m, \cos^2\phi\, S + \sin^2\phi)`, and the mean of the velocity given z and the row
-is known. It replaces the velocity of a draw as the target of the network, which has the same
+:math:`N(\cos\phi\, m, \cos^2\phi\, S + \sin^2\phi)`, and the mean of the velocity given z and the
+row is known. It replaces the velocity of a draw as the target of the network, which has the same
 minimizer and less variance. The weighted loss
 
 .. math:: L_w = \int_0^{\pi/2} w(\phi)\, E \|v_\theta(z_\phi, \phi) - v\|^2\, d\phi
@@ -33,7 +33,7 @@ N_BINS = 32  # of the density of the times
 UNIFORM = 0.2  # its least part that is uniform
 MEMORY = 0.99  # of the running mean of the squared loss in each bin
 N_TIMES, ROWS_EACH = 32, 16  # of a step
-STEPS_PER_ROW, LEAST_STEPS, MOST_STEPS = 2.5, 300, 6000
+STEPS_PER_ROW, LEAST_STEPS, MOST_STEPS = 2, 300, 4000
 LEARNING_RATE = 1e-2
 WARMUP = 50  # steps
 AVERAGING = 0.995  # of the parameters over the steps
