@@ -289,9 +289,14 @@ class Linearization:
         return LinearizedPosterior.of(self.prior, z, *linearize(self.model, rows, z))
 
     def draw(
-        self, posterior: LinearizedPosterior, rows: Rows, noise: Tensor
+        self,
+        posterior: LinearizedPosterior,
+        rows: Rows,
+        noise: Tensor,
+        *,
+        under_mixture: bool = False,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Draws of the rows.
+        """Draws of the rows; the prior may take much longer than the mixture near it.
 
         Returns
         -------
@@ -302,7 +307,7 @@ class Linearization:
             log p(x_j | z).
         """
         z, log_ratio = posterior.draw(noise)
-        if not self.is_prior:
+        if not (self.is_prior or under_mixture):
             each = self.mixture
             near = log_mixture(z, each.log_proportions, each.mean, each.log_var)
             log_ratio = log_ratio + (self.model.prior.log_prob(z) - near)
@@ -316,13 +321,15 @@ class Linearization:
             if len(large):
                 of_large = posterior.take(large), rows.take(large), noise
                 z, cells = z.double(), cells.double()
-                z[:, large], log_w[:, large], cells[:, large] = self._draw_in_double(*of_large)
+                z[:, large], log_w[:, large], cells[:, large] = self._draw_in_double(
+                    *of_large, under_mixture
+                )
         return z, log_w, cells
 
     def _draw_in_double(
-        self, posterior: LinearizedPosterior, rows: Rows, noise: Tensor
+        self, posterior: LinearizedPosterior, rows: Rows, noise: Tensor, under_mixture: bool
     ) -> tuple[Tensor, Tensor, Tensor]:
         """For rows whose log-density has too large an error in single precision."""
         parts = (posterior.center, posterior.precision, posterior.gradient)
         exact = LinearizedPosterior.of(self.in_double.prior, *(part.double() for part in parts))
-        return self.in_double.draw(exact, rows.double(), noise)
+        return self.in_double.draw(exact, rows.double(), noise, under_mixture=under_mixture)

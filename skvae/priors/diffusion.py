@@ -91,8 +91,9 @@ class Diffusion(Prior):
     Notes
     -----
     ``score_samples`` draws codes around the guard, if that is a mixture of Gaussians, and weights
-    them by p(z). With 8 steps of the ODE it takes a few times as long as with other priors;
-    fewer steps are faster and less accurate.
+    them by p(z). There is an ODE for each draw, so that it takes some twenty times as long as with
+    other priors. With ``precision="single"`` of the estimator it takes a third, and with
+    ``n_importance_samples=16`` in place of 64 a third again, with a larger Monte-Carlo error.
 
     With the likelihood weighting, the sum of the loss and constants is a bound,
 
