@@ -49,7 +49,7 @@ def picture_of_the_loss(prior: torch.nn.Module, z: torch.Tensor, path: Path) -> 
     figure, (left, middle, right) = plt.subplots(1, 3, figsize=(13, 4), layout="constrained")
     left.plot(angle, of_gaussian, color=GRAY, label="Gaussian: E‖v‖²")
     left.plot(angle, of_network, color=BLUE, label="network: E‖v − v_θ‖²")
-    left.set(xlabel="φ (0: code, π/2: noise)", ylabel="squared error", ylim=(0, None),
+    left.set(xlabel="φ (0: code, π/2: noise)", ylabel="squared error",
              title="The loss at each time")  # fmt: skip
     left.legend(frameon=False)
     total = log_gaussian.mean() + terms.mean(1).flip(0).cumsum(0)

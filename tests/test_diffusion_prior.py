@@ -12,6 +12,7 @@ from scipy.stats import kstest
 from test_priors import two_moons
 
 import skvae
+import skvae.onnx
 from skvae import Diffusion, Mixture, StandardNormal, VAETransformer
 from skvae._nn.densities import log_mixture
 from skvae._nn.velocity import Clock, Velocity, from_noise, initial_parameters, to_noise
@@ -350,6 +351,17 @@ def test_saved_pickled_and_hashed(vae, tmp_path):
         assert np.array_equal(other.sample(30, random_state=1), vae.sample(30, random_state=1))
         assert other.prior_ == PRIOR
     assert joblib.hash(PRIOR) == joblib.hash(skvae.Diffusion(**PRIOR.get_params(deep=False)))
+
+
+def test_exported(vae, tmp_path):
+    """The ODE is a part of the graph."""
+    runtime = pytest.importorskip("onnxruntime")
+    skvae.onnx.export(vae, tmp_path / "score.onnx", "score", n_draws=3)
+    X = two_moons(7, seed=1)
+    (found,) = runtime.InferenceSession(tmp_path / "score.onnx").run(["score"], {"X": X})
+    plain = VAETransformer.__new__(VAETransformer)
+    plain.__dict__.update(vae.__dict__, n_refinement_steps=0, n_importance_samples=3)
+    np.testing.assert_allclose(found, plain.score_samples(X), rtol=1e-9)
 
 
 def test_batches_continue_the_training():
