@@ -53,7 +53,7 @@ from .likelihoods import (
     StudentT,
 )
 from .objectives import ELBO, IWAE, Embedding, Trimmed
-from .priors import Aggregated, Autoregressive, FlowPrior, Mixture, StandardNormal
+from .priors import Aggregated, Autoregressive, Diffusion, FlowPrior, Mixture, StandardNormal
 
 __all__ = [
     "ELBO",
@@ -65,6 +65,7 @@ __all__ = [
     "Binned",
     "Categorical",
     "CollapseWarning",
+    "Diffusion",
     "DiscretizedLogistic",
     "Embedding",
     "FiniteScalar",

@@ -11,6 +11,7 @@ from skvae import (
     Bernoulli,
     Binned,
     Categorical,
+    Diffusion,
     DiscretizedLogistic,
     Embedding,
     FiniteScalar,
@@ -73,6 +74,7 @@ PRIORS = [
     Mixture(n_components=5),
     Aggregated(n_exemplars=60),
     Aggregated(n_exemplars=60, guard=Mixture(n_components=3)),
+    Diffusion(n_hidden=8, n_steps=300, n_ode_steps=6),
     FlowPrior(n_transforms=1, hidden_layer_sizes=(16,)),
     Autoregressive(hidden_layer_sizes=(16,)),
 ]

@@ -58,10 +58,11 @@ class VAETransformer(
         ``Flow("spline")`` or ``Ladder(layers=(8, 4))``. Names take their sizes from
         `n_components`.
     prior : str or Prior, default="auto"
-        Family of p(z): "standard_normal", "mixture", "aggregated", "flow", or an object such as
-        ``Mixture(n_components=20)``. "auto": the aggregated posterior, ``Aggregated()``, whose
-        prior during training is a mixture (with ``objective="embedding"`` a standard normal
-        distribution); of quantized codes the only one there is, ``Autoregressive()``.
+        Family of p(z): "standard_normal", "mixture", "aggregated", "flow", "diffusion", or an
+        object such as ``Mixture(n_components=20)``. "auto": the aggregated posterior,
+        ``Aggregated()``, whose prior during training is a mixture (with ``objective="embedding"`` a
+        standard normal distribution); of quantized codes the only one there is,
+        ``Autoregressive()``.
     likelihood : "auto", str, Likelihood or dict, default="auto"
         Family of p(x_j | z): "normal", "student_t", "log_normal", "normal_mixture", "binned",
         "atoms" (numbers), "discretized_logistic", "poisson", "negative_binomial" (integers),

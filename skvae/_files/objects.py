@@ -36,6 +36,7 @@ from .values import exactly, guarded
 
 MAPS = (NumericMap, PowerMap, QuantileMap, LogMap, AtomMap)
 MAX_SMALL = 2**24  # numbers that may be allocated whatever the size of the file
+NO_SIZES = {"n_exemplars", "n_steps", "n_ode_steps"}  # numbers that no parameter's size follows
 REGISTERED: dict[str, type[Component]] = {}  # components of users
 
 
@@ -326,7 +327,7 @@ def _check_size(schema: Schema, components: Any, k: int, sizes: list[int], avail
 def _size(component: Component, width: int) -> int:
     """A bound on the parameters of a component: its layers times all other sizes.
 
-    The number of exemplars does not count, which is only an upper bound itself.
+    Numbers of exemplars, which are only upper bounds, and of steps do not count.
     """
     layers, factor, nested = width, 1, 0
     for name, value in component.get_params(deep=False).items():
@@ -335,7 +336,7 @@ def _size(component: Component, width: int) -> int:
         elif isinstance(value, (tuple, list, np.ndarray)):
             widths = [width, *map(int, value), width]
             layers += sum(a * b for a, b in itertools.pairwise(widths))
-        elif isinstance(value, (int, np.integer)) and name != "n_exemplars":
+        elif isinstance(value, (int, np.integer)) and name not in NO_SIZES:
             factor *= max(1, int(value))
     return layers * factor + nested
 

@@ -18,7 +18,8 @@ with as many components, known in closed form: component m has covariance
 in which the prior does not occur: only the nonlinearity of the decoder moves it. In a linear
 Gaussian model it is constant, and one draw is exact. So that few matrices are factorized for a row,
 components share the variances of their group; the weight then has the ratio of the two densities of
-the component that was drawn as a further factor.
+the component that was drawn as a further factor. Of a prior that is only near such a mixture, the
+ratio of the two is another one.
 
 The proposal is that of a Gauss-Newton (Laplace) approximation (Tierney & Kadane 1986) for each
 component of the prior.
@@ -37,6 +38,7 @@ from torch import Tensor
 
 from skvae._model.rows import Rows
 from skvae._model.vae import VAE
+from skvae._nn.densities import log_mixture
 from skvae.priors import MixtureOfGaussians, PriorModule
 
 from .importance import EncodedRows
@@ -250,8 +252,8 @@ class LinearizedPosterior:
 class Linearization:
     """How the rows of a model are linearized; made by :meth:`of`, where that is possible."""
 
-    def __init__(self, model: VAE, mixture: MixtureOfGaussians) -> None:
-        self.model, self.mixture = model, mixture
+    def __init__(self, model: VAE, mixture: MixtureOfGaussians, is_prior: bool) -> None:
+        self.model, self.mixture, self.is_prior = model, mixture, is_prior
         self.prior = grouped(model.prior, mixture)
         k = model.latent.n_components
         widest = max(model.decoder.n_outputs, model.head.weight.shape[0])
@@ -261,16 +263,20 @@ class Linearization:
 
     @classmethod
     def of(cls, model: VAE) -> Linearization | None:
-        """None: the prior is no mixture of Gaussians, or z no vector that the decoder takes."""
-        mixture = model.prior.as_mixture() if model.latent.supports_linearization else None
+        """None: no mixture is near the prior, or z is no vector that the decoder takes."""
+        if not model.latent.supports_linearization:
+            return None
+        exact = model.prior.as_mixture()
+        mixture = model.prior.near_mixture() if exact is None else exact
         if mixture is None or model.latent.n_components > MAX_COMPONENTS:
             return None
-        return cls(model, mixture)
+        return cls(model, mixture, exact is not None)
 
     @cached_property
     def in_double(self) -> Linearization:
         """The same in double precision."""
-        return Linearization(copy.deepcopy(self.model).double(), self.mixture.double())
+        model = copy.deepcopy(self.model).double()
+        return Linearization(model, self.mixture.double(), self.is_prior)
 
     def posterior(self, encoded: EncodedRows) -> LinearizedPosterior:
         """Of each row, linearized at the mean of its posterior q(z | x)."""
@@ -283,9 +289,14 @@ class Linearization:
         return LinearizedPosterior.of(self.prior, z, *linearize(self.model, rows, z))
 
     def draw(
-        self, posterior: LinearizedPosterior, rows: Rows, noise: Tensor
+        self,
+        posterior: LinearizedPosterior,
+        rows: Rows,
+        noise: Tensor,
+        *,
+        under_mixture: bool = False,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Draws of the rows.
+        """Draws of the rows; the prior may take much longer than the mixture near it.
 
         Returns
         -------
@@ -296,6 +307,10 @@ class Linearization:
             log p(x_j | z).
         """
         z, log_ratio = posterior.draw(noise)
+        if not (self.is_prior or under_mixture):
+            each = self.mixture
+            near = log_mixture(z, each.log_proportions, each.mean, each.log_var)
+            log_ratio = log_ratio + (self.model.prior.log_prob(z) - near)
         cells = self.model.cells(z, rows)
         log_px = cells.sum(-1)
         log_w = log_px.double() + log_ratio
@@ -306,13 +321,15 @@ class Linearization:
             if len(large):
                 of_large = posterior.take(large), rows.take(large), noise
                 z, cells = z.double(), cells.double()
-                z[:, large], log_w[:, large], cells[:, large] = self._draw_in_double(*of_large)
+                z[:, large], log_w[:, large], cells[:, large] = self._draw_in_double(
+                    *of_large, under_mixture
+                )
         return z, log_w, cells
 
     def _draw_in_double(
-        self, posterior: LinearizedPosterior, rows: Rows, noise: Tensor
+        self, posterior: LinearizedPosterior, rows: Rows, noise: Tensor, under_mixture: bool
     ) -> tuple[Tensor, Tensor, Tensor]:
         """For rows whose log-density has too large an error in single precision."""
         parts = (posterior.center, posterior.precision, posterior.gradient)
         exact = LinearizedPosterior.of(self.in_double.prior, *(part.double() for part in parts))
-        return self.in_double.draw(exact, rows.double(), noise)
+        return self.in_double.draw(exact, rows.double(), noise, under_mixture=under_mixture)

@@ -174,7 +174,7 @@ def linearize_again(
     is_changed = torch.zeros(len(rows), dtype=torch.bool)
     best = torch.full((len(rows),), torch.nan, dtype=torch.float64)
     for step in range(N_REPEATS + 1):
-        z, log_w, _ = linearization.draw(candidate, rows, noise)
+        z, log_w, _ = linearization.draw(candidate, rows, noise, under_mixture=True)
         value = torch.logsumexp(log_w, 0)
         better = value > best + MIN_GAIN
         posterior.put(every[better], candidate.take(every[better]))

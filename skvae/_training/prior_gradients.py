@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from skvae._nn.densities import LOG_2PI
 from skvae.priors import PriorModule
 from skvae.priors.aggregated import AggregatedModule
+from skvae.priors.diffusion import DiffusionModule
 from skvae.priors.mixture import MAX_LOG_VAR, MIN_LOG_VAR, MixtureModule
 from skvae.priors.standard_normal import StandardNormalModule
 
@@ -143,8 +144,10 @@ PRIOR_GRADIENTS: dict[type[PriorModule], type[PriorGradient]] = {
 
 
 def trained_prior(module: PriorModule) -> PriorModule:
-    """The prior during training: that of an aggregated posterior is its guard."""
-    return module.guard if type(module) is AggregatedModule else module
+    """The prior during training: of one that is set after training, its guard."""
+    if type(module) is AggregatedModule or type(module) is DiffusionModule:
+        return module.guard
+    return module
 
 
 def has_prior_gradient(module: PriorModule) -> bool:

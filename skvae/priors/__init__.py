@@ -8,6 +8,7 @@ family: write one file with one class and its module, put it into :data:`PRIORS`
 from ._base import MixtureOfGaussians, Prior, PriorModule
 from .aggregated import Aggregated
 from .autoregressive import Autoregressive
+from .diffusion import Diffusion
 from .flow import FlowPrior
 from .mixture import Mixture
 from .standard_normal import StandardNormal
@@ -15,6 +16,7 @@ from .standard_normal import StandardNormal
 __all__ = [
     "Aggregated",
     "Autoregressive",
+    "Diffusion",
     "FlowPrior",
     "Mixture",
     "MixtureOfGaussians",
@@ -27,6 +29,7 @@ PRIORS: dict[str, type[Prior]] = {
     "standard_normal": StandardNormal,
     "mixture": Mixture,
     "aggregated": Aggregated,
+    "diffusion": Diffusion,
     "flow": FlowPrior,
     "autoregressive": Autoregressive,
 }

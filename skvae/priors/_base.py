@@ -120,6 +120,13 @@ class PriorModule(nn.Module, ABC):
         """
         return None
 
+    def near_mixture(self) -> MixtureOfGaussians | None:
+        """A mixture of Gaussians that is near p(z), or is p(z); None: none is known.
+
+        Proposals of importance sampling start from it, and are weighted by p(z) itself.
+        """
+        return self.as_mixture()
+
     def reorder(self, order: Tensor, sign: Tensor) -> None:
         """Permute the dimensions of z and change their signs.
 

@@ -13,6 +13,7 @@ from skvae._nn.optimizer import Adam
 from skvae._validation import a_real, an_int
 
 from ._base import MixtureOfGaussians, Prior, PriorModule
+from ._guard import is_clear, mixed
 from .mixture import Mixture
 
 RATE, N_STEPS = 0.15, 40
@@ -144,7 +145,7 @@ class AggregatedModule(PriorModule):
             return self.guard.log_prob(z)
         each = self._exemplars()
         log_exemplars = log_mixture(z, each.log_proportions, each.mean, each.log_var)
-        return _mixed(log_exemplars, self.guard.log_prob(z), self.guard_logit)
+        return mixed(log_exemplars, self.guard.log_prob(z), self.guard_logit)
 
     def _exemplars(self) -> MixtureOfGaussians:
         log_proportions = (self.weight / self.weight.sum()).log()
@@ -261,11 +262,11 @@ class AggregatedModule(PriorModule):
         for start in starts:
             log_bandwidth, guard_logit = self._ascend(z, log_weight, log_guard, proportion, start)
             *_, others = self._leave_one_out(z, log_bandwidth, log_weight)
-            each = _mixed(others, log_guard, guard_logit)
+            each = mixed(others, log_guard, guard_logit)
             if (proportion * each).sum() > best:
                 best, left_out = (proportion * each).sum(), each
                 self.bandwidth, self.guard_logit = log_bandwidth.exp(), guard_logit
-        self.uses_exemplars = _is_clear(left_out - log_guard, proportion)
+        self.uses_exemplars = is_clear(left_out - log_guard, proportion)
         self.exemplar_bias = 0.0
         if self.uses_exemplars:
             self.eval()
@@ -321,16 +322,3 @@ class AggregatedModule(PriorModule):
         terms, top = shifted_exp(each)
         total = terms.sum(-1)
         return terms, total, total.log() + top.squeeze(-1)
-
-
-def _is_clear(gain: Tensor, proportion: Tensor) -> bool:
-    """Whether the weighted mean of a gain is more than one standard error."""
-    mean = (proportion * gain).sum()
-    variance = (proportion.square() * (gain - mean).square()).sum()
-    return bool(mean > variance.sqrt())
-
-
-def _mixed(log_exemplars: Tensor, log_guard: Tensor, logit: Tensor) -> Tensor:
-    """log((1 − w) p_exemplars + w p_guard) with w = s(logit)."""
-    log_w, log_rest = nn.functional.logsigmoid(logit), nn.functional.logsigmoid(-logit)
-    return torch.logaddexp(log_exemplars + log_rest, log_guard + log_w)
