@@ -141,7 +141,7 @@ class VAESampler(BaseOverSampler):
         drawn = np.repeat(np.arange(len(classes)), counts)
         if not len(drawn):
             return X, y
-        conditions = pd.DataFrame({name: [_level(i) for i in drawn]})
+        conditions = pd.DataFrame({name: [_level(i) for i in map(int, drawn)]})
         rows = estimator.sample(1, given=conditions, random_state=seed)
         new = nw.from_native(rows, eager_only=True).drop(name)
         return _appended(X, new), np.concatenate([y, classes[drawn]])
@@ -167,7 +167,7 @@ def _with_classes(X: Any, y: np.ndarray) -> tuple[Any, str]:
     name = "class"
     while name in frame.columns:
         name += "_"
-    levels = [_level(i) for i in np.unique(y, return_inverse=True)[1]]
+    levels = [_level(i) for i in map(int, np.unique(y, return_inverse=True)[1])]
     backend = nw.get_native_namespace(frame)
     series = nw.new_series(name, levels, nw.String(), backend=backend)
     if isinstance(X, pd.DataFrame):
