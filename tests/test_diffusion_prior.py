@@ -353,6 +353,7 @@ def test_saved_pickled_and_hashed(vae, tmp_path):
     assert joblib.hash(PRIOR) == joblib.hash(skvae.Diffusion(**PRIOR.get_params(deep=False)))
 
 
+@pytest.mark.slow
 def test_exported(vae, tmp_path):
     """The ODE is a part of the graph."""
     runtime = pytest.importorskip("onnxruntime")
@@ -364,6 +365,7 @@ def test_exported(vae, tmp_path):
     np.testing.assert_allclose(found, plain.score_samples(X), rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_batches_continue_the_training():
     X = two_moons(900)
     model = VAETransformer(2, prior=PRIOR, hidden_layer_sizes=(32,), random_state=0)
