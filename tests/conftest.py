@@ -10,7 +10,8 @@ UNMEASURED = (
     "test_missing_values.py", "test_priors.py", "test_loop.py", "test_outlier_detector.py",
     "test_imputer.py", "test_sort_units.py", "test_exactness.py", "test_units.py",
     "test_extension.py", "test_combinations.py", "test_latents.py", "test_stacking.py",
-    "test_quality.py", "test_updates.py", "test_analytic_gradients.py", "test_oracle.py", "test_global_state.py",
+    "test_quality.py", "test_updates.py", "test_analytic_gradients.py", "test_oracle.py",
+    "test_global_state.py",
 )  # fmt: skip
 
 # What `make test` runs: the same examples every time, so that a failure is one of the change.
