@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from .atom_map import with_remote_atoms
-from .columns import MAX_REPEATED, CategoricalColumn, Column, ConstantColumn, level_order
+from .columns import MAX_LISTED, MAX_REPEATED, CategoricalColumn, Column, ConstantColumn, level_order
 from .layouts import TICKS_PER_DAY, Cells
 from .numeric_column import NumericColumn, NumericSummary, as_stored, decimals_of
 from .scaling import Map
@@ -147,7 +147,8 @@ def _summarize_numbers(
         decimals = decimals_of(values, single) if kind == "continuous" else 0
         step = _step(values, decimals)
     is_spike, is_code = spikes(values, counts)
-    frequent = np.sort(np.lexsort([-counts, ~is_spike])[:MAX_REPEATED])
+    n_remembered = MAX_LISTED if len(values) <= MAX_LISTED else MAX_REPEATED
+    frequent = np.sort(np.lexsort([-counts, ~is_spike])[:n_remembered])
     known = np.union1d(frequent, [0, len(values) - 1])
     whole = as_read[known] if kind == "datetime" or origin else np.empty(0, dtype=np.int64)
     summary = NumericSummary(

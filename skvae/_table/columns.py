@@ -41,7 +41,8 @@ from .casting import localized
 from .layouts import Cells
 from .lookup import lookup
 
-MAX_REPEATED = 64  # most frequent values of a numeric column that are remembered
+MAX_LISTED = 256  # different values of a numeric column, all of which are remembered
+MAX_REPEATED = 64  # most frequent values that are remembered of a column with more
 MIN_WIDTH = 2.5e-3  # scaled units: the cell in which an atom is as dense as Normal at its floor
 MAX_INDICATORS = 32  # categorical columns up to this many levels enter the encoder as indicators
 

@@ -75,6 +75,7 @@ class FittedColumn(Protocol):
     maximum: float
     resolution: float
     decimals: int | None
+    step: int
     n_distinct: int
     repeated: np.ndarray
     shares: np.ndarray

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skvae._table.columns import MAX_REPEATED
+from skvae._table.columns import MAX_LISTED
 from skvae._validation import is_int, is_real
 
 from ._base import Columns, FittedColumn, Likelihood, LocationScale, Residual
@@ -37,13 +37,13 @@ class Atoms(Likelihood):
         mixture is a probability mass, for integers.
     max_levels : int, default=24
         In a column with at most this many different values, which occur ten times on average, all
-        values are atoms. At most 64.
+        values are atoms. At most 256.
     min_share : float or None, default=None
         In other columns, a value is an atom if at least this proportion of the cells has it. None:
         if it stands out, because 3 % of the cells have it and it is four times as frequent as the
         values around it, or because it is rarer but more prominent, or because it is repeated far
         from all others, as codes are. If none stands out, all values that occur five times are
-        atoms, up to the 64 most frequent ones.
+        atoms, in a column of more than 256 different values the 64 most frequent ones at most.
 
     Notes
     -----
@@ -68,8 +68,8 @@ class Atoms(Likelihood):
         "slab": ("None, or Normal(), StudentT() or DiscretizedLogistic()",
                  lambda v: v is None or (isinstance(v, LocationScale) and v.transform is None)),
         "max_levels": (
-            f"an int in the range [0, {MAX_REPEATED}]",
-            lambda v: is_int(v, least=0) and v <= MAX_REPEATED,
+            f"an int in the range [0, {MAX_LISTED}]",
+            lambda v: is_int(v, least=0) and v <= MAX_LISTED,
         ),
         "min_share": (
             "None or a number in the range (0, 1]",
