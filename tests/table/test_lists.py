@@ -1,0 +1,65 @@
+"""Numbers and times on a list of values: found, drawn exactly, and a probability mass."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.special import logsumexp
+
+from skvae import Atoms, DiscretizedLogistic, StudentT, VAETransformer
+
+N = 1500
+QUICK = {"max_iter": 20, "hidden_layer_sizes": (16,), "random_state": 0}
+
+
+def table(seed=0):
+    rng = np.random.default_rng(seed)
+    z = rng.normal(size=N)
+    place = np.clip(np.round(12 * z + 4 * rng.normal(size=N) + 30), 0, 59).astype(int)
+    rates = np.sort(rng.choice(np.arange(500, 3000), 60, replace=False)) / 100
+    ends = pd.date_range("2018-01-31", periods=60, freq="ME").astype("datetime64[s]")
+    codes = np.sort(rng.choice(np.arange(100, 100_000), 60, replace=False))
+    return pd.DataFrame({"rate": rates[place], "end": ends[place], "code": codes[place],
+                         "score": z.round(1), "grams": 5 * (z * 40 + 200).round()})  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def vae():
+    return VAETransformer(2, **QUICK).fit(table())
+
+
+def test_lists_are_found_and_regular_spacings_are_none(vae):
+    found = vae.likelihood_
+    listed = [Atoms(slab, max_levels=256) for slab in (None, None, DiscretizedLogistic())]
+    assert [found[name] for name in ("rate", "end", "code")] == listed
+    assert found["score"] == StudentT()
+    assert not isinstance(found["grams"], Atoms)
+    n = table()["rate"].nunique()
+    assert vae.likelihood_reasons_["rate"] == f"continuous, a list of {n} values"
+
+
+def test_drawn_values_are_on_the_list(vae):
+    X, drawn = table(), vae.sample(2000, random_state=0)
+    assert (drawn.dtypes == X.dtypes).all()
+    for name in ("rate", "end", "code"):
+        assert drawn[name].isin(X[name]).mean() > 0.99
+        common = X[name].value_counts(normalize=True)
+        gap = common - drawn[name].value_counts(normalize=True).reindex(common.index).fillna(0)
+        assert gap.abs().sum() / 2 < 0.15
+    # The order of the list goes along with the other columns.
+    assert drawn["rate"].corr(drawn["score"]) == pytest.approx(X["rate"].corr(X["score"]), abs=0.1)
+
+
+def test_the_list_has_nearly_all_of_the_mass(vae):
+    values = np.unique(table()["code"])
+    rows = pd.DataFrame({**dict.fromkeys(table().columns, [None] * len(values)), "code": values})
+    rows = rows.astype({"rate": float, "end": "datetime64[s]", "code": "Int64"})
+    mass = np.exp(logsumexp(vae.score_samples(rows, columns=["code"])))
+    assert 0.97 < mass <= 1 + 1e-6
+
+
+def test_few_rows_for_each_value_are_no_list():
+    X = table().head(300)  # five for each value
+    vae = VAETransformer(2, **QUICK).fit(X)
+    assert not isinstance(vae.likelihood_["rate"], Atoms)
