@@ -62,6 +62,7 @@ def fit_table_schema(
         [automatic_transform if name == "auto" else name for name in transforms],
         resolve_likelihoods(likelihood, table.names, LIKELIHOODS, owner, reason),
         check_informative(estimator.informative_missing, table.names),
+        has_lattices=estimator._has_lattices,
         max_categories=estimator.max_categories,
         min_frequency=estimator.min_frequency,
         handle_unknown=estimator.handle_unknown,

@@ -66,6 +66,7 @@ class VAEParameters(BaseEstimator):
     _is_interrupted: bool
     _n_features_out: int
 
+    _has_lattices: ClassVar[bool] = False  # whether numbers may be rounded to lattices
     _chooses_maps: ClassVar[bool] = False  # whether "auto" may be the quantile map
     _automatic: ClassVar[dict[str, Any]] = {"objective": ELBO()}  # what "auto" stands for
     _constraints: ClassVar[dict[str, Constraint]] = {

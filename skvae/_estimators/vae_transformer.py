@@ -279,6 +279,7 @@ class VAETransformer(
     """
 
     _chooses_maps: ClassVar[bool] = True
+    _has_lattices: ClassVar[bool] = True
     _constraints: ClassVar[dict[str, Constraint]] = {
         **VAEParameters._constraints,
         "whiten": a_bool(),

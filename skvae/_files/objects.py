@@ -21,6 +21,7 @@ from skvae._model.vae import VAE, build, for_inference
 from skvae._nn.networks import ACTIVATIONS
 from skvae._table.atom_map import AtomMap
 from skvae._table.columns import CategoricalColumn, Column, ConstantColumn
+from skvae._table.lattices import Lattices
 from skvae._table.numeric_column import NumericColumn
 from skvae._table.scaling import LogMap, NumericMap, PowerMap, QuantileMap
 from skvae._validation import check_parameters
@@ -201,6 +202,13 @@ def _is_quantile_map(value: QuantileMap) -> bool:
     )
 
 
+def _are_lattices(value: Lattices) -> bool:
+    sizes = {len(each) for each in (value.spacing, value.offset, value.share)}
+    positive = value.unit > 0 and value.reference > 0 and bool((value.spacing >= 1).all())
+    shares = bool((value.share >= 0).all()) and abs(float(value.share.sum()) - 1) < 1e-6
+    return len(sizes) == 1 and 0 not in sizes and positive and shares
+
+
 def _is_atom_map(value: AtomMap) -> bool:
     same = value.remote.shape == value.near.shape == value.half.shape
     return same and isinstance(value.inner, MAPS) and _are_increasing(value.remote, value.near)
@@ -378,6 +386,7 @@ OBJECTS: dict[str, Codec] = {
     "QuantileMap": of_dataclass(QuantileMap, _is_quantile_map),
     "LogMap": of_dataclass(LogMap),
     "AtomMap": of_dataclass(AtomMap, _is_atom_map),
+    "Lattices": of_dataclass(Lattices, _are_lattices),
     "ConstantColumn": of_dataclass(ConstantColumn),
     "CategoricalColumn": of_dataclass(CategoricalColumn, _is_categorical),
     "NumericColumn": of_dataclass(NumericColumn, _is_numeric),

@@ -227,7 +227,7 @@ class Schema:
         cells = []
         for j, column in enumerate(self.columns):
             if isinstance(column, NumericColumn):
-                cells.append(column.decode(values[:, self.numeric.index(j)]))
+                cells.append(column.decode(values[:, self.numeric.index(j)], rng))
             elif isinstance(column, CategoricalColumn):
                 cells.append(column.decode(codes[:, self.categorical.index(j)], rng))
             elif isinstance(column, ConstantColumn):
@@ -252,12 +252,13 @@ def fit_schema(
     transforms: Sequence[str],
     choose: Callable[[int, Any], Choice],
     informative: Collection[int] | None = (),
+    has_lattices: bool = False,
     **pooling: Any,
 ) -> Schema:
     """The fitted columns of a table: each is summarized, given a likelihood, and built.
 
     The missing cells of `informative` columns are given a likelihood of their own; None: those of
-    all columns that have some.
+    all columns that have some. `has_lattices` is whether numbers may be rounded to lattices.
     """
     missing = np.zeros((table.n_rows, len(table.names)), dtype=bool)
     columns: list[Column] = []
@@ -279,12 +280,15 @@ def fit_schema(
         if isinstance(summary, Column):  # of levels, or constant: complete
             columns.append(summary)
             continue
-        likelihood, _ = chosen[j]
-        columns.append(build_numeric(
+        likelihood, why = chosen[j]
+        column = build_numeric(
             summary, distinct, likelihood.transform or transforms[j],
             is_mass=likelihood.is_mass, target=likelihood.target,
-            atoms=likelihood.atoms(cast(FittedColumn, summary)),
-        ))  # fmt: skip
+            atoms=likelihood.atoms(cast(FittedColumn, summary)), has_lattices=has_lattices,
+        )  # fmt: skip
+        if column.lattices is not None:
+            chosen[j] = likelihood, f"{why}; {column.lattices.describe(column.type == 'time')}"
+        columns.append(column)
     return Schema(table.layout, columns, chosen, Patterns.of(missing, weights))
 
 

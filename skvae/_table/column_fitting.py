@@ -13,7 +13,15 @@ from typing import Any
 import numpy as np
 
 from .atom_map import with_remote_atoms
-from .columns import MAX_LISTED, MAX_REPEATED, CategoricalColumn, Column, ConstantColumn, level_order
+from .columns import (
+    MAX_LISTED,
+    MAX_REPEATED,
+    CategoricalColumn,
+    Column,
+    ConstantColumn,
+    level_order,
+)
+from .lattices import Lattices, decimal_lattices, time_lattices
 from .layouts import TICKS_PER_DAY, Cells
 from .numeric_column import NumericColumn, NumericSummary, as_stored, decimals_of
 from .scaling import Map
@@ -89,6 +97,7 @@ def build_numeric(
     is_mass: bool = True,
     target: str = "value",
     atoms: np.ndarray | None = None,
+    has_lattices: bool = False,
 ) -> NumericColumn:
     """The column of numbers with its map, for the likelihood that was chosen.
 
@@ -98,6 +107,8 @@ def build_numeric(
         Name of the map, in :data:`skvae._table.transforms.ALL_TRANSFORMS`.
     is_mass, target, atoms
         Attributes of the likelihood, and its atoms for this column.
+    has_lattices : bool
+        Whether to look for lattices, to which most of the values are rounded.
     """
     of_summary = {each.name: getattr(summary, each.name) for each in fields(summary)}
     atoms = np.empty(0) if atoms is None else atoms
@@ -112,10 +123,25 @@ def build_numeric(
         low=float(rest[0]),
         high=float(rest[-1]),
     )
+    if has_lattices and target != "count" and not np.isin(rest, atoms).any():
+        column = replace(column, lattices=lattices_of(summary, rest, weights))
     if not len(atoms):
         return column
     half = column.cell_width(atoms) / 2
     return replace(column, map=with_remote_atoms(column.map, atoms, half, rest))
+
+
+def lattices_of(
+    summary: NumericSummary, values: np.ndarray, weights: np.ndarray
+) -> Lattices | None:
+    """The lattices of the values of a column that are no atoms."""
+    if summary.kind == "datetime":
+        per_day = TICKS_PER_DAY[summary.unit]
+        return time_lattices(values, weights, summary.origin, summary.step, per_day)
+    if summary.kind not in ("continuous", "integer") or summary.decimals is None or summary.origin:
+        return None
+    is_integer = summary.kind == "integer"
+    return decimal_lattices(values, weights, summary.decimals, summary.step, is_integer=is_integer)
 
 
 def _is_rest(values: np.ndarray, atoms: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ import numpy as np
 
 from .atom_map import ROUNDING, AtomMap
 from .columns import MIN_WIDTH, Column, ColumnSummary, EncodedColumn
+from .lattices import Lattices
 from .layouts import TICKS_PER_DAY, Cells
 from .lookup import lookup
 from .scaling import Map, NumericMap
@@ -72,6 +73,7 @@ class NumericColumn(NumericSummary, Column):
     atoms: np.ndarray = field(default_factory=_empty)  # values with a probability of their own
     low: float = -math.inf  # least and greatest value that is no atom
     high: float = math.inf
+    lattices: Lattices | None = None  # of the values that are no atoms
 
     @property
     def map_of_rest(self) -> Map:
@@ -85,12 +87,18 @@ class NumericColumn(NumericSummary, Column):
 
     @property
     def scaled_resolution(self) -> float:
-        """Resolution in units of y, where the map is steepest: floors must hold there too."""
+        """Resolution in units of y, where the map is steepest: floors must hold there too.
+
+        The noise must not be finer than the lattices, over whose spacings its density is smooth.
+        """
+        resolution = self.resolution
+        if self.lattices is not None:
+            resolution = max(resolution, self.lattices.coarsest)
         if not len(self.quantiles):
-            return self.resolution * self.map.derivative
+            return resolution * self.map.derivative
         steepest = self.map.log_derivative(self.quantiles).max()
-        at_steepest = np.exp(np.log(self.resolution) + steepest)  # each alone may overflow
-        return max(float(at_steepest), self.resolution * self.map.derivative)
+        at_steepest = np.exp(np.log(resolution) + steepest)  # each alone may overflow
+        return max(float(at_steepest), resolution * self.map.derivative)
 
     def cell_width(self, values: np.ndarray) -> np.ndarray:
         """Width of the rounding cells of some values, in units of y.
@@ -120,6 +128,9 @@ class NumericColumn(NumericSummary, Column):
             measure = np.where(missing, 0.0, -np.log(self.resolution))
         else:
             measure = np.zeros_like(x)
+        if self.lattices is not None:
+            own = missing if not len(self.atoms) else missing | (self._atom(x) > 0)
+            measure = measure + np.where(own, 0.0, self.lattices.log_measure(x))
         return EncodedColumn(y, missing, measure, self._extra(x, y, missing))
 
     def _extra(self, x: np.ndarray, y: np.ndarray, missing: np.ndarray) -> np.ndarray | None:
@@ -213,9 +224,15 @@ class NumericColumn(NumericSummary, Column):
             return x
         return x + float(self.origin) if self.target == "count" else self.map.forward(x)
 
-    def decode(self, y: np.ndarray) -> Cells:
-        """Values of the table: inside the bounds, and rounded as the fitted values are."""
+    def decode(self, y: np.ndarray, rng: np.random.Generator | None = None) -> Cells:
+        """Values of the table: inside the bounds, and rounded as the fitted values are.
+
+        With `rng` they are on lattices as often as these are.
+        """
         x, place = self.decode_numbers(y)
+        if self.lattices is not None and rng is not None:
+            low, high = max(self.low, self.minimum), min(self.high, self.maximum)
+            x = np.where(place < 0, self.lattices.rounded(x, low, high, rng), x)
         if not len(self.known_integers):
             return self.cells(x)
         return self.cells(np.where(place < 0, self._integers(x), self.known_integers[place]))
