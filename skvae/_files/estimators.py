@@ -52,10 +52,23 @@ def _read_estimator(reader: Reader, tree: dict[str, Any]) -> BaseEstimator:
         if not ATTRIBUTE.fullmatch(name) or hasattr(kind, name):
             raise FileError(f"{name!r} is no attribute of {kind.__name__}")
         vars(estimator)[name] = reader.read(item)
+    weights = vars(estimator).get("pool_weights_")
+    if weights is not None and not guarded(_are_weights, estimator, weights):
+        raise FileError("the weights of its models are not legal")
     model = vars(estimator).get("fitted_model_")
     if model is not None and not _gives_answers(model, reader, tree["probes"]):
         raise FileError("its model does not give the answers that it gave when it was saved")
     return estimator
+
+
+def _are_weights(estimator: BaseEstimator, weights: np.ndarray) -> bool:
+    """Whether the weights of the pool of a detector are those of its one or two models."""
+    n_models = 1 if vars(estimator).get("fine_noise_") is None else 2
+    return (
+        weights.shape == (n_models,)
+        and bool((weights >= 0).all())
+        and abs(float(weights.sum()) - 1) < TOLERANCE
+    )
 
 
 @torch.no_grad()

@@ -133,7 +133,9 @@ PLAIN: dict[Any, Callable[[Any], bool]] = {
     np.ndarray: lambda v: isinstance(v, np.ndarray) and v.dtype.kind in "biuf",
     int | None: lambda v: v is None or type(v) is int,
     np.ndarray | None: lambda v: v is None or (isinstance(v, np.ndarray) and v.dtype.kind == "f"),
+    Lattices | None: lambda v: v is None or type(v) is Lattices,
 }
+LATER = {"lattices": None}  # fields that the first files of the format lack
 
 
 def of_dataclass(kind: type, check: Callable[[Any], bool] = lambda value: True) -> Codec:
@@ -145,6 +147,7 @@ def of_dataclass(kind: type, check: Callable[[Any], bool] = lambda value: True) 
         return {name: writer.write(getattr(value, name), f"{place}.{name}") for name in names}
 
     def read(reader: Reader, **values: Any) -> Any:
+        values = {**{name: LATER[name] for name in names if name in LATER}, **values}
         for name in names:
             is_legal = PLAIN.get(hints[name], lambda value: True)
             if name not in values or not is_legal(values[name]):
@@ -203,10 +206,16 @@ def _is_quantile_map(value: QuantileMap) -> bool:
 
 
 def _are_lattices(value: Lattices) -> bool:
-    sizes = {len(each) for each in (value.spacing, value.offset, value.share)}
-    positive = value.unit > 0 and value.reference > 0 and bool((value.spacing >= 1).all())
-    shares = bool((value.share >= 0).all()) and abs(float(value.share.sum()) - 1) < 1e-6
-    return len(sizes) == 1 and 0 not in sizes and positive and shares
+    arrays = np.stack([value.spacing, value.offset, value.share])
+    numbers = value.start, value.unit, value.reference
+    return (
+        arrays.ndim == 2
+        and arrays.shape[1] > 0
+        and bool(np.isfinite(arrays).all() and np.isfinite(numbers).all())
+        and min(value.unit, value.reference) > 0
+        and bool((value.spacing >= 1).all() and (value.share >= 0).all())
+        and abs(float(value.share.sum()) - 1) < 1e-6
+    )
 
 
 def _is_atom_map(value: AtomMap) -> bool:
