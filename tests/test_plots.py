@@ -75,8 +75,8 @@ def test_many_groups_are_pooled(vae):
     color = pd.Series([f"g{i % 20}" for i in range(len(TABLE))])
     display = LatentPlaneDisplay.from_estimator(vae, TABLE, color=color)
     labels = [text.get_text() for text in display.ax_.get_legend().get_texts()]
-    assert len(labels) == 11
-    assert labels[-1] == "other"
+    assert len(labels) == 9
+    assert labels[-1] == "12 others"
 
 
 def test_one_component(vae):
