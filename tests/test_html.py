@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import re
+import sys
 from html.parser import HTMLParser
 
 import numpy as np
 import pandas as pd
 import pytest
 import sklearn
+from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import estimator_html_repr
 
+import skvae
 from skvae import VAEImputer, VAEOutlierDetector, VAETransformer
 from skvae._html.columns import values_of
 from skvae._html.curve import ticks, training_curve
 from skvae._html.summary import fitted_summary
-from skvae._html.text import Markup, escaped, number, percent
+from skvae._html.text import Markup, escaped, number, percent, shortened
+from skvae._report.baselines import _gaussian, _histogram, _levels, of_numbers
 
 VOID = {"br", "hr", "img", "input", "link", "meta"}
 HOSTILE = "<script>alert('x')</script>"
@@ -149,7 +153,7 @@ def test_summary_is_valid_escaped_and_says_what_was_fitted(fitted, kind):
     for likelihood in model.likelihood_.values():
         assert repr(likelihood) in text
     for reason in model.likelihood_reasons_.values():
-        assert reason in text
+        assert shortened(reason, 100) in text
     assert "60 rows, 9 columns" in text
     assert "16.7 %" in text  # missing days
 
@@ -212,7 +216,9 @@ def test_text():
     assert escaped(HOSTILE) == "&lt;script&gt;alert(&#x27;x&#x27;)&lt;/script&gt;"
     assert escaped(Markup("<b>")) == "<b>"
     assert escaped("a\x00b") == "a\N{REPLACEMENT CHARACTER}b"
+    assert escaped("a\ud800b\tc") == "a\N{REPLACEMENT CHARACTER}b\tc"
     assert escaped("abcdef", 4) == "abc…"
+    assert escaped(number(1e5)) == "100\u202f000"
     assert number(-1234567.0) == "−1\u202f234\u202f567"
     assert number(-0.5) == "−0.5"
     assert number(float("nan")) == "missing"
@@ -221,3 +227,113 @@ def test_text():
     assert percent(0) == "0 %"
     assert percent(1e-5) == "< 0.1 %"
     assert percent(1 / 3) == "33.3 %"
+
+
+# ------------------------------------------------------------------------------- reports
+
+
+@pytest.fixture(scope="module")
+def pages(fitted, tmp_path_factory):
+    pytest.importorskip("matplotlib")
+    path = tmp_path_factory.mktemp("report") / "page.html"
+    found = {kind: skvae.report(fitted[kind], TABLE) for kind in ("detector", "imputer")}
+    found["transformer"] = skvae.report(fitted["transformer"], TABLE, path, holdout=TABLE[:30])
+    assert path.read_text(encoding="utf-8") == found["transformer"]
+    return found
+
+
+SECTIONS = ["Columns", "Fit", "Density", "Latent plane", "Latent units", "Marginals",
+            "Unlikely rows", "Missing values"]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_report_is_one_valid_page(pages, kind):
+    html = pages[kind]
+    page, text = Page(html), " ".join(Page(html).text)
+    assert html.startswith('<!doctype html>\n<html lang="en">')
+    assert "http" not in html
+    assert "@import" not in html
+    assert "url(" not in re.sub(r"url\(#", "", html)
+    assert page.tags.count("h1") == page.tags.count("main") == page.tags.count("nav") == 1
+    assert {"script", "link", "iframe", "img"}.isdisjoint(page.tags)
+    assert "prefers-color-scheme: dark" in html
+    for reference in re.findall(r'(?:url\(|href=")#([^")]+)', html):
+        assert reference in page.ids
+    without = {"Density", "Latent plane", "Marginals"} if kind == "detector" else set()
+    titles = re.findall(r"<h2[^>]*>(.*?)</h2>", html)
+    assert titles == [title for title in SECTIONS if title not in without]
+    for name in TABLE.columns:
+        assert name in text
+
+
+def test_durations_are_expected_as_durations(fitted):
+    _, cells = fitted["transformer"].explain_samples(TABLE, return_cells=True, n_cells=9)
+    found = cells[cells["column"] == "length"]
+    assert len(found) == len(TABLE)
+    for name in ("value", "expected", "low", "high"):
+        assert all(isinstance(value, pd.Timedelta) for value in found[name])
+
+
+def test_report_says_whose_densities_are_compared(pages):
+    assert "The 30 rows were held out" in pages["transformer"]
+    assert "no rows were held out" in pages["imputer"]
+
+
+def test_report_of_complete_numbers(fitted):
+    X = np.random.default_rng(0).normal(size=(90, 2)) @ [[1, 0.5, 0.2], [0, 1, 0.5]]
+    X += 0.1 * np.random.default_rng(1).normal(size=X.shape)
+    vae = VAETransformer(1, **QUICK).fit(X)
+    html = skvae.report(vae, X)
+    assert "Missing values" not in html
+    assert "Latent plane" not in html  # of one latent dimension there is none
+    assert "Factor analysis" in html
+    assert html == skvae.report(vae, X)
+    vae.set_output(transform="pandas")
+    assert len(skvae.report(vae, X)) == len(html)
+
+
+def test_report_leaves_global_state(fitted):
+    mpl = pytest.importorskip("matplotlib")
+    before, numpy_state = dict(mpl.rcParams), np.random.get_state()[1].copy()
+    with mpl.rc_context({"text.color": "#fedcba", "font.size": 31.0}):
+        html = skvae.report(fitted["detector"], TABLE)
+        assert mpl.rcParams["font.size"] == 31.0
+    assert "fedcba" not in html
+    assert dict(mpl.rcParams) == before
+    assert (np.random.get_state()[1] == numpy_state).all()
+
+
+def test_report_errors(fitted, monkeypatch):
+    with pytest.raises(TypeError, match="of a pipeline pass the step"):
+        skvae.report(make_pipeline(StandardScaler()), TABLE)
+    with pytest.raises(NotFittedError):
+        skvae.report(VAETransformer(), TABLE)
+    with pytest.raises(ValueError, match="feature names"):
+        skvae.report(fitted["transformer"], TABLE[["flag", "day"]])
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(ImportError, match=r"pip install 'skvae\[plot\]'"):
+        skvae.report(fitted["transformer"], TABLE)
+
+
+@pytest.mark.parametrize("density", [_gaussian, _histogram])
+def test_baselines_integrate_to_one(density):
+    rng = np.random.default_rng(0)
+    x, grid = rng.gamma(2, 3, 300), np.linspace(-80, 100, 400_001)
+    assert np.trapezoid(np.exp(density(x, grid, False)), grid) == pytest.approx(1, abs=1e-3)
+    for rate in (0.7, 40):
+        counts = rng.poisson(rate, 300).astype(float)
+        assert np.exp(density(counts, np.arange(-300, 500.0), True)).sum() == pytest.approx(1)
+
+
+def test_baseline_of_levels_sums_to_one_with_any_other():
+    levels = np.array([0.0, 0.0, 1.0])
+    found = np.exp(_levels(levels, np.array([0.0, 1.0, 7.0]), False))
+    np.testing.assert_allclose(found, [0.5, 0.25, 0.25])
+
+
+def test_baselines_of_numbers_are_in_the_units_of_the_table():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(400, 2))
+    near, far = of_numbers(X, X[:9], 0), of_numbers(100 * X, 100 * X[:9], 0)
+    for name, scores in near.items():
+        np.testing.assert_allclose(far[name], scores - 2 * np.log(100), rtol=1e-6)

@@ -58,8 +58,12 @@ def _row(column: Column, missing: float, model: Any) -> list[str]:
         values_of(column),
         percent(missing) if missing else "none",
         "not in the model" if likelihood is None else shortened(repr(likelihood), 80),
-        model.likelihood_reasons_.get(column.name, "one value"),
+        shortened(model.likelihood_reasons_.get(column.name, _constant_reason(column)), 100),
     ]
+
+
+def _constant_reason(column: Column) -> str:
+    return "no value" if column.weight == 0 else "one value"
 
 
 def values_of(column: Column) -> str:

@@ -10,15 +10,16 @@ PARTS = """
 .skvae p {{ margin: .4em 0; max-width: 46em; }}
 .skvae .skvae-scroll {{ overflow: auto; max-width: 100%; {height}}}
 .skvae table {{ border-collapse: collapse; font-variant-numeric: tabular-nums; margin: 0; }}
-.skvae caption {{ text-align: left; font-weight: 600; padding: .3em 0; }}
+.skvae caption {{ text-align: left; font-weight: 600; padding: .3em 0; white-space: nowrap; }}
 .skvae th, .skvae td {{ text-align: left; vertical-align: top; padding: .25em .9em .25em 0;
   border-bottom: 1px solid rgba(128, 128, 128, .35); max-width: 22em; overflow-wrap: break-word;
   font-weight: normal; background: none; color: inherit; white-space: normal; }}
 .skvae td {{ min-width: 6.5em; }}
 .skvae td.skvae-number {{ min-width: 3em; }}
 .skvae thead th {{ font-weight: 600; border-bottom-color: currentColor; }}
-.skvae tbody th {{ font-weight: 600; min-width: 7em; max-width: 16em; }}
-.skvae .skvae-number {{ text-align: right; white-space: nowrap; }}
+.skvae tbody th {{ font-weight: 600; min-width: 6em; max-width: 16em; }}
+.skvae .skvae-number {{ text-align: right; }}
+.skvae td.skvae-number {{ white-space: nowrap; }}
 .skvae .skvae-numbers {{ display: flex; flex-wrap: wrap; gap: .6em 2.2em; margin: .6em 0; }}
 .skvae dt {{ font-weight: normal; opacity: .8; margin: 0; }}
 .skvae dd {{ margin: 0; }}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import math
+import unicodedata
 from typing import Any
 
 import numpy as np
@@ -23,8 +24,13 @@ def escaped(value: Any, most: int | None = None) -> str:
     if isinstance(value, Markup):
         return str(value)
     text = value if isinstance(value, str) else str(value)
-    text = "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
+    text = "".join(c if _is_legal(c) else "\N{REPLACEMENT CHARACTER}" for c in text)
     return html.escape(text if most is None else shortened(text, most), quote=True)
+
+
+def _is_legal(character: str) -> bool:
+    """Whether HTML and UTF-8 have it: not the control characters, and not halves of others."""
+    return character in "\t\n" or unicodedata.category(character) not in ("Cc", "Cs")
 
 
 def shortened(text: str, most: int = MAX_CHARACTERS) -> str:

@@ -52,7 +52,7 @@ def report(
     The page needs no network and no other file. Its sections are: columns, fit, density against
     simple baselines, latent plane, latent units, marginals of drawn rows against the given ones,
     the most unlikely rows with reasons, and missing values; those that do not apply are left out.
-    At most 2 000 rows of each table are scored, drawn and shown, chosen at random.
+    At most 2 000 rows of X, and 1 000 of `holdout`, are scored and shown, chosen at random.
 
     Parameters
     ----------
@@ -141,5 +141,5 @@ def _style() -> Markup:
         " ".join(f"--color{i}: {color};" for i, color in enumerate(colors))
         for colors in (LIGHT, DARK)
     )
-    parts = PARTS.format(width="64em", height="max-height: 34em; ")
+    parts = PARTS.format(width="64em", height="")
     return Markup(PAGE_STYLE.format(light=light, dark=dark) + parts)

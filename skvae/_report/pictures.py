@@ -92,6 +92,7 @@ def _inlined(svg: str, prefix: str, said: str, size: tuple[float, float]) -> Mar
 def draw_plane(ax: Any, Z: np.ndarray, units: tuple[int, int], color: Any, label: Any) -> None:
     names = (f"z{units[0]}", f"z{units[1]}")
     LatentPlaneDisplay(Z[:, units], color, names, label).plot(ax=ax)
+    ax.set_title("")
 
 
 def draw_units(ax: Any, names: Sequence[str], kl: np.ndarray, active: np.ndarray) -> None:
@@ -110,7 +111,7 @@ def draw_marginal(ax: Any, feature: Feature, names: Sequence[str] | None, column
     """The rows as an area, the drawn rows as a line; levels as pairs of bars."""
     real, drawn = (values[~np.isnan(values)] for values in feature.values[:2])
     if names is None:
-        _histograms(ax, real, drawn)
+        _histograms(ax, real, drawn, column)
         if column.type == "time" and not column.duration:
             ax.xaxis_date()
         ax.locator_params(axis="x", nbins=3) if column.type != "time" else _few_dates(ax)
@@ -135,14 +136,16 @@ def _few_dates(ax: Any) -> None:
         ax.xaxis.set_major_locator(MaxNLocator(3))
 
 
-def _histograms(ax: Any, real: np.ndarray, drawn: np.ndarray) -> None:
+def _histograms(ax: Any, real: np.ndarray, drawn: np.ndarray, column: Any) -> None:
+    """Bins of whole steps of the column, so that none holds more of its values than others."""
     both = np.concatenate([real, drawn])
     low, high = np.quantile(both, [0.005, 0.995]) if len(both) else (0.0, 1.0)
-    whole = bool((both == both.round()).all()) and high - low <= N_BINS
-    if whole:
-        edges = np.arange(np.floor(low), np.ceil(high) + 2) - 0.5
-    else:
-        edges = np.linspace(low, high if high > low else low + 1, N_BINS + 1)
+    step, width = getattr(column, "resolution", 0.0), (high - low) / N_BINS
+    if step > 0 and width < 1000 * step:
+        width = step * max(1.0, np.ceil(width / step))
+        low -= step / 2
+    edges = low + (width or 1.0) * np.arange(N_BINS + 1)
+    edges = edges[: np.searchsorted(edges, high) + 1]
     for values, options in (
         (real, {"color": COLORS[0], "alpha": 0.35}),
         (drawn, {"color": COLORS[1], "histtype": "step", "linewidth": 1.4}),

@@ -14,7 +14,7 @@ from skvae._table.reading import Table
 
 from .pictures import Pictures
 
-MAX_ROWS = 2000
+MAX_ROWS, MAX_HELD_OUT = 2000, 1000
 
 
 @dataclass
@@ -31,7 +31,7 @@ class Material:
     labels : ndarray
         Of these rows: index labels, or positions.
     holdout : Table or None
-        At most 2 000 other rows.
+        At most 1 000 other rows.
     seed : int
     """
 
@@ -48,16 +48,22 @@ class Material:
     def of(cls, estimator: Any, X: Any, holdout: Any, seed: int) -> Material:
         model = getattr(estimator, "estimator_", estimator)
         table = _read(estimator, model, X)
-        chosen = _some(table.n_rows, seed)
+        chosen = _some(table.n_rows, MAX_ROWS, seed)
         labels = X.index.to_numpy()[chosen] if isinstance(X, pd.DataFrame) else chosen
         others = None if holdout is None else _read(estimator, model, holdout)
-        others = others if others is None else others.take(_some(others.n_rows, seed))
+        if others is not None:
+            others = others.take(_some(others.n_rows, MAX_HELD_OUT, seed))
         return cls(estimator, model, table.take(chosen), labels, table.n_rows, others, seed)
 
     @property
     def tested(self) -> Table:
         """The rows whose densities are compared."""
         return self.rows if self.holdout is None else self.holdout
+
+    @cached_property
+    def scores(self) -> np.ndarray:
+        """``score_samples`` of the rows."""
+        return np.asarray(self.model.score_samples(self.rows))
 
     @cached_property
     def tables(self) -> list[Feature]:
@@ -70,8 +76,8 @@ def _read(estimator: Any, model: Any, X: Any) -> Table:
     return estimator._marked(table) if hasattr(estimator, "_marked") else table
 
 
-def _some(n: int, seed: int) -> np.ndarray:
-    """At most 2 000 positions, in order."""
-    if n <= MAX_ROWS:
+def _some(n: int, most: int, seed: int) -> np.ndarray:
+    """At most so many positions, in order."""
+    if n <= most:
         return np.arange(n)
-    return np.sort(np.random.default_rng(seed).choice(n, MAX_ROWS, replace=False))
+    return np.sort(np.random.default_rng(seed).choice(n, most, replace=False))

@@ -61,7 +61,8 @@ def density(material: Material) -> Markup:
     if not hasattr(model, "sample"):
         return Markup("")
     schema = model.schema_.columns
-    scores = {type(model).__name__: model.score_samples(tested)}
+    own = material.scores if material.holdout is None else model.score_samples(tested)
+    scores = {type(model).__name__: own}
     scores |= independent_columns(material.tables, schema)
     whose = (
         f"The {counted(tested.n_rows, 'row')} were held out."
@@ -183,10 +184,10 @@ def units(material: Material) -> Markup:
     names = [f"z{i}" for i in range(len(kl))]
     if not len(kl) or not np.isfinite(kl).all():
         return Markup("")
+    rest = "" if active.all() else " The others are drawn in the second color."
     text = paragraph(
         f"{int(active.sum())} of {counted(len(active), 'latent dimension')} are active: their "
-        "posterior means vary over the rows, and they carry information (KL over 0.01 nats). The "
-        "others are drawn in the second color."
+        f"posterior means vary over the rows, and they carry information (KL over 0.01 nats).{rest}"
     )
     said = "KL of each unit: " + ", ".join(
         f"{name} {number(each, 2)}" for name, each in zip(names, kl, strict=True)
@@ -210,7 +211,7 @@ def marginals(material: Material) -> Markup:
     features = features_of([rows, drawn])
     errors = np.array([marginal_error(feature) for feature in features])
     order = np.argsort(-errors, kind="stable")
-    shown = [j for j in order if not np.isnan(features[j].values[0]).all()][:MAX_MARGINALS]
+    shown = [j for j in order if model.schema_.columns[j].kind != "constant"][:MAX_MARGINALS]
     text = paragraph(
         f"{counted(rows.n_rows, 'row')} of the table against as many that the model draws. The "
         "distance is that of Kolmogorov and Smirnov, of levels the total variation: 0 for equal "
@@ -233,6 +234,8 @@ def marginals(material: Material) -> Markup:
 def _marginal(material: Material, feature: Feature, j: int, error: float) -> str:
     column = material.model.schema_.columns[j]
     names = _level_names(material, feature, j) if feature.is_level else None
+    if column.kind == "boolean" and not feature.is_level:
+        names = ["false", "true"]
     said = f"Distributions of {feature.name}: distance {error:.3f}"
     return material.pictures.draw(
         lambda ax: draw_marginal(ax, feature, names, column), said, (2.7, 1.8)
@@ -255,7 +258,7 @@ def _level_names(material: Material, feature: Feature, j: int) -> list[str]:
 def outliers(material: Material) -> Markup:
     """The rows with the lowest scores, and their surprising cells."""
     model, rows = material.model, material.rows
-    scores = model.score_samples(rows)
+    scores = material.scores
     worst = np.argsort(scores, kind="stable")[:N_OUTLIERS]
     _, cells = model.explain_samples(rows.take(worst), return_cells=True)
     header = ["Row", "Score, nats", "Surprising cells, given the other cells of the row"]
@@ -264,9 +267,9 @@ def outliers(material: Material) -> Markup:
         own = cells[cells["row"] == i]
         reasons = [_reason(cell) for _, cell in own.iterrows() if cell["surprise"] >= MIN_SURPRISE]
         text = "; ".join(reasons) or "no cell by itself, but their combination is rare"
-        listed.append((short(material.labels[place]), f"{scores[place]:.1f}", text))
+        listed.append((number(material.labels[place]), f"{scores[place]:.1f}", text))
     said = f"The {N_OUTLIERS} rows of the lowest score" if len(worst) == N_OUTLIERS else "The rows"
-    text = f"Of {counted(rows.n_rows, 'row')} of {number(material.n_given)}, the least likely ones."
+    text = _of_rows(material)
     if hasattr(model, "offset_"):
         n_below = int((scores < model.offset_).sum())
         text += (
@@ -277,13 +280,19 @@ def outliers(material: Material) -> Markup:
     return Markup(paragraph(text) + table(said, header, listed, numeric={1}))
 
 
+def _of_rows(material: Material) -> str:
+    n, given = material.rows.n_rows, material.n_given
+    chosen = "" if n == given else f", chosen at random of {number(given)}"
+    return f"The least likely of {counted(n, 'row')}{chosen}."
+
+
 def _reason(cell: pd.Series) -> str:
-    value = f"{shortened(str(cell['column']), 30)} = {shortened(short(cell['value']), 30)}"
+    value = f"{shortened(str(cell['column']), 30)} = {shortened(number(cell['value']), 30)}"
     if pd.isna(cell["low"]):
-        expected = shortened(short(cell["expected"]), 30)
+        expected = shortened(number(cell["expected"]), 30)
     else:
-        expected = f"{short(cell['low'])} to {short(cell['high'])}"
-    return f"{value} (expected {expected}; {cell['surprise']:+.1f} nats)"
+        expected = f"{number(cell['low'])} to {number(cell['high'])}"
+    return f"{value} (expected {expected}; {_signed(cell['surprise'])} nats)"
 
 
 # ------------------------------------------------------------------------------ missing values
