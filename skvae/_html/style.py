@@ -15,6 +15,7 @@ PARTS = """
   border-bottom: 1px solid rgba(128, 128, 128, .35); max-width: 22em; overflow-wrap: break-word;
   font-weight: normal; background: none; color: inherit; white-space: normal; }}
 .skvae td {{ min-width: 6.5em; }}
+.skvae td:last-child {{ max-width: 34em; }}
 .skvae td.skvae-number {{ min-width: 3em; }}
 .skvae thead th {{ font-weight: 600; border-bottom-color: currentColor; }}
 .skvae tbody th {{ font-weight: 600; min-width: 6em; max-width: 16em; }}

@@ -9,6 +9,7 @@ import numpy as np
 from scipy.special import logsumexp
 from scipy.stats import norm
 
+from skvae._html.text import counted
 from skvae._quality import Feature
 from skvae._table.numeric_column import NumericColumn
 
@@ -98,9 +99,9 @@ def of_numbers(fitted: np.ndarray, new: np.ndarray, seed: int) -> dict[str, np.n
     half = max(1, d // 2)
     n_mixed = int(np.clip(len(a) // (10 * d), 1, 10))
     models = {
-        f"PCA, {half} components": PCA(half, random_state=seed),
-        f"Factor analysis, {half} factors": FactorAnalysis(half, random_state=seed),
-        f"Gaussian mixture, {n_mixed} components": GaussianMixture(
+        f"PCA, {counted(half, 'component')}": PCA(half, random_state=seed),
+        f"Factor analysis, {counted(half, 'factor')}": FactorAnalysis(half, random_state=seed),
+        f"Gaussian mixture, {counted(n_mixed, 'component')}": GaussianMixture(
             n_mixed, reg_covar=1e-4, random_state=seed
         ),
     }

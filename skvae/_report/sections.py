@@ -266,8 +266,9 @@ def outliers(material: Material) -> Markup:
     for i, place in enumerate(worst):
         own = cells[cells["row"] == i]
         reasons = [_reason(cell) for _, cell in own.iterrows() if cell["surprise"] >= MIN_SURPRISE]
-        text = "; ".join(reasons) or "no cell by itself, but their combination is rare"
-        listed.append((number(material.labels[place]), f"{scores[place]:.1f}", text))
+        reasons = reasons or ["no cell by itself, but their combination is rare"]
+        why = Markup("<br>".join(escaped(reason) for reason in reasons))
+        listed.append((number(material.labels[place]), f"{scores[place]:.1f}", why))
     said = f"The {N_OUTLIERS} rows of the lowest score" if len(worst) == N_OUTLIERS else "The rows"
     text = _of_rows(material)
     if hasattr(model, "offset_"):
@@ -291,7 +292,8 @@ def _reason(cell: pd.Series) -> str:
     if pd.isna(cell["low"]):
         expected = shortened(number(cell["expected"]), 30)
     else:
-        expected = f"{number(cell['low'])} to {number(cell['high'])}"
+        low, high = number(cell["low"]), number(cell["high"])
+        expected = low if low == high else f"{low} to {high}"
     return f"{value} (expected {expected}; {_signed(cell['surprise'])} nats)"
 
 
