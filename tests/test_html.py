@@ -217,7 +217,7 @@ def test_text():
     assert escaped(Markup("<b>")) == "<b>"
     assert escaped("a\x00b") == "a\N{REPLACEMENT CHARACTER}b"
     assert escaped("a\ud800b\tc") == "a\N{REPLACEMENT CHARACTER}b\tc"
-    assert escaped("abcdef", 4) == "abc…"
+    assert escaped("abcdefghi", 6) == "abc…hi"
     assert escaped(number(1e5)) == "100\u202f000"
     assert number(-1234567.0) == "−1\u202f234\u202f567"
     assert number(-0.5) == "−0.5"

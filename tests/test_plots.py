@@ -140,7 +140,7 @@ def test_bars_of_a_component_are_labelled_with_what_they_show():
     )
     ax = ComponentDisplay(effects, "unit").plot().ax_
     labels = [text.get_text() for text in ax.get_yticklabels()]
-    assert labels == ["amount amount amount amount…", "color: red → blue", "same"]
+    assert labels == ["amount amount amou…nt amount", "color\nred → blue", "same"]
     assert [text.get_text() for text in ax.texts] == ["−3.40 SD", "+50 %", "+20 %"]
 
 

@@ -110,5 +110,5 @@ def _levels(column: CategoricalColumn) -> str:
         shown, joint = [column.levels[i] for i in order], ", "
     names = joint.join(shortened(str(level), LEVEL_CHARACTERS) for level in shown)
     more = ", \N{HORIZONTAL ELLIPSIS}" if not column.ordered and n > N_LEVELS else ""
-    rare = f"; {number(pooled)} rare ones pooled" if pooled else ""
+    rare = f"; {counted(pooled, 'rare one')} pooled" if pooled else ""
     return f"{counted(n, 'level')}: {names}{more}{rare}"

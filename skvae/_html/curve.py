@@ -115,7 +115,7 @@ def _axes(x_range: Range, y_range: Range) -> list[str]:
             f'<line class="skvae-grid" x1="{LEFT}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}"/>'
             f'<text class="skvae-end" x="{LEFT - 6}" y="{y + 4:.1f}">{number(value)}</text>'
         )
-    for value in ticks(*x_range, 7):
+    for value in [step for step in ticks(*x_range, 7) if step == round(step)]:
         x = _x(value, x_range)
         parts.append(f'<text class="skvae-middle" x="{x:.1f}" y="{bottom + 15}">'
                      f"{number(value)}</text>")  # fmt: skip

@@ -34,8 +34,15 @@ def _is_legal(character: str) -> bool:
 
 
 def shortened(text: str, most: int = MAX_CHARACTERS) -> str:
-    """The text, or its beginning and an ellipsis where it has more characters."""
-    return text if len(text) <= most else text[: most - 1].rstrip() + "\N{HORIZONTAL ELLIPSIS}"
+    """The text, or its beginning and end around an ellipsis where it has more characters.
+
+    Names of many columns often differ in their ends.
+    """
+    if len(text) <= most:
+        return text
+    n_last = most // 3
+    first, last = text[: most - 1 - n_last].rstrip(), text[len(text) - n_last :].lstrip()
+    return f"{first}\N{HORIZONTAL ELLIPSIS}{last}"
 
 
 def number(value: Any, digits: int = 4) -> str:

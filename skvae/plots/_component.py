@@ -67,11 +67,12 @@ class ComponentDisplay:
     def plot(self, *, ax: Any = None) -> ComponentDisplay:
         """Draw on `ax`, or on a new figure."""
         shown = self.effects.iloc[: self.max_columns]
-        self.ax_ = ax = axes_or_new(ax, (6, height(len(shown))))
+        labels = [_label(name, row) for name, row in shown.iterrows()]
+        lines = 2 if any("\n" in label for label in labels) else 1
+        self.ax_ = ax = axes_or_new(ax, (6, height(len(shown), lines)))
         self.figure_ = ax.figure
         effect = shown["effect"].to_numpy(float)
         is_number = (shown["unit"] == "deviations").to_numpy()
-        labels = [_label(name, row) for name, row in shown.iterrows()]
         places = bars(ax, labels, effect, effect >= 0)
         for place, change, deviations in zip(places, effect, is_number, strict=True):
             text = f"{change:+.2f} SD" if deviations else f"{100 * change:+.0f} %"
@@ -81,7 +82,7 @@ class ComponentDisplay:
             )  # fmt: skip
         ax.margins(x=0.15)
         name = words(self.name, 60)
-        styled(ax, name, "Change, in standard deviations (SD); of levels, in probability")
+        styled(ax, name, "Change (SD; of levels, probability)")
         ax.spines["left"].set_visible(False)
         return self
 
@@ -95,4 +96,4 @@ def _label(name: Any, row: pd.Series) -> str:
     if row["unit"] == "deviations" or row["low"] == row["high"]:
         return words(name)
     low, high = (words(short(row[end]), 14) for end in ("low", "high"))
-    return f"{words(name)}: {low} \N{RIGHTWARDS ARROW} {high}"
+    return f"{words(name)}\n{low} \N{RIGHTWARDS ARROW} {high}"

@@ -85,7 +85,7 @@ class ExplanationDisplay:
         self.figure_ = ax.figure
         surprise = shown["surprise"].to_numpy(float)
         bars(ax, labels, surprise, surprise <= 0)
-        xlabel = "Surprise given the other cells, nats above the mean of the column"
+        xlabel = "Surprise given the other cells, nats"
         styled(ax, words(self.title, 60), xlabel)
         ax.spines["left"].set_visible(False)
         return self

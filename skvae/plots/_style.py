@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from skvae._html.text import shortened
+
 COLORS = (
     "#332288", "#cc6677", "#117733", "#ddcc77", "#88ccee", "#882255", "#44aa99", "#aa4499",
 )  # fmt: skip
@@ -39,10 +41,8 @@ def axes_or_new(ax: Any, size: tuple[float, float] = (6, 4.2)) -> Any:
 
 
 def words(value: Any, most: int = MAX_CHARACTERS) -> str:
-    """A name as text of a picture: shortened, and not read as a formula or a hidden label."""
-    text = " ".join(str(value).split())
-    text = text if len(text) <= most else text[: most - 1].rstrip() + "\N{HORIZONTAL ELLIPSIS}"
-    return text.replace("$", r"\$")
+    """A name as text of a picture, on one line: shortened, and not read as a formula."""
+    return shortened(" ".join(str(value).split()), most).replace("$", r"\$")
 
 
 def short(value: Any) -> str:
