@@ -22,6 +22,8 @@ those below it.
 ``diagnostics.py``    what the bound loses, what a code costs, how like real rows drawn rows are
 ``onnx.py``           fitted models as ONNX graphs (``_onnx/``)
 ``plots/``            pictures
+``_html/``            what a fitted estimator shows in a notebook
+``_report/``          ``skvae.report``: an estimator and its rows as one HTML page
 ====================  ============================================================================
 
 CONTRIBUTING.md follows a row through ``fit`` and through ``score_samples``.
@@ -36,6 +38,7 @@ from ._estimators.vae_outlier_detector import VAEOutlierDetector
 from ._estimators.vae_transformer import VAETransformer
 from ._files.objects import register
 from ._inference.units import CollapseWarning
+from ._report.page import report
 from ._version import __version__
 from .latents import FiniteScalar, Flow, Gaussian, Ladder, Quantized
 from .likelihoods import (
@@ -91,4 +94,5 @@ __all__ = [
     "__version__",
     "load",
     "register",
+    "report",
 ]

@@ -11,7 +11,13 @@ import pytest
 from frames import pandas_frame
 
 from skvae import VAETransformer
-from skvae.plots import ExplanationDisplay, LatentPlaneDisplay, PathDisplay, TrainingDisplay
+from skvae.plots import (
+    ComponentDisplay,
+    ExplanationDisplay,
+    LatentPlaneDisplay,
+    PathDisplay,
+    TrainingDisplay,
+)
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
@@ -75,8 +81,83 @@ def test_many_groups_are_pooled(vae):
     color = pd.Series([f"g{i % 20}" for i in range(len(TABLE))])
     display = LatentPlaneDisplay.from_estimator(vae, TABLE, color=color)
     labels = [text.get_text() for text in display.ax_.get_legend().get_texts()]
-    assert len(labels) == 11
-    assert labels[-1] == "other"
+    assert len(labels) == 9
+    assert labels[-1] == "12 others"
+
+
+def test_a_level_named_as_the_pool_is_a_group_of_its_own(vae):
+    names = ["other", "missing", "_hidden", "$x_y$ is no formula", *"abcdefgh"]
+    color = pd.Series([names[i % 12] for i in range(len(TABLE))], dtype=object)
+    color[60:] = "other"
+    color[:5] = None
+    display = LatentPlaneDisplay.from_estimator(vae, TABLE, color=color)
+    labels = [text.get_text() for text in display.ax_.get_legend().get_texts()]
+    assert len(labels) == len(set(labels)) or labels.count("missing") == 2
+    assert labels.count("other") == 1
+    assert "4 others" in labels
+    assert len(labels) == 10  # eight groups, the pool, missing cells
+    drawn = {tuple(c.get_facecolor()[0][:3]) for c in display.ax_.collections}
+    assert len(drawn) == len(labels)
+    assert sum(len(c.get_offsets()) for c in display.ax_.collections) == len(TABLE)
+    display.figure_.canvas.draw()
+
+
+def test_the_earlier_unit_is_on_the_x_axis(vae):
+    display = LatentPlaneDisplay.from_estimator(vae, TABLE)
+    assert display.names == ("z0", "z1")
+
+
+def test_legend_covers_no_points(vae):
+    display = LatentPlaneDisplay.from_estimator(vae, TABLE, color=TABLE["object"])
+    display.figure_.canvas.draw()
+    legend, axes = display.ax_.get_legend().get_window_extent(), display.ax_.get_window_extent()
+    assert legend.x0 >= axes.x1
+    assert legend.x1 <= display.figure_.bbox.x1
+
+
+def test_many_rows_are_drawn_as_a_density():
+    Z = np.random.default_rng(0).normal(size=(30_000, 2))
+    names = ("z0", "z1")
+    counts = LatentPlaneDisplay(Z, None, names, None).plot()
+    (hexagons,) = counts.ax_.collections
+    assert hexagons.get_array().sum() == len(Z)
+    means = LatentPlaneDisplay(Z, Z[:, 0], names, "first").plot()
+    assert means.figure_.axes[1].get_ylabel() == "mean of first"
+    groups = LatentPlaneDisplay(Z, Z[:, 0] > 0, names, None).plot()
+    assert sum(len(c.get_offsets()) for c in groups.ax_.collections) == 20_000
+    assert groups.ax_.get_title() == "Latent plane, 20,000 of 30,000 rows"
+
+
+def test_bars_of_a_component_are_labelled_with_what_they_show():
+    effects = pd.DataFrame(
+        {
+            "effect": [-3.4, 0.5, 0.2],
+            "unit": ["deviations", "probability", "probability"],
+            "low": [0.0, "red", "a"],
+            "high": [0.0, "blue", "a"],
+        },
+        index=["amount " * 9, "color", "same"],
+    )
+    ax = ComponentDisplay(effects, "unit").plot().ax_
+    labels = [text.get_text() for text in ax.get_yticklabels()]
+    assert labels == ["amount amount amou…nt amount", "color\nred → blue", "same"]
+    assert [text.get_text() for text in ax.texts] == ["−3.40 SD", "+50 %", "+20 %"]
+
+
+def test_paths_on_given_axes(vae):
+    figure, axes = plt.subplots(1, 2)
+    display = PathDisplay.from_traversal(vae, TABLE[:2], 1, columns=["float64", "int64"], ax=axes)
+    assert list(display.axes_) == list(axes)
+    figure, ax = plt.subplots()
+    display = PathDisplay.from_interpolation(vae, TABLE[:1], TABLE[1:2], ax=ax)
+    assert display.figure_ is figure
+    assert not ax.axison
+    single = PathDisplay(display.paths, "one", ["a"], ["float64"]).plot(ax=plt.subplots()[1])
+    assert len(single.axes_) == 1
+    with pytest.raises(ValueError, match="ax has 2 axes, but 3 columns are drawn"):
+        PathDisplay.from_traversal(vae, TABLE[:2], 1, ax=axes)
+    with pytest.raises(ValueError, match="no place in a grid"):
+        display.plot(ax=figure.add_axes((0, 0, 1, 1)))
 
 
 def test_one_component(vae):

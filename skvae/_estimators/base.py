@@ -20,6 +20,7 @@ from .fitting import fit_attributes
 from .mode import Mode
 from .parameters import VAEParameters
 from .saving import SavingMixin
+from .showing import ShowingMixin
 
 OF_SOME_FAMILIES = (
     "explained_variance_",
@@ -28,7 +29,7 @@ OF_SOME_FAMILIES = (
 )  # attributes that only families with ordered units have
 
 
-class BaseVAE(SavingMixin, CallbackSupportMixin, VAEParameters):
+class BaseVAE(ShowingMixin, SavingMixin, CallbackSupportMixin, VAEParameters):
     """Fit and validation; the answers are those of `fitted_model_`."""
 
     # --------------------------------------------------------------------------- fitting

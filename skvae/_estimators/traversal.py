@@ -106,9 +106,10 @@ class TraversalMixin(BaseVAE):
             One row a column, the strongest effects first. "effect": how far the expected value
             moves, in standard deviations of the column (in the scaled units of the model), with a
             minus sign if it falls; for levels the total variation distance of their
-            probabilities, for booleans the change of the probability of True. "low" and "high":
-            what the decoder expects at both ends. With ``unit=None`` one row a column of the table,
-            in its order, and the effects on it in one column for each component.
+            probabilities, for booleans the change of the probability of True. "unit":
+            "deviations" or "probability". "low" and "high": what the decoder expects at both
+            ends, rounded and inside the bounds of the column. With ``unit=None`` one row a column
+            of the table, in its order, and the effects on it in one column for each component.
 
         Raises
         ------

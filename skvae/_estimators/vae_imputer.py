@@ -19,10 +19,11 @@ from skvae._training.weights import random_seed
 from skvae._validation import Constraint, a_bool, check_parameters, one_of
 
 from .saving import SavingMixin
+from .showing import ShowingMixin
 from .vae_transformer import VAETransformer
 
 
-class VAEImputer(SavingMixin, TransformerMixin, BaseEstimator):
+class VAEImputer(ShowingMixin, SavingMixin, TransformerMixin, BaseEstimator):
     r"""Impute missing values with what a variational autoencoder expects given the observed ones.
 
     .. math:: \hat x_m = E[x_m | x_o] \approx \sum_k \tilde w_k\, E[x_m | z_k], \quad

@@ -55,7 +55,11 @@ def effects(model: VAE, schema: Schema, unit: int, n_steps: int) -> pd.DataFrame
     path = move_unit(model, center, unit, n_steps)
     low, high = ([cell[0] for cell in _expected(model, schema, z)] for z in (path[:1], path[-1:]))
     names = [column.name for column in schema.columns]
-    data = {"effect": _sizes(model, schema, path), "low": low, "high": high}
+    has_levels = [column.kind in ("boolean", "categorical", "ordered") for column in schema.columns]
+    units = np.where(has_levels, "probability", "deviations")
+    data = {
+        "effect": _sizes(model, schema, path), "unit": units, "low": low, "high": high,
+    }  # fmt: skip
     return pd.DataFrame(data, index=names)
 
 

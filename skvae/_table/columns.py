@@ -119,7 +119,8 @@ class ColumnSummary:
     def cells(self, values: np.ndarray, missing: np.ndarray | None = None, **levels: Any) -> Cells:
         """Decoded values as cells."""
         missing = np.zeros(len(values), dtype=bool) if missing is None else missing
-        return Cells(self.type, values, missing, unit=self.unit, prototype=self.prototype, **levels)
+        return Cells(self.type, values, missing, unit=self.unit, duration=self.duration,
+                     prototype=self.prototype, **levels)  # fmt: skip
 
 
 class Column(ColumnSummary, ABC):

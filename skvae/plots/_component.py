@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from ._canvas import COLORS, axes_or_new
-from ._explanation import short
+from ._style import SMALL, axes_or_new, bars, height, short, styled, words
 
 
 class ComponentDisplay:
@@ -17,7 +15,7 @@ class ComponentDisplay:
     Parameters
     ----------
     effects : DataFrame
-        As ``component_effects`` gives them for one unit.
+        As ``component_effects`` gives them for one unit. The bars are its "effect".
     name : str
         Of the component.
     max_columns : int, default=12
@@ -68,21 +66,34 @@ class ComponentDisplay:
 
     def plot(self, *, ax: Any = None) -> ComponentDisplay:
         """Draw on `ax`, or on a new figure."""
-        self.ax_ = ax = axes_or_new(ax)
-        self.figure_ = ax.figure
         shown = self.effects.iloc[: self.max_columns]
-        place = np.arange(len(shown))[::-1]
+        labels = [_label(name, row) for name, row in shown.iterrows()]
+        lines = 2 if any("\n" in label for label in labels) else 1
+        self.ax_ = ax = axes_or_new(ax, (6, height(len(shown), lines)))
+        self.figure_ = ax.figure
         effect = shown["effect"].to_numpy(float)
-        ax.barh(
-            place, effect, color=[COLORS[0] if e >= 0 else COLORS[1] for e in effect], height=0.7
-        )
-        labels = [
-            f"{name}: {short(row['low'])} \N{RIGHTWARDS ARROW} {short(row['high'])}"
-            for name, row in shown.iterrows()
-        ]
-        ax.set_yticks(place, labels, fontsize=8)
-        ax.axvline(0, color="black", linewidth=0.8)
-        ax.set(xlabel="Change (deviations, probabilities)", title=self.name)
-        ax.spines[["top", "right", "left"]].set_visible(False)
-        ax.tick_params(axis="y", length=0)
+        is_number = (shown["unit"] == "deviations").to_numpy()
+        places = bars(ax, labels, effect, effect >= 0)
+        for place, change, deviations in zip(places, effect, is_number, strict=True):
+            text = f"{change:+.2f} SD" if deviations else f"{100 * change:+.0f} %"
+            ax.annotate(
+                text.replace("-", "\N{MINUS SIGN}"), (max(change, 0.0), place), xytext=(3, 0),
+                textcoords="offset points", va="center", fontsize=SMALL,
+            )  # fmt: skip
+        ax.margins(x=0.15)
+        name = words(self.name, 60)
+        styled(ax, name, "Change (SD; of levels, probability)")
+        ax.spines["left"].set_visible(False)
         return self
+
+
+def _label(name: Any, row: pd.Series) -> str:
+    """The column; where the most probable level changes, from which to which.
+
+    The ends of a number are not shown: they are rounded and held inside the bounds of the column,
+    and would contradict the bar.
+    """
+    if row["unit"] == "deviations" or row["low"] == row["high"]:
+        return words(name)
+    low, high = (words(short(row[end]), 14) for end in ("low", "high"))
+    return f"{words(name)}\n{low} \N{RIGHTWARDS ARROW} {high}"

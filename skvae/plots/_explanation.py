@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
-from ._canvas import COLORS, axes_or_new
+from ._style import axes_or_new, bars, height, short, styled, words
 
 
 class ExplanationDisplay:
@@ -78,37 +78,24 @@ class ExplanationDisplay:
 
     def plot(self, *, ax: Any = None) -> ExplanationDisplay:
         """Draw on `ax`, or on a new figure."""
-        self.ax_ = ax = axes_or_new(ax)
-        self.figure_ = ax.figure
         shown = self.cells.iloc[: self.max_columns]
-        place = np.arange(len(shown))[::-1]
-        surprise = shown["surprise"].to_numpy(float)
-        colors = [COLORS[1] if value > 0 else COLORS[0] for value in surprise]
-        ax.barh(place, surprise, color=colors, height=0.7)
         labels = [_label(cell) for _, cell in shown.iterrows()]
-        ax.set_yticks(place, labels, fontsize=8)
-        ax.axvline(0, color="black", linewidth=0.8)
-        ax.set(xlabel="Surprise given the other cells, nats over the usual", title=self.title)
-        ax.spines[["top", "right", "left"]].set_visible(False)
-        ax.tick_params(axis="y", length=0)
+        lines = 2 if any("\n" in label for label in labels) else 1
+        self.ax_ = ax = axes_or_new(ax, (6, height(len(shown), lines)))
+        self.figure_ = ax.figure
+        surprise = shown["surprise"].to_numpy(float)
+        bars(ax, labels, surprise, surprise <= 0)
+        xlabel = "Surprise given the other cells, nats"
+        styled(ax, words(self.title, 60), xlabel)
+        ax.spines["left"].set_visible(False)
         return self
 
 
 def _label(cell: pd.Series) -> str:
     """A column with its value, and where that is surprising what was expected."""
-    label = f"{cell['column']} = {short(cell['value'])}"
+    label = f"{words(cell['column'])} = {words(short(cell['value']), 20)}"
     if cell["surprise"] < 1 or cell["value"] == cell["expected"]:
         return label
     if pd.isna(cell["low"]):
-        return f"{label}\nexpected {short(cell['expected'])}"
+        return f"{label}\nexpected {words(short(cell['expected']), 20)}"
     return f"{label}\nexpected {short(cell['low'])} to {short(cell['high'])}"
-
-
-def short(value: Any) -> str:
-    """A cell in a few characters."""
-    if isinstance(value, pd.Timestamp):
-        return str(value.date() if value == value.normalize() else value)
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.number)):
-        return str(value)
-    number = float(value)
-    return f"{number:.4g}" if abs(number) < 1e5 else f"{number:,.0f}"

@@ -8,9 +8,21 @@ import numpy as np
 import pandas as pd
 from scipy.stats import gaussian_kde
 
-from ._canvas import COLORS, axes_or_new
+from ._style import (
+    COLORS,
+    MISSING,
+    NORMAL,
+    OTHER,
+    SCALE,
+    SMALL,
+    axes_or_new,
+    legend_beside,
+    styled,
+    words,
+)
 
-REST = "other", "missing"
+MAX_DOTS = 20_000  # rows that are drawn one by one
+N_COLORS = len(COLORS) + 2
 N_DRAWS, HELD, N_GRID = 2000, (0.9, 0.5), 80  # draws, proportions of them inside the contours
 
 
@@ -98,8 +110,8 @@ class LatentPlaneDisplay:
                 f"Got {components!r} instead."
             )
         if components is None:
-            first, *others = np.argsort(-Z.var(0), kind="stable")
-            components = (int(first), int(others[0]) if others else int(first))
+            most = np.argsort(-Z.var(0), kind="stable")[:2]
+            components = (int(most.min()), int(most.max()))  # the earlier unit on the x axis
         label = label if label is not None else getattr(color, "name", None)
         i, j = components
         names = (f"z{i}", f"z{j}")
@@ -113,29 +125,71 @@ class LatentPlaneDisplay:
         """Draw on `ax`, or on a new figure."""
         self.ax_ = ax = axes_or_new(ax)
         self.figure_ = ax.figure
-        x, y = self.Z.T
-        dots = {"s": 9, "alpha": 0.6, "linewidths": 0}
         color = None if self.color is None else pd.Series(np.asarray(self.color))
-        if color is None:
-            ax.scatter(x, y, color=COLORS[0], **dots)
-        elif pd.api.types.is_numeric_dtype(color) and color.nunique() > len(COLORS):
-            points = ax.scatter(x, y, c=color, cmap="viridis", **dots)
-            self.figure_.colorbar(points, ax=ax, label=self.label)
+        is_number = color is not None and pd.api.types.is_numeric_dtype(color)
+        title = "Latent plane"
+        if color is not None and not (is_number and color.nunique() > N_COLORS):
+            title = self._groups(color, title)
+        elif len(self.Z) > MAX_DOTS:
+            self._hexagons(color)
+        elif color is None:
+            ax.scatter(*self.Z.T, color=COLORS[0], **_dots(len(self.Z)))
         else:
-            top = color.value_counts().index[: len(COLORS) - 2]
-            rest = color.astype(object).where(color.isin(top), "other")
-            rest = rest.where(color.notna(), "missing")
-            shades, groups = [*COLORS[: len(top)], *COLORS[-2:]], [*sorted(top, key=str), *REST]
-            for shade, group in zip(shades, groups, strict=True):
-                chosen = (rest == group).to_numpy()
-                if chosen.any():
-                    ax.scatter(x[chosen], y[chosen], color=shade, label=str(group), **dots)
-            ax.legend(title=self.label, frameon=False, markerscale=2)
+            points = ax.scatter(*self.Z.T, c=color, cmap=SCALE, **_dots(len(self.Z)))
+            self._color_bar(points, self.label)
         if self.drawn is not None:
             self._contours(self.drawn)
-        ax.set(xlabel=self.names[0], ylabel=self.names[1], title="Latent plane")
-        ax.spines[["top", "right"]].set_visible(False)
+        styled(ax, title, *self.names)
         return self
+
+    def _groups(self, color: pd.Series, title: str) -> str:
+        """Dots in the colors of groups; the title, which says so where only some are drawn."""
+        places = np.arange(len(color))
+        if len(places) > MAX_DOTS:
+            places = np.random.default_rng(0).choice(places, MAX_DOTS, replace=False)
+            title = f"{title}, {MAX_DOTS:,} of {len(color):,} rows"
+        counts = color.value_counts()
+        top = sorted(counts.index[: len(COLORS)], key=str)
+        group = pd.Index(top, dtype=object).get_indexer(color.astype(object))[places]  # or -1
+        is_missing = color.isna().to_numpy()[places]
+        n_pooled = len(counts) - len(top)
+        found = [
+            *((words(level), shade, group == i)
+              for i, (level, shade) in enumerate(zip(top, COLORS, strict=False))),
+            (f"{n_pooled} others", OTHER, (group < 0) & ~is_missing),
+            ("missing", MISSING, is_missing),
+        ]  # fmt: skip
+        dots = _dots(len(places))
+        x, y = self.Z[places].T
+        handles, labels = [], []
+        for label, shade, chosen in found:
+            if chosen.any():
+                order = 2 if shade in COLORS else 1  # groups over the pool
+                points = (x[chosen], y[chosen])
+                handles.append(self.ax_.scatter(*points, color=shade, zorder=order, **dots))
+                labels.append(label)
+        legend_beside(self.ax_, handles, labels, self.label)
+        for handle in self.ax_.get_legend().legend_handles:
+            handle.set(alpha=1.0, sizes=[24])
+        return title
+
+    def _hexagons(self, color: pd.Series | None) -> None:
+        """How many rows are where, or their mean color: so many dots would cover each other."""
+        x, y = self.Z.T
+        options: dict[str, Any] = {"gridsize": 60, "cmap": SCALE, "mincnt": 1, "linewidths": 0.1}
+        if color is None:
+            self._color_bar(self.ax_.hexbin(x, y, bins="log", **options), "rows")
+        else:
+            seen = color.notna().to_numpy()
+            values = color.to_numpy(float)[seen]
+            points = self.ax_.hexbin(x[seen], y[seen], C=values, **options)
+            self._color_bar(points, f"mean of {self.label}" if self.label else "mean")
+
+    def _color_bar(self, points: Any, label: Any) -> None:
+        bar = self.figure_.colorbar(points, ax=self.ax_)
+        bar.set_label("" if label is None else words(label, 40), fontsize=NORMAL)
+        bar.ax.tick_params(labelsize=SMALL)
+        bar.outline.set_visible(False)
 
     def _contours(self, drawn: np.ndarray) -> None:
         """Lines of the highest density that hold half and nine tenths of the draws."""
@@ -145,4 +199,14 @@ class LatentPlaneDisplay:
         x, y = np.linspace(low, high, N_GRID).T
         grid = np.stack(np.meshgrid(x, y)).reshape(2, -1)
         heights = density(grid).reshape(N_GRID, N_GRID)
+        x_limits, y_limits = self.ax_.get_xlim(), self.ax_.get_ylim()
         self.ax_.contour(x, y, heights, levels=levels, colors="#333333", linewidths=[0.7, 1.2])
+        # The contour would set limits that cut dots.
+        self.ax_.set_xlim(min(x_limits[0], low[0]), max(x_limits[1], high[0]))
+        self.ax_.set_ylim(min(y_limits[0], low[1]), max(y_limits[1], high[1]))
+
+
+def _dots(n: int) -> dict[str, Any]:
+    """Size and opacity of so many dots."""
+    few = min(1.0, 500 / max(n, 1))
+    return {"s": 3 + 11 * few, "alpha": 0.35 + 0.4 * few, "linewidths": 0, "rasterized": n > 5000}

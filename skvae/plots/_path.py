@@ -8,7 +8,7 @@ import narwhals.stable.v2 as nw
 import numpy as np
 import pandas as pd
 
-from ._canvas import COLORS, pyplot
+from ._style import COLORS, LARGE, NORMAL, SMALL, legend_beside, pyplot, words
 
 
 class PathDisplay:
@@ -51,8 +51,9 @@ class PathDisplay:
 
     @classmethod
     def from_interpolation(
-        cls, estimator: Any, A: Any, B: Any, *, n_steps: int = 20, columns: list | None = None
-    ) -> PathDisplay:
+        cls, estimator: Any, A: Any, B: Any, *, n_steps: int = 20, columns: list | None = None,
+        ax: Any = None,
+    ) -> PathDisplay:  # fmt: skip
         """Draw the lines from rows of A to rows of B; the first six.
 
         Parameters
@@ -64,6 +65,9 @@ class PathDisplay:
             Rows on each line.
         columns : list, default=None
             Names of columns to draw. None: the first nine that change.
+        ax : matplotlib Axes or array of them, default=None
+            Where to draw: one for each column, or one whose place all of them share. None makes a
+            figure.
 
         Returns
         -------
@@ -71,12 +75,13 @@ class PathDisplay:
         """
         paths = cls._cut(estimator.interpolate(A, B, n_steps), n_steps)
         labels = [f"pair {i}" for i in range(len(paths))]
-        return cls(paths, "Between rows, in the latent space", labels, columns).plot()
+        return cls(paths, "Between rows, in the latent space", labels, columns).plot(ax=ax)
 
     @classmethod
     def from_traversal(
-        cls, estimator: Any, X: Any, unit: Any, *, n_steps: int = 20, columns: list | None = None
-    ) -> PathDisplay:
+        cls, estimator: Any, X: Any, unit: Any, *, n_steps: int = 20, columns: list | None = None,
+        ax: Any = None,
+    ) -> PathDisplay:  # fmt: skip
         """Draw what a unit does to rows; to the first six.
 
         Parameters
@@ -90,6 +95,9 @@ class PathDisplay:
             Values of the unit.
         columns : list, default=None
             Names of columns to draw. None: the first nine that change.
+        ax : matplotlib Axes or array of them, default=None
+            Where to draw: one for each column, or one whose place all of them share. None makes a
+            figure.
 
         Returns
         -------
@@ -98,7 +106,7 @@ class PathDisplay:
         paths = cls._cut(estimator.traverse(X, unit, n_steps), n_steps)
         labels = [f"row {i}" for i in range(len(paths))]
         name = estimator.get_feature_names_out()[unit] if not isinstance(unit, str) else unit
-        return cls(paths, f"{name} moved over its range", labels, columns).plot()
+        return cls(paths, f"{name} moved over its range", labels, columns).plot(ax=ax)
 
     @classmethod
     def _cut(cls, table: Any, n_steps: int) -> list[pd.DataFrame]:
@@ -124,24 +132,48 @@ class PathDisplay:
         moving = [n for n in names if any(path[n].nunique(dropna=False) > 1 for path in self.paths)]
         return moving[: self.MAX_COLUMNS] or names[:1]
 
-    def plot(self) -> PathDisplay:
-        """Draw, one picture a column."""
+    def plot(self, *, ax: Any = None) -> PathDisplay:
+        """Draw, one picture a column: on `ax`, on as many axes as columns, or on a new figure."""
         n_wide = min(3, len(self.columns))
         n_high = -(-len(self.columns) // n_wide)
-        self.figure_, axes = pyplot().subplots(
-            n_high, n_wide, figsize=(3.2 * n_wide, 2.2 * n_high), squeeze=False, sharex=True,
-            layout="constrained",
-        )  # fmt: skip
-        self.axes_ = axes.ravel()[: len(self.columns)]
-        for ax in axes.ravel()[len(self.columns) :]:
-            ax.set_visible(False)
-        for ax, name in zip(self.axes_, self.columns, strict=True):
-            self._draw(ax, name)
+        self.axes_ = self._axes(ax, n_high, n_wide)
+        self.figure_ = self.axes_[0].figure
+        for each, name in zip(self.axes_, self.columns, strict=True):
+            self._draw(each, name)
         if len(self.paths) > 1:
-            self.axes_[0].legend(frameon=False, fontsize=7)
-        self.figure_.suptitle(self.title)
-        self.figure_.supxlabel("Share of the way", fontsize=9)
+            corner = self.axes_[n_wide - 1]
+            legend_beside(corner, corner.get_lines(), self.labels, None)
+        for each in self.axes_[-n_wide:]:
+            each.set_xlabel("Share of the way", fontsize=NORMAL)
+            each.tick_params(labelbottom=True)
+        if ax is None:
+            self.figure_.suptitle(words(self.title, 80), fontsize=LARGE)
         return self
+
+    def _axes(self, ax: Any, n_high: int, n_wide: int) -> np.ndarray:
+        """One for each column."""
+        n = len(self.columns)
+        if ax is None:
+            size = 3.2 * n_wide + 0.8, 2.2 * n_high + 0.4
+            figure = pyplot().figure(figsize=size, layout="constrained")
+            grid = figure.add_gridspec(n_high, n_wide)
+        elif n == 1 or np.size(ax) > 1:
+            axes = np.ravel(np.asarray(ax, dtype=object))
+            if len(axes) != n:
+                raise ValueError(
+                    f"ax has {len(axes)} axes, but {n} columns are drawn; pass as many."
+                )
+            return axes
+        else:
+            figure, spec = ax.figure, ax.get_subplotspec()
+            if spec is None:
+                raise ValueError("ax has no place in a grid; pass one axes for each column.")
+            ax.set_axis_off()
+            grid = spec.subgridspec(n_high, n_wide)
+        axes = np.empty(n, dtype=object)
+        for i in range(n):
+            axes[i] = figure.add_subplot(grid[i // n_wide, i % n_wide])
+        return axes
 
     def _draw(self, ax: Any, name: Any) -> None:
         cells = pd.concat([path[name] for path in self.paths])
@@ -159,6 +191,7 @@ class PathDisplay:
         if is_whole:
             ax.yaxis.get_major_locator().set_params(integer=True)
         if levels:
-            ax.set_yticks(range(len(levels)), levels, fontsize=7)
-        ax.set_title(str(name), fontsize=9)
+            ax.set_yticks(range(len(levels)), [words(level, 18) for level in levels])
+        ax.set_title(words(name), fontsize=NORMAL)
+        ax.tick_params(labelsize=SMALL)
         ax.spines[["top", "right"]].set_visible(False)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from ._canvas import COLORS, axes_or_new
+from ._style import COLORS, LARGE, NORMAL, SMALL, axes_or_new, styled
 
 
 class TrainingDisplay:
@@ -70,13 +70,15 @@ class TrainingDisplay:
         if len(finite):  # the first rounds of a bad start would hide all that follows
             low, high = np.quantile(finite, [0.02, 1.0])
             ax.set_ylim(low - 0.1 * (high - low) - 1e-3, high + 0.08 * (high - low) + 1e-3)
-        ax.set(xlabel="Training step", ylabel="Nats per row", title="Training")
+        styled(ax, "", "Training step", "Bound, nats per row")
+        ax.set_title("Training", fontsize=LARGE, loc="left")  # beside the legend
         twin = ax.twinx()
         twin.plot(step, self.history["kl"], ":", color=COLORS[2], label="KL (right axis)", **style)
-        twin.set_ylabel("KL, nats per row")
+        twin.set_ylabel("KL, nats per row", fontsize=NORMAL)
+        twin.tick_params(labelsize=SMALL)
         twin.set_ylim(0, 1.15 * max([*self.history["kl"], 1e-3]))
-        handles = [*ax.get_lines(), *twin.get_lines()]
-        ax.legend(handles, [h.get_label() for h in handles], frameon=False, loc="lower right")
-        ax.spines["top"].set_visible(False)
         twin.spines["top"].set_visible(False)
+        handles = [*ax.get_lines(), *twin.get_lines()]
+        ax.legend(handles, [h.get_label() for h in handles], frameon=False, fontsize=SMALL,
+                  ncols=3, loc="lower right", bbox_to_anchor=(1.0, 1.0))  # fmt: skip
         return self
