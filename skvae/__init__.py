@@ -22,6 +22,8 @@ those below it.
 ``diagnostics.py``    what the bound loses, what a code costs, how like real rows drawn rows are
 ``onnx.py``           fitted models as ONNX graphs (``_onnx/``)
 ``plots/``            pictures
+``privacy.py``        what drawn rows, and a model, tell about the fitted rows
+``imbalanced.py``     a sampler of rare classes (needs imbalanced-learn)
 ``_html/``            what a fitted estimator shows in a notebook
 ``_report/``          ``skvae.report``: an estimator and its rows as one HTML page
 ====================  ============================================================================

@@ -74,7 +74,7 @@ def shapes(n_components: int, n_hidden: int) -> list[tuple[int, int]]:
 
 
 def initial_parameters(n_components: int, n_hidden: int, generator: torch.Generator) -> Tensor:
-    """One vector; the last layer is 0, and the thresholds of the first are spread over the codes."""
+    """One vector; the last layer is 0, and the units of the first are spread over the codes."""
     k, h = n_components, n_hidden
     of_time, first, second, last = (
         torch.empty(shape).uniform_(-1, 1, generator=generator) * math.sqrt(6 / sum(shape))
