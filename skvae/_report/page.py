@@ -13,12 +13,13 @@ from skvae._html.columns import n_rows
 from skvae._html.style import PARTS
 from skvae._html.text import Markup, counted, escaped
 from skvae._version import __version__
+from skvae.plots._style import COLORS
 
 from .pictures import check_matplotlib
 from .rows import Material
 from .sections import SECTIONS
 
-LIGHT = ("#332288", "#cc6677", "#117733", "#ddcc77", "#88ccee", "#882255", "#44aa99", "#aa4499")
+# The colors of the displays, lighter where they would be lost on black.
 DARK = ("#8f83e8", "#e07a8b", "#3fae66", "#ddcc77", "#88ccee", "#d0639c", "#44aa99", "#cc78bb")
 PAGE_STYLE = """
 :root {{ color-scheme: light dark; --page: #ffffff; --ink: #1a1a1a; --link: #0a5fa8;
@@ -139,7 +140,7 @@ def page(material: Material) -> str:
 def _style() -> Markup:
     light, dark = (
         " ".join(f"--color{i}: {color};" for i, color in enumerate(colors))
-        for colors in (LIGHT, DARK)
+        for colors in (COLORS, DARK)
     )
     parts = PARTS.format(width="64em", height="")
     return Markup(PAGE_STYLE.format(light=light, dark=dark) + parts)

@@ -14,7 +14,7 @@ from skvae._table.reading import Table
 
 from .pictures import Pictures
 
-MAX_ROWS, MAX_HELD_OUT = 2000, 1000
+MAX_ROWS, MAX_HELD_OUT, MAX_BASELINE = 2000, 1000, 10_000
 
 
 @dataclass
@@ -28,8 +28,10 @@ class Material:
         The estimator itself, or that of an imputer.
     rows : Table
         At most 2 000 rows of X.
+    of_baselines : Table
+        At most 10 000 rows of X, to fit baselines to.
     labels : ndarray
-        Of these rows: index labels, or positions.
+        Of `rows`: index labels, or positions.
     holdout : Table or None
         At most 1 000 other rows.
     seed : int
@@ -38,6 +40,7 @@ class Material:
     estimator: Any
     model: Any
     rows: Table
+    of_baselines: Table
     labels: np.ndarray
     n_given: int
     holdout: Table | None
@@ -53,7 +56,9 @@ class Material:
         others = None if holdout is None else _read(estimator, model, holdout)
         if others is not None:
             others = others.take(_some(others.n_rows, MAX_HELD_OUT, seed))
-        return cls(estimator, model, table.take(chosen), labels, table.n_rows, others, seed)
+        of_baselines = table.take(_some(table.n_rows, MAX_BASELINE, seed))
+        given = table.take(chosen), of_baselines, labels, table.n_rows
+        return cls(estimator, model, *given, others, seed)
 
     @property
     def tested(self) -> Table:
@@ -67,8 +72,8 @@ class Material:
 
     @cached_property
     def tables(self) -> list[Feature]:
-        """The columns of the rows, and of those that are tested."""
-        return features_of([self.rows, self.tested])
+        """The columns of the rows for the baselines, and of those that are tested."""
+        return features_of([self.of_baselines, self.tested])
 
 
 def _read(estimator: Any, model: Any, X: Any) -> Table:

@@ -70,10 +70,11 @@ def density(material: Material) -> Markup:
         else f"These are {counted(tested.n_rows, 'row')} of the table that was given as fitted, no "
         "rows were held out: flexible models are better on them than on new rows."
     )
+    n_fitted = counted(material.of_baselines.n_rows, "row") + " of the given table"
     explained = paragraph(
         f"Mean log-density of a row, in nats and in the units of the table; higher is better. "
         f"{whose} Integers, booleans and levels are counted, other numbers have a density, and "
-        "missing cells add nothing. Baselines are fitted to the rows of the first table. In "
+        f"missing cells add nothing. Baselines are fitted to {n_fitted}. In "
         "continuous columns with repeated values densities depend on the width that a value is "
         "given, and differences to the baselines there say little."
     )
