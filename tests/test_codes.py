@@ -84,6 +84,7 @@ def test_only_code_families_have_codes(X):
         fitted(X, "gaussian").codes(X)
 
 
+@pytest.mark.slow
 def test_codebooks_are_used():
     """Usage and perplexity are high; not without k-means, restarts and a temperature."""
     rng = np.random.default_rng(0)
@@ -123,6 +124,7 @@ def test_a_few_more_rows_leave_the_proposals_wide(X, latent):
     assert vae.active_units_.any()
 
 
+@pytest.mark.slow
 def test_entries_without_rows_stay_where_they_are():
     rng = np.random.default_rng(0)
     X = rng.integers(0, 4, size=(300, 1)) * 5.0 + 0.01 * rng.normal(size=(300, 3))

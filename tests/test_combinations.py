@@ -33,7 +33,10 @@ REFUSED = {
         pytest.param(True, id="incomplete"),
     ],
 )
-@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.parametrize("objective", [
+    "elbo", "iwae",
+    *(pytest.param(name, marks=pytest.mark.slow) for name in ("warm", "score_function")),
+])  # fmt: skip
 @pytest.mark.parametrize("prior", ["auto", *PRIORS])
 @pytest.mark.parametrize("latent", LATENTS)
 def test_every_pair_works_or_says_why_not(latent, prior, objective, has_missing):

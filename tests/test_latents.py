@@ -132,6 +132,7 @@ def same_mean(a, b):
 
 @pytest.mark.parametrize("latent", [*CONTINUOUS, Ladder((2, 1))], ids=repr)
 @pytest.mark.parametrize("k", [1, pytest.param(4, marks=pytest.mark.slow)])
+@pytest.mark.slow
 def test_score_function_is_unbiased(X, latent, k):
     vae = fitted(X, latent, k=3, max_iter=2, prior=StandardNormal())
     ours = encoder_gradients(vae, X[:4], ELBO(gradient="score_function"), 250, k)

@@ -169,6 +169,7 @@ def test_a_prior_over_codes_sums_to_one_and_draws_follow(n_positions):
     "prior",
     ["aggregated", *(pytest.param(name, marks=pytest.mark.slow) for name in ("mixture", "flow"))],
 )
+@pytest.mark.slow
 def test_richer_priors_learn_two_moons(prior):
     """Higher density on new rows, and draws that stay on the moons."""
     X, new = two_moons(1000), two_moons(1000, seed=1)

@@ -35,7 +35,9 @@ def test_a_fitted_model_is_networks_schema_components_and_axes(X):
     """Nothing of the estimator and no row of the table is in it."""
     vae = VAETransformer(2, **QUICK).fit(X)
     model = vae.fitted_model_
-    assert set(vars(model)) == {"models", "schema", "latent", "prior", "objective", "axes"}
+    assert set(vars(model)) == {
+        "models", "schema", "latent", "prior", "objective", "axes", "relations",
+    }  # fmt: skip
     content = pickle.dumps(model)
     for row in X:
         assert row.tobytes() not in content

@@ -327,6 +327,7 @@ def test_automatic_parts_are_the_documented_ones(normal):
     assert detector.objective_ == VAEOutlierDetector._automatic["objective"]
 
 
+@pytest.mark.slow
 def test_trimming_keeps_outliers_from_vouching_for_themselves():
     rng = np.random.default_rng(0)
     normal, clump = plane(540, rng), 6.0 + 0.05 * rng.normal(size=(60, 5))

@@ -27,9 +27,14 @@ from skvae import (
 from skvae.latents import LATENTS
 
 
+@parametrize_with_checks([VAETransformer(max_iter=2), VAEOutlierDetector(max_iter=2)])
+def test_sklearn_checks(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.slow
 @parametrize_with_checks(
     [
-        VAETransformer(max_iter=2),
         VAETransformer(n_components=1, hidden_layer_sizes=(), max_iter=2),
         VAETransformer(
             hidden_layer_sizes=8, max_iter=3, objective=ELBO(beta=0.5, n_samples=2),
@@ -37,12 +42,11 @@ from skvae.latents import LATENTS
         ),
         *(VAETransformer(latent=latent, hidden_layer_sizes=8, max_iter=2)
           for latent in LATENTS if latent != "gaussian"),
-        VAEOutlierDetector(max_iter=2),
         VAEOutlierDetector(n_estimators=2, hidden_layer_sizes=8, max_iter=3, contamination=0.1,
                            score_method="joint"),
     ]
 )  # fmt: skip
-def test_sklearn_checks(estimator, check):
+def test_sklearn_checks_of_variants(estimator, check):
     check(estimator)
 
 

@@ -165,6 +165,7 @@ def rearranged(arrays, rng):
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize("part", ["tree", "tensors"])
+@pytest.mark.slow
 def test_made_up_files(files, tmp_path, part):
     """Whoever makes the checksum right can make another model, but no crash.
 

@@ -66,7 +66,10 @@ def write(estimator, how, path):
         path.write_bytes({"pickle": pickle, "cloudpickle": cloudpickle}[how].dumps(estimator))
 
 
-@pytest.mark.parametrize("how", LOADERS)
+@pytest.mark.parametrize("how", [
+    "save", "skops",
+    *(pytest.param(how, marks=pytest.mark.slow) for how in ("pickle", "joblib", "cloudpickle")),
+])  # fmt: skip
 def test_answers_in_another_process(how, tmp_path):
     table = pandas_frame(40)
     if how not in ("save", "pickle"):  # skops knows no intervals, periods and decimals

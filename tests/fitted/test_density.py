@@ -63,6 +63,7 @@ def test_rounded_and_bell_shaped_integers_have_no_atoms():
     assert kinds == {DiscretizedLogistic, StudentT}
 
 
+@pytest.mark.slow
 def test_atoms_are_drawn_as_they_are(amounts):
     vae = fit(amounts)
     new = vae.sample(4000, 0)
@@ -75,6 +76,7 @@ def test_atoms_are_drawn_as_they_are(amounts):
     assert set(back["rating"]) <= set(amounts["rating"])
 
 
+@pytest.mark.slow
 def test_scores_are_comparable_across_likelihoods(amounts):
     """One measure a column: a histogram, atoms and a mass agree on the same columns."""
     X = amounts[["rating", "visits"]]
@@ -195,6 +197,7 @@ def test_counts_hold_counts():
     assert scores["negative_binomial"] > scores["poisson"] - 0.05
 
 
+@pytest.mark.slow
 def test_ordinal_holds_an_ordered_level():
     levels = np.array(["low", "mid", "high", "top"])
     noise = np.random.default_rng(7).normal(size=N)  # the same whichever tests ran before
@@ -207,6 +210,7 @@ def test_ordinal_holds_an_ordered_level():
     np.testing.assert_allclose(*shares, atol=0.05)
 
 
+@pytest.mark.slow
 def test_draws_do_not_pile_up_at_the_bounds():
     """A skewed amount: what would fall below the least value is drawn again."""
     rng = np.random.default_rng(0)
@@ -242,6 +246,7 @@ def test_scores_are_in_table_units_under_every_map(transform):
     assert vae.score(x) == pytest.approx(-0.96, abs=0.25)  # −E log N(Z/0.7) − log(0.7) − 0.7 Z
 
 
+@pytest.mark.slow
 def test_maps_go_by_column(amounts):
     vae = fit(amounts, numeric_transform={"size": "log"}, max_iter=2)
     assert type(vae.schema_.columns[2].map).__name__ == "LogMap"

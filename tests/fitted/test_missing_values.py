@@ -355,6 +355,7 @@ def test_half_sample_mode():
 # --------------------------------------------------------------- posterior and sampling
 
 
+@pytest.mark.slow
 def test_posterior_is_wide_where_cells_are_missing():
     X = gaussian_table(3000)
     vae = VAETransformer(K, random_state=0, mask_ratio=0.6, prior="standard_normal").fit(X)
@@ -369,6 +370,7 @@ def test_posterior_is_wide_where_cells_are_missing():
     assert widths[2] == pytest.approx(1.0, abs=0.25)
 
 
+@pytest.mark.slow
 def test_given_cells_and_their_consequences():
     table = pandas_frame(1500)[["float64", "int64", "object", "boolean", "datetime", "constant"]]
     vae = VAETransformer(2, random_state=0, mask_ratio=0.6).fit(table)

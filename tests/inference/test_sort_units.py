@@ -67,6 +67,7 @@ def test_a_unit_that_explains_nothing_has_a_way_back():
     np.testing.assert_allclose(scale(back), scale(rows), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_an_embedding_counts_every_column_by_its_variance():
     X = factors(600, 2, 8, np.random.default_rng(0), nonlinear=True, noise=0.3)
     X = np.hstack([X, np.round(3 * X[:, :1])])
@@ -115,6 +116,7 @@ def test_components_come_in_order_and_with_their_signs(cancer):
     np.testing.assert_allclose(each, expected, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_two_seeds_agree(cancer):
     """No column of the first embedding needs another sign or place to match the second."""
     first, second = (

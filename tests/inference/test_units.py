@@ -26,6 +26,7 @@ def textbook(X, **params):
     return VAETransformer(2, random_state=0, **params).fit(X)
 
 
+@pytest.mark.slow
 def test_textbook_settings_collapse_and_cures_prevent_it():
     X = harmonics()
     plain = textbook(X).set_params(n_importance_samples=512)
@@ -58,6 +59,7 @@ def test_one_clear_warning_names_the_cures():
 
 
 @pytest.mark.parametrize("init", ["pca", "random"])
+@pytest.mark.slow
 def test_active_are_exactly_the_directions_above_the_noise(init):
     """Linear decoder, fixed σ: a unit for each eigenvalue over σ², and its KL is ½ log(λ/σ²)."""
     rng = np.random.default_rng(0)

@@ -192,6 +192,7 @@ SEEDS = 0, pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest
 
 
 @pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.slow
 def test_draws_outside_the_bounds_are_not_replaced_by_atoms(seed):
     """Half of the smooth part of the density is below the minimum."""
     rng = np.random.default_rng(seed)

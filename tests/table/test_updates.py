@@ -130,6 +130,7 @@ def test_columns_do_not_change():
     assert vae.schema_.columns[0].map is column.map
 
 
+@pytest.mark.slow
 def test_batches_have_equal_parts_in_the_prior():
     """The exemplars are a uniform sample of all batches, however many came."""
     rng = np.random.default_rng(0)

@@ -212,6 +212,7 @@ def test_warm_start_freezes_the_columns():
     assert vae.schema_.columns[1].levels == levels == ("ash", "birch", "cedar")
 
 
+@pytest.mark.slow
 def test_partial_fit_learns(X):
     vae = quick(prior="mixture").partial_fit(X)
     first = vae.score(X)
@@ -329,6 +330,7 @@ def test_callbacks_see_every_round(X):
     assert np.isfinite(watch.scores).all()
 
 
+@pytest.mark.slow
 def test_warmup_starts_without_the_divergence(X):
     slow = quick(objective=ELBO(warmup=1.0), early_stopping=False).fit(X).history_
     plain = quick(early_stopping=False).fit(X).history_
@@ -337,6 +339,7 @@ def test_warmup_starts_without_the_divergence(X):
     assert slow["bound"][1] > slow["reconstruction"][1] - 0.2 * slow["kl"][1]
 
 
+@pytest.mark.slow
 def test_beta_moves_the_code(X):
     kl = [
         quick(objective=ELBO(beta=beta), early_stopping=False).fit(X).history_["kl"][-1]
