@@ -31,11 +31,18 @@ from skvae.likelihoods import LIKELIHOODS, Likelihood
 from skvae.objectives import OBJECTIVES, Objective
 from skvae.priors import PRIORS, Prior
 
+from .consistency import (
+    are_lattices,
+    are_patterns,
+    is_atom_map,
+    is_categorical,
+    is_numeric,
+    is_quantile_map,
+)
 from .relations import are_relations
 from .tree import Codec, FileError, Reader, Writer
 from .values import exactly, guarded
 
-MAPS = (NumericMap, PowerMap, QuantileMap, LogMap, AtomMap)
 MAX_SMALL = 2**24  # numbers that may be allocated whatever the size of the file
 NO_SIZES = {"n_exemplars", "n_steps", "n_ode_steps"}  # numbers that no parameter's size follows
 REGISTERED: dict[str, type[Component]] = {}  # components of users
@@ -158,75 +165,6 @@ def of_dataclass(kind: type, check: Callable[[Any], bool] = lambda value: True) 
         return value
 
     return Codec(exactly(kind), write, read)
-
-
-def _are_increasing(*arrays: np.ndarray) -> bool:
-    return all(a.ndim == 1 and bool((np.diff(a) > 0).all()) for a in arrays)
-
-
-def _is_numeric(column: NumericColumn) -> bool:
-    """Whether the statistics of a column of numbers agree with each other."""
-    lengths = len(column.repeated), len(column.shares), len(column.is_spike)
-    known = len(column.known_integers)
-    return (
-        isinstance(column.map, MAPS)
-        and column.kind in ("continuous", "integer", "boolean", "datetime")
-        and column.minimum <= column.maximum
-        and len(set(lengths)) == 1
-        and known in (0, len(column.known))
-        and bool(np.isfinite(column.known).all() and np.isfinite(column.atoms).all())
-        and bool((np.diff(column.known) >= 0).all() and (np.diff(column.atoms) >= 0).all())
-    )
-
-
-def _is_categorical(column: CategoricalColumn) -> bool:
-    """Whether levels, counts and codes are as many, and the codes are 0, 1, 2, …"""
-    n, codes = len(column.levels), column.codes
-    return (
-        n > 0
-        and column.counts.shape == codes.shape == (n,)
-        and codes.dtype.kind == "i"
-        and codes.min() >= 0
-        and codes.max() < n
-        and len(np.unique(codes)) == codes.max() + 1
-        and bool(np.isfinite(column.counts).all() and (column.counts >= 0).all())
-        and float(column.counts.sum()) > 0
-    )
-
-
-def _is_quantile_map(value: QuantileMap) -> bool:
-    n = len(value.knots)
-    return (
-        n > 1
-        and value.scores.shape == (n,)
-        and value.derivatives.shape == (n + 1,)
-        and _are_increasing(value.knots, value.scores)
-        and bool((value.derivatives > 0).all())
-    )
-
-
-def _are_lattices(value: Lattices) -> bool:
-    arrays = np.stack([value.spacing, value.offset, value.share])
-    numbers = value.start, value.unit, value.reference
-    return (
-        arrays.ndim == 2
-        and arrays.shape[1] > 0
-        and bool(np.isfinite(arrays).all() and np.isfinite(numbers).all())
-        and min(value.unit, value.reference) > 0
-        and bool((value.spacing >= 1).all() and (value.share >= 0).all())
-        and abs(float(value.share.sum()) - 1) < 1e-6
-    )
-
-
-def _is_atom_map(value: AtomMap) -> bool:
-    same = value.remote.shape == value.near.shape == value.half.shape
-    return same and isinstance(value.inner, MAPS) and _are_increasing(value.remote, value.near)
-
-
-def _are_patterns(value: Patterns) -> bool:
-    shape = value.missing.shape
-    is_mask = value.missing.dtype == bool and len(shape) == 2
-    return is_mask and value.weights.shape == shape[:1] and bool((value.weights >= 0).all())
 
 
 # ------------------------------------------------------------------------------------- schema
@@ -392,14 +330,14 @@ OBJECTS: dict[str, Codec] = {
     "component": Codec(_is_component, _write_component, _read_component, is_raw=True),
     "NumericMap": of_dataclass(NumericMap),
     "PowerMap": of_dataclass(PowerMap),
-    "QuantileMap": of_dataclass(QuantileMap, _is_quantile_map),
+    "QuantileMap": of_dataclass(QuantileMap, is_quantile_map),
     "LogMap": of_dataclass(LogMap),
-    "AtomMap": of_dataclass(AtomMap, _is_atom_map),
-    "Lattices": of_dataclass(Lattices, _are_lattices),
+    "AtomMap": of_dataclass(AtomMap, is_atom_map),
+    "Lattices": of_dataclass(Lattices, are_lattices),
     "ConstantColumn": of_dataclass(ConstantColumn),
-    "CategoricalColumn": of_dataclass(CategoricalColumn, _is_categorical),
-    "NumericColumn": of_dataclass(NumericColumn, _is_numeric),
-    "Patterns": of_dataclass(Patterns, _are_patterns),
+    "CategoricalColumn": of_dataclass(CategoricalColumn, is_categorical),
+    "NumericColumn": of_dataclass(NumericColumn, is_numeric),
+    "Patterns": of_dataclass(Patterns, are_patterns),
     "Axes": of_dataclass(Axes),
     "FittedInequality": of_dataclass(FittedInequality),
     "FittedSum": of_dataclass(FittedSum),
