@@ -202,8 +202,8 @@ def test_the_gradient_is_that_of_the_density(module):
         step = torch.zeros(2).double()
         step[i] = 1e-5
         with torch.no_grad():
-            slope = (module.log_prob(z + step) - module.log_prob(z - step)) / 2e-5
-        torch.testing.assert_close(gradient[:, i], slope, atol=1e-5, rtol=1e-4)
+            difference = (module.log_prob(z + step) - module.log_prob(z - step)) / 2e-5
+        torch.testing.assert_close(gradient[:, i], difference, atol=1e-5, rtol=1e-4)
 
 
 def test_draws_have_the_moments_of_the_codes(module):
@@ -324,10 +324,10 @@ def test_answers_of_a_model(vae):
     assert np.array_equal(scores, vae.score_samples(X))
     order = np.random.default_rng(0).permutation(60)[:25]
     np.testing.assert_allclose(vae.score_samples(X[order]), scores[order], rtol=1e-9)
-    holes = X.copy()
-    holes[::2, 0] = np.nan
-    assert np.isfinite(vae.impute(holes)).all()
-    assert np.isfinite(vae.score_samples(holes)).all()
+    incomplete = X.copy()
+    incomplete[::2, 0] = np.nan
+    assert np.isfinite(vae.impute(incomplete)).all()
+    assert np.isfinite(vae.score_samples(incomplete)).all()
     drawn = vae.sample(50, random_state=0)
     assert np.array_equal(drawn, vae.sample(50, random_state=0))
     given = vae.sample(20, random_state=0, given={"x0": 0.5})
