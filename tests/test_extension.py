@@ -102,7 +102,7 @@ class Importance(Objective):
         return torch.logsumexp(weights, 0) - math.log(len(weights))
 
 
-N_ITER = 40  # passes over the rows
+N_ITER = 80  # passes over the rows
 TABLE = with_missing_cells(pandas_frame(120))[["float64", "Int64", "object", "boolean", "cents"]]
 
 
@@ -116,7 +116,7 @@ def check(vae):
     assert (rows.dtypes == TABLE.dtypes).all()
     untrained = clone(vae).set_params(max_iter=1, learning_rate_init=1e-12).fit(TABLE)
     if getattr(vae.objective_, "beta", 1) <= 1:  # a larger weight of the KL lowers the density
-        assert vae.score(TABLE) > untrained.score(TABLE) - 0.05
+        assert vae.score(TABLE) > untrained.score(TABLE)
     copy = clone(vae)
     assert repr(copy) == repr(clone(copy))
 

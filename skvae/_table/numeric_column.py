@@ -232,7 +232,10 @@ class NumericColumn(NumericSummary, Column):
         x, place = self.decode_numbers(y)
         if self.lattices is not None and rng is not None:
             low, high = max(self.low, self.minimum), min(self.high, self.maximum)
-            x = np.where(place < 0, self.lattices.rounded(x, low, high, rng), x)
+            on_lattice = self.lattices.rounded(x, low, high, rng)
+            if self.decimals is not None:  # start + unit · place is exact up to rounding only
+                on_lattice = np.round(on_lattice, self.decimals)
+            x = np.where(place < 0, on_lattice, x)
         if not len(self.known_integers):
             return self.cells(x)
         return self.cells(np.where(place < 0, self._integers(x), self.known_integers[place]))

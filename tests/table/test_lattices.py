@@ -65,6 +65,16 @@ def test_drawn_values_are_rounded_as_often(vae):
     assert (mean["price"] % 100 == 0).mean() < 0.2
 
 
+def test_drawn_decimals_are_those_of_the_table():
+    rng = np.random.default_rng(0)
+    fee = np.exp(0.6 * rng.normal(size=N) + 4)
+    fee = np.where(rng.random(N) < 0.8, np.round(2 * fee) / 2, fee.round(2))
+    X = pd.DataFrame({"fee": fee, "size": np.log(fee) + 0.3 * rng.normal(size=N)})
+    drawn = VAETransformer(1, **QUICK).fit(X).sample(2000, random_state=0)["fee"]
+    np.testing.assert_array_equal(drawn, drawn.round(2))
+    assert (drawn % 0.5 == 0).mean() == pytest.approx((X["fee"] % 0.5 == 0).mean(), abs=0.04)
+
+
 def test_the_mass_is_one():
     """A density that is smooth over the spacings: Σ over all points."""
     each = Lattices(3.0, 0.5, np.array([1.0, 4.0, 10.0]), np.array([0.0, 1.0, 2.0]),
