@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -28,6 +29,7 @@ def choose_schema(
     context: FitContext,
     batch_size: int,
     learning_rate: float,
+    max_iter: int | None,
 ) -> Schema:
     """The schema under which a shortly trained model gives held-out rows the higher density.
 
@@ -52,8 +54,11 @@ def choose_schema(
     n_held = min(n // 5, MAX_TESTED)
     held, kept = order[:n_held], order[n_held:]
     split = Split(kept, None if bool((weight == 1).all()) else weight[kept], held[:0])
-    n_steps = max(50, round(PROPORTION * default_steps(n)))
-    budget = Budget(n_steps, min(batch_size, len(kept)), learning_rate)
+    size = min(batch_size, len(kept))
+    n_steps = default_steps(n)
+    if max_iter is not None:  # a short fit has short trials
+        n_steps = min(n_steps, max_iter * math.ceil(len(kept) / size))
+    budget = Budget(max(50, round(PROPORTION * n_steps)), size, learning_rate)
     scores = []
     for schema in candidates:
         rows = schema.encode(table, torch.float32)

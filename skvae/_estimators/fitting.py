@@ -199,8 +199,8 @@ def new_schema(
         k = context.components.latent.size(requested, schema.n_components(requested))
         return initial_model(estimator, schema, context, rows, split, k)
 
-    size = estimator.batch_size, estimator.learning_rate_init
-    return choose_schema((schema, affine), start, table, weights, context, *size)
+    training = estimator.batch_size, estimator.learning_rate_init, estimator.max_iter
+    return choose_schema((schema, affine), start, table, weights, context, *training)
 
 
 def holds_out(estimator: VAEParameters, mode: Mode) -> bool:
