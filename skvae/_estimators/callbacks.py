@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from skvae._progress import Progress, log
-from skvae._training.loop import describe
+from skvae._training.history import describe
 
 try:
     from sklearn.callback import CallbackSupportMixin, with_callbacks

@@ -69,7 +69,8 @@ def trial_scores(
     generator = torch.Generator(device).manual_seed(context.seed)
     # A copy: where time is limited, training shortens it.
     there = rows.to(device), split.to(device), context.components.objective, budget.share(1)
-    if train([model.to(device)], *there, generator, NoMonitor(), {}).is_interrupted:
+    run = train([model.to(device)], *there, generator, NoMonitor(), {}, context.checkpoint)
+    if run.is_interrupted:
         raise KeyboardInterrupt
     return log_density(model.cpu(), held_out, InferenceSettings(N_DRAWS)).score
 

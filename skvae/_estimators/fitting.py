@@ -29,7 +29,8 @@ from skvae._table.reading import Table
 from skvae._table.transforms import AFFINE
 from skvae._training.budget import Budget, default_steps
 from skvae._training.cross_validation import folds, held_out_curve
-from skvae._training.loop import Result, Split, join_histories, train_all, warn_of_interruption
+from skvae._training.history import join_histories
+from skvae._training.loop import Result, Split, train_all, warn_of_interruption
 from skvae._training.weights import check_sample_weight, split_rows
 from skvae._validation import (
     as_layers,
@@ -293,7 +294,7 @@ def train_models(
         states = estimator._optimizer_states
     results = train_all(
         there, data.rows.to(device), data.split.to(device), context.components.objective,
-        budget, noise, callbacks, states,
+        budget, noise, callbacks, states, context.checkpoint,
     )  # fmt: skip
     for model in models:
         model.cpu()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, ClassVar
 
 import torch
@@ -56,6 +57,8 @@ class VAEParameters(BaseEstimator):
     random_state: Any
     device: Any
     precision: str
+    checkpoint: Any
+    checkpoint_every: float
     n_importance_samples: int
     n_refinement_steps: int
     n_components_: int
@@ -98,6 +101,8 @@ class VAEParameters(BaseEstimator):
         "warm_start": a_bool(),
         "verbose": a_bool(or_int=True),
         "precision": one_of("double", "single"),
+        "checkpoint": ("None or a path", lambda v: v is None or isinstance(v, (str, os.PathLike))),
+        "checkpoint_every": a_real("[0, inf)", least=0),
         "device": ("a name of a device of torch", lambda v: isinstance(v, (str, torch.device))),
         "n_importance_samples": an_int(1),
         "n_refinement_steps": an_int(0),

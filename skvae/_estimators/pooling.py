@@ -7,6 +7,7 @@ their row; noise that is as small as the columns allow finds these.
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -34,7 +35,11 @@ def fine_noise(detector: Any, mode: Mode, seed: int) -> Any:
     if not is_auto(detector.likelihood) or (earlier is None and not mode.is_new):
         return None
     fine = type(detector)() if earlier is None else copy.copy(earlier)
-    params = {"likelihood": FINE, "calibration_fraction": None, "random_state": seed}
+    path = detector.checkpoint
+    params = {
+        "likelihood": FINE, "calibration_fraction": None, "random_state": seed,
+        "checkpoint": None if path is None else f"{os.fspath(path)}.fine",
+    }  # fmt: skip
     for name, value in {**detector.get_params(deep=False), **params}.items():
         setattr(fine, name, value)
     return fine

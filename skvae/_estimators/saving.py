@@ -134,6 +134,8 @@ def load(path: Any) -> BaseEstimator:
     """
     try:
         tree, arrays = read_file(path)
+        if isinstance(tree, dict) and "checkpoint" in tree:
+            raise FileError("it is a checkpoint, from which fit goes on, not a saved estimator")
         estimator = Reader(CODECS, arrays).read(tree)
         if type(estimator) not in ESTIMATORS.values():
             raise FileError("it does not hold an estimator")

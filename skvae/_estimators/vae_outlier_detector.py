@@ -10,7 +10,7 @@ from sklearn.base import OutlierMixin
 from skvae._fitted.pool import Pool
 from skvae._inference.scoring import SCORES
 from skvae._table.reading import Table
-from skvae._training.weights import check_sample_weight, random_seed, split_calibration
+from skvae._training.weights import check_sample_weight, split_calibration
 from skvae._validation import Constraint, an_int, is_real, one_of
 from skvae.likelihoods import StudentT
 from skvae.objectives import ELBO
@@ -19,7 +19,7 @@ from skvae.priors import Aggregated, StandardNormal
 from .callbacks import with_callbacks
 from .conformal import ConformalMixin
 from .explaining import ExplanationMixin
-from .mode import Mode
+from .mode import Mode, seed_of
 from .parameters import VAEParameters
 from .pooling import SHARE, fine_noise, pool_and_threshold
 
@@ -105,13 +105,12 @@ class VAEOutlierDetector(OutlierMixin, ConformalMixin, ExplanationMixin):
     tol : float, default=1e-4
     warm_start : bool, default=False
     verbose : bool or int, default=False
-        1: a progress bar for ``fit``, and for answers about more than 8 192 rows; where there is
-        neither terminal nor notebook, a line for each tenth. 2: the terms of the bound after each
-        evaluation, too. Lines go to the logger "skvae" of :mod:`logging`. scikit-learn's callbacks
-        (1.9 and later) are shown the same rounds.
     random_state : int, RandomState instance, Generator or None, default=None
     device : str, default="cpu"
     precision : {"double", "single"}, default="double"
+    checkpoint : path or None, default=None
+        The model of fine noise has a file of its own, whose name ends with ".fine".
+    checkpoint_every : float, default=60.0
     n_importance_samples : int, default=16
     n_refinement_steps : int, default=0
 
@@ -221,6 +220,8 @@ class VAEOutlierDetector(OutlierMixin, ConformalMixin, ExplanationMixin):
         random_state=None,
         device="cpu",
         precision="double",
+        checkpoint=None,
+        checkpoint_every=60.0,
         n_importance_samples=16,
         n_refinement_steps=0,
     ):
@@ -252,6 +253,8 @@ class VAEOutlierDetector(OutlierMixin, ConformalMixin, ExplanationMixin):
         self.random_state = random_state
         self.device = device
         self.precision = precision
+        self.checkpoint = checkpoint
+        self.checkpoint_every = checkpoint_every
         self.n_importance_samples = n_importance_samples
         self.n_refinement_steps = n_refinement_steps
         self.n_estimators = n_estimators
@@ -364,7 +367,7 @@ class VAEOutlierDetector(OutlierMixin, ConformalMixin, ExplanationMixin):
     def _fit(self, X: Any, sample_weight: Any, mode: Mode) -> Any:
         table = self._read_for_fit(X, mode)
         weights = check_sample_weight(sample_weight, table.n_rows)
-        seed = random_seed(self.random_state) % 2**32 if mode.is_new else self._split_seed
+        seed = seed_of(self, mode) % 2**32 if mode.is_new else self._split_seed
         rows, fraction = np.flatnonzero(weights), self.calibration_fraction
         train, calibration = split_calibration(rows, fraction, seed, not mode.is_new)
         data = X, table.take(train), weights[train], mode, int(self.n_estimators)

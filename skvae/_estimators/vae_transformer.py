@@ -170,6 +170,14 @@ class VAETransformer(
         ``posterior``, ``impute``, ``explain_samples``, ``sample(given=…)``; codes are always
         decoded in double. In double the answer for a row does not depend on the other rows of the
         call (to 1e-9); single is faster, and scores have errors of about 1e-4 nats.
+    checkpoint : path or None, default=None
+        A file that keeps the state of training: weights, moments of the optimizer, random streams,
+        history and the place in the rows. Where it is there, ``fit`` with the same parameters and
+        rows goes on from it, and ends as if it had not been cut off. It is written beside its
+        place and renamed, the one before is kept, and ``random_state=None`` means 0. It is not
+        used by ``partial_fit`` and with `warm_start`.
+    checkpoint_every : float, default=60.0
+        Seconds between two checkpoints, at least.
     n_importance_samples : int, default=64
         The most draws of z for each row in ``score_samples``: 16 are taken, and more where the
         standard error of the score is still above 0.15 nats. 8 suffice for model selection on a
@@ -318,6 +326,8 @@ class VAETransformer(
         random_state=None,
         device="cpu",
         precision="double",
+        checkpoint=None,
+        checkpoint_every=60.0,
         n_importance_samples=64,
         n_refinement_steps=10,
     ):
@@ -351,6 +361,8 @@ class VAETransformer(
         self.random_state = random_state
         self.device = device
         self.precision = precision
+        self.checkpoint = checkpoint
+        self.checkpoint_every = checkpoint_every
         self.n_importance_samples = n_importance_samples
         self.n_refinement_steps = n_refinement_steps
 

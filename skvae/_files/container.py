@@ -28,18 +28,24 @@ MAX_HEADER = 100_000_000  # bytes, as in safetensors
 
 def write_file(path: Any, tree: Any, arrays: Mapping[str, np.ndarray]) -> None:
     """Write a tree and its arrays; the file is complete or is not there."""
-    text = json.dumps(tree, allow_nan=False, separators=(",", ":"), ensure_ascii=False)
-    tensors = {name: np.array(array, order="C") for name, array in arrays.items()}
-    metadata = {"format": str(FORMAT), "skvae": text, "sha256": _digest(text, tensors)}
     path = Path(path)
     part = path.with_name(f"{path.name}.{secrets.token_hex(8)}.part")
     try:
         with part.open("xb") as file:
-            file.write(save_tensors(tensors, metadata))
+            file.write(as_bytes(tree, arrays))
         part.replace(path)
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+
+
+def as_bytes(tree: Any, arrays: Mapping[str, np.ndarray]) -> bytes:
+    """The contents of a file."""
+    text = json.dumps(tree, allow_nan=False, separators=(",", ":"), ensure_ascii=False)
+    tensors = {name: np.array(array, order="C") for name, array in arrays.items()}
+    metadata = {"format": str(FORMAT), "skvae": text, "sha256": _digest(text, tensors)}
+    content: bytes = save_tensors(tensors, metadata)
+    return content
 
 
 def read_file(path: Any) -> tuple[Any, dict[str, np.ndarray]]:

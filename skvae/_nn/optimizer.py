@@ -39,13 +39,17 @@ class Adam:
         self.n_steps = 0
         self._root = torch.empty_like(values)  # memory of the denominator
         if state:
-            self.mean.copy_(torch.as_tensor(state["mean"]))
-            self.square.copy_(torch.as_tensor(state["square"]))
-            self.n_steps = state["n_steps"]
+            self.restore(state)
 
     @property
     def state(self) -> dict:
         return {"mean": self.mean, "square": self.square, "n_steps": self.n_steps}
+
+    def restore(self, state: dict) -> None:
+        """Set the moments to those of a state."""
+        self.mean.copy_(torch.as_tensor(state["mean"]))
+        self.square.copy_(torch.as_tensor(state["square"]))
+        self.n_steps = int(state["n_steps"])
 
     @torch.no_grad()
     def step(self, gradient: Tensor, rate: float) -> None:

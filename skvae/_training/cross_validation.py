@@ -15,7 +15,8 @@ from skvae.objectives import Objective
 
 from .budget import Budget
 from .held_out import gain_is_clear, row_bounds
-from .loop import Run, Split, batches
+from .loop import Batches, Run, Split
+from .run_state import Round
 
 ROUNDS = 25  # evaluations in a full run
 MAX_FOLDS = 5
@@ -105,7 +106,7 @@ def _curve(
     generator: torch.Generator,
 ) -> Curve:
     run = Run(models, data, objective, budget, generator)
-    sources = [batches(split, budget.batch_size, generator) for split in splits]
+    sources = [Batches(split, budget.batch_size, generator) for split in splits]
     noise_state = generator.get_state()
 
     def bounds() -> Tensor:
@@ -121,7 +122,7 @@ def _curve(
         length = min(length, MAX_TIMED_STEPS)
     while steps[-1] < budget.n_steps and budget.seconds_left > 0:
         n = min(length, budget.n_steps - steps[-1])
-        terms = run.round(sources, steps[-1], n)
+        terms = run.take_steps(sources, steps[-1], Round(n, run.device))
         if not all(map(math.isfinite, terms)) or not run.is_finite():
             break
         steps.append(steps[-1] + n)

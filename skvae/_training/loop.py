@@ -8,10 +8,10 @@ several at once. Nothing is read back from the device between two evaluations of
 from __future__ import annotations
 
 import math
-import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 import torch
@@ -27,8 +27,10 @@ from skvae.objectives import ELBO, Objective
 
 from .analytic_gradients import AnalyticGradients, has_analytic_gradients
 from .budget import Budget, evaluation_draws, learning_rate
+from .checkpoint import Checkpoint, NoCheckpoint
 from .held_out import BestWeights
 from .masking import EVERY, masked_cells
+from .run_state import Round, RunState, final_arrays, has_ended, restore_ended
 from .stacking import Stack
 
 MAX_GRADIENT_NORM = 100.0
@@ -99,16 +101,34 @@ class NoMonitor:
         return False
 
 
-def batches(split: Split, size: int, generator: torch.Generator) -> Iterator[Tensor]:
-    """Index tensors without end: permutations of the rows, or draws in proportion to weights."""
-    rows, n, device = split.train, len(split.train), split.train.device
-    cumulated = None if split.weights is None else torch.cumsum(split.weights, 0)
-    while True:
-        if cumulated is None:
-            order = torch.randperm(n, generator=generator, device=device)
-        else:
-            order = weighted_indices(cumulated, n, generator)
-        yield from rows[order].split(size)
+class Batches:
+    """Index tensors without end: permutations of the rows, or draws in proportion to weights.
+
+    Attributes
+    ----------
+    order : Tensor
+        The rows of the present pass.
+    position : int
+        How many of them were given.
+    """
+
+    def __init__(self, split: Split, size: int, generator: torch.Generator) -> None:
+        self.rows, self.size, self.generator = split.train, size, generator
+        self.cumulated = None if split.weights is None else torch.cumsum(split.weights, 0)
+        self.order, self.position = split.train[:0], 0
+
+    def __next__(self) -> Tensor:
+        if self.position >= len(self.order):
+            self.order, self.position = self.rows[self._next_pass()], 0
+        batch = self.order[self.position : self.position + self.size]
+        self.position += len(batch)
+        return batch
+
+    def _next_pass(self) -> Tensor:
+        n = len(self.rows)
+        if self.cumulated is not None:
+            return weighted_indices(self.cumulated, n, self.generator)
+        return torch.randperm(n, generator=self.generator, device=self.rows.device)
 
 
 def train(
@@ -120,6 +140,7 @@ def train(
     generator: torch.Generator,
     monitor: Monitor,
     optimizer_state: dict,
+    checkpoint: Checkpoint | NoCheckpoint,
 ) -> Result:
     """Train in place and leave the best weights, of each model its own.
 
@@ -133,30 +154,45 @@ def train(
     monitor : Monitor
     optimizer_state : dict
         Adam's moments from the run that this one continues; empty: a new run.
+    checkpoint : Checkpoint or NoCheckpoint
+        Where the state is written; a run that was cut off goes on from there.
     """
     run = Run(models, data, objective, budget, generator, optimizer_state)
+    saved = checkpoint.begin(data, split.train, split.weights, split.held_out)
+    if has_ended(saved):
+        return restore_ended(run, Result(models), saved)
     best = BestWeights(run, split.held_out[:MAX_HELD_OUT], generator)
-    sources = [batches(split, budget.batch_size, generator) for _ in models]
+    sources = [Batches(split, budget.batch_size, generator) for _ in models]
     # A round takes at least so many steps, which are worth an evaluation.
     worth = math.ceil(len(best.rows) * evaluation_draws(len(best.rows)) / (2 * budget.batch_size))
     names = [*HISTORY, "validation_bound"] if len(best.rows) else HISTORY
     result = Result(models, {name: [] for name in names})
-    good, repairs, started = run.flat.copy(), 0, time.monotonic()
+    state = RunState(run, best, sources, result, run.flat.copy())
+    if saved:
+        state.restore(saved)
+
+    def after_step() -> None:
+        if checkpoint.is_due:
+            checkpoint.write(state.arrays)
+
     try:
         while result.n_steps < budget.last_step and budget.seconds_left > 0:
             monitor.before_round()
-            n = max(1, math.ceil(budget.n_steps / ROUNDS), worth)
-            n = min(n, budget.last_step - result.n_steps)
-            if budget.deadline is not None and not result.n_steps:
-                n = min(n, TIMED_STEPS)
-            terms = run.round(sources, result.n_steps, n)
+            if state.round is None:
+                n = max(1, math.ceil(budget.n_steps / ROUNDS), worth)
+                n = min(n, budget.last_step - result.n_steps)
+                if budget.deadline is not None and not result.n_steps:
+                    n = min(n, TIMED_STEPS)
+                state.round = Round(n, run.device)
+            terms = run.take_steps(sources, result.n_steps, state.round, after_step)
+            n, state.round = state.round.length, None
             if not all(map(math.isfinite, terms)) or not run.is_finite():
-                repairs += 1
-                run.repair(good, repairs)
+                state.repairs += 1
+                run.repair(state.good, state.repairs)
                 continue
-            good, repairs = run.flat.copy(), 0
+            state.good, state.repairs = run.flat.copy(), 0
             result.n_steps += n
-            budget.fit_to_time(result.n_steps, time.monotonic() - started)
+            budget.fit_to_time(result.n_steps, state.seconds)
             record = [result.n_steps, *terms]
             if len(best.rows):
                 record.append(best.update(budget.progress(result.n_steps)))
@@ -165,13 +201,15 @@ def train(
                 break
     except KeyboardInterrupt:
         result.is_interrupted = True
-        run.flat.restore(good)
+        run.flat.restore(state.good)
     if not result.n_steps:  # the weights are those of the start
         record = [0, *run.metrics(split.train[: 8 * budget.batch_size])]
         if len(best.rows):
             record.append(best.update(1.0))
         result.append(record)
     result.is_start = best.restore() or budget.last_step == 0
+    if not result.is_interrupted:
+        checkpoint.write(partial(final_arrays, run, result))
     # Arrays, so that a fitted estimator can be loaded where there is no other device, and so that
     # equal estimators have equal pickles.
     result.optimizer_state = {
@@ -190,6 +228,7 @@ def train_all(
     generator: torch.Generator,
     monitor: Monitor,
     optimizer_states: Sequence[dict] | None = None,
+    checkpoint: Checkpoint | NoCheckpoint | None = None,
 ) -> list[Result]:
     """Train models of one shape: together, or one after the other where that is not supported.
 
@@ -198,10 +237,11 @@ def train_all(
     together = objective.supports_vmap and models[0].supports_vmap
     runs = [models] if together else [[model] for model in models]
     states = optimizer_states or [{}] * len(runs)
+    checkpoint = NoCheckpoint() if checkpoint is None else checkpoint
     results = []
     for i, (run, state) in enumerate(zip(runs, states, strict=True)):
         own = budget.share(len(runs) - i)
-        result = train(run, data, split, objective, own, generator, monitor, state)
+        result = train(run, data, split, objective, own, generator, monitor, state, checkpoint)
         results.append(result)
         if result.is_interrupted:
             warn_of_interruption(result.n_steps, budget.n_steps)
@@ -217,24 +257,6 @@ def warn_of_interruption(n_steps: int, n_planned: int) -> None:
         ConvergenceWarning,
         stacklevel=caller_stacklevel(),
     )
-
-
-def describe(history: dict[str, list[float]]) -> str:
-    """The last value of each term of the bound."""
-    terms = {name.replace("_", " "): series[-1] for name, series in history.items()}
-    return ", ".join(f"{name} {value:.3f}" for name, value in terms.items() if name != "step")
-
-
-def join_histories(before: dict[str, list[float]], after: dict[str, list[float]]) -> dict:
-    """The history of a model that was trained twice."""
-    offset = sum(before["step"][-1:])
-    after = {**after, "step": [offset + step for step in after["step"]]}
-    n_before, n_after = len(before["step"]), len(after["step"])
-    names = dict.fromkeys([*before, *after])
-    return {
-        name: before.get(name, [math.nan] * n_before) + after.get(name, [math.nan] * n_after)
-        for name in names
-    }
 
 
 class Run:
@@ -263,13 +285,30 @@ class Run:
         shape = (*shape, self.models[0].latent.n_noise)
         return torch.randn(shape, generator=generator, device=self.device)
 
-    def round(self, sources: Sequence[Iterator], first: int, n_steps: int) -> list[float]:
-        """`n_steps` steps; mean bound, reconstruction and KL in nats per row, in table units."""
-        totals = torch.zeros(3, device=self.device, dtype=torch.float64)
-        for step in range(first, first + n_steps):
+    def take_steps(
+        self,
+        sources: Sequence[Batches],
+        first: int,
+        round_: Round,
+        after_step: Callable[[], None] | None = None,
+    ) -> list[float]:
+        """The steps of a round; mean bound, reconstruction and KL in nats per row, in table units.
+
+        Parameters
+        ----------
+        first : int
+            Steps before the round.
+        round_ : Round
+            One that has begun goes on.
+        """
+        while round_.n_done < round_.length:
             rows = [next(source) for source in sources]
-            totals += self.step(self.data.take(torch.cat(rows)), step)
-        return (totals / n_steps).tolist()
+            step = first + round_.n_done
+            round_.totals += self.step(self.data.take(torch.cat(rows)), step)
+            round_.n_done += 1
+            if after_step is not None:
+                after_step()
+        return (round_.totals / round_.length).tolist()
 
     def step(self, batch: Rows, step: int) -> Tensor:
         """One gradient step."""
