@@ -104,20 +104,20 @@ def test_auto_size_is_searched_on_the_device(X, monkeypatch):
 
 def interrupted(after):
     """A training whose round of that number is interrupted."""
-    true_round, rounds = loop.Run.round, []
+    true_steps, rounds = loop.Run.take_steps, []
 
     def round_(self, *args):
         rounds.append(1)
         if len(rounds) == after:
             raise KeyboardInterrupt
-        return true_round(self, *args)
+        return true_steps(self, *args)
 
     return round_
 
 
 def test_an_interruption_ends_the_search_of_a_size(X, monkeypatch):
     vae = VAETransformer("auto", **QUICK)
-    monkeypatch.setattr(loop.Run, "round", interrupted(after=3))
+    monkeypatch.setattr(loop.Run, "take_steps", interrupted(after=3))
     with pytest.raises(KeyboardInterrupt):
         vae.fit(X)
     assert not hasattr(vae, "fitted_model_")
@@ -125,7 +125,7 @@ def test_an_interruption_ends_the_search_of_a_size(X, monkeypatch):
 
 def test_an_interruption_ends_models_that_are_trained_in_turn(X, monkeypatch):
     detector = VAEOutlierDetector(n_estimators=3, latent="flow", **QUICK)
-    monkeypatch.setattr(loop.Run, "round", interrupted(after=3))
+    monkeypatch.setattr(loop.Run, "take_steps", interrupted(after=3))
     with pytest.warns(ConvergenceWarning, match="interrupted"):
         detector.fit(X)
     assert len(detector.models_) == 1
@@ -138,16 +138,16 @@ def test_isolated_failures_do_not_end_a_fit(X, monkeypatch):
     vae = VAETransformer(
         2, max_iter=40, hidden_layer_sizes=(8,), n_iter_no_change=100, random_state=0
     )
-    true_round, rounds = loop.Run.round, []
+    true_steps, rounds = loop.Run.take_steps, []
 
     def sometimes(self, *args):
         rounds.append(1)
-        return [np.nan] * 3 if len(rounds) % 5 == 0 else true_round(self, *args)
+        return [np.nan] * 3 if len(rounds) % 5 == 0 else true_steps(self, *args)
 
-    monkeypatch.setattr(loop.Run, "round", sometimes)
+    monkeypatch.setattr(loop.Run, "take_steps", sometimes)
     vae.fit(X)
     assert len(rounds) > 5 * loop.MAX_REPAIRS
-    monkeypatch.setattr(loop.Run, "round", lambda *args: [np.nan] * 3)
+    monkeypatch.setattr(loop.Run, "take_steps", lambda *args: [np.nan] * 3)
     with pytest.raises(FloatingPointError, match="5 times in a row"):
         vae.fit(X)
 
@@ -268,7 +268,7 @@ def test_an_interruption_of_the_first_round_leaves_the_start(X, monkeypatch):
     def interrupted(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(loop.Run, "round", interrupted)
+    monkeypatch.setattr(loop.Run, "take_steps", interrupted)
     with pytest.warns(ConvergenceWarning, match="interrupted after 0 of"):
         vae = VAETransformer(2, random_state=0).fit(X)
     assert vae.history_["step"] == [0]
@@ -282,7 +282,7 @@ def test_an_interruption_of_cross_validation_leaves_the_start(X, monkeypatch):
     def interrupted(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(loop.Run, "round", interrupted)
+    monkeypatch.setattr(loop.Run, "take_steps", interrupted)
     with pytest.warns(ConvergenceWarning, match="interrupted after 0 of"):
         vae = VAETransformer(2, random_state=0).fit(X[:50])
     assert vae.history_["step"] == [0]

@@ -227,15 +227,15 @@ def test_partial_fit_learns(X):
 
 def test_interrupt_keeps_the_best_weights(X, monkeypatch):
     rounds = []
-    true_round = loop.Run.round
+    true_steps = loop.Run.take_steps
 
     def interrupted(self, *args):
         rounds.append(1)
         if len(rounds) == 10:
             raise KeyboardInterrupt
-        return true_round(self, *args)
+        return true_steps(self, *args)
 
-    monkeypatch.setattr(loop.Run, "round", interrupted)
+    monkeypatch.setattr(loop.Run, "take_steps", interrupted)
     with pytest.warns(ConvergenceWarning, match="interrupted after .* steps; the best weights"):
         vae = quick().fit(X)
     assert len(vae.history_["bound"]) == 9
