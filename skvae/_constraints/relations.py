@@ -93,14 +93,20 @@ class FittedInequality(Relation):
         return np.asarray(x >= y if self.constraint.strict else x > y)
 
     def project(self, values, rows, touched, scores, rng):
-        low, high = self.places
-        strict = self.constraint.strict
-        a, b = values.columns[low], values.columns[high]
-        x = below(a, b, values.arrays[high][rows], strict)
-        self._set(values, low, rows, np.maximum(x, bounds(a)[0]), touched)
-        rows = rows[self._breaks(values, rows)]
-        y = above(b, a, values.arrays[low][rows], strict)
-        self._set(values, high, rows, np.minimum(y, bounds(b)[1]), touched)
+        # What others have set, as a value of a list, is changed last: they would set it again.
+        for also_touched in (False, True):
+            for i, j in enumerate(self.places):
+                some = rows if also_touched else rows[~touched[rows, j]]
+                self._set(values, j, some, self._nearest(values, i, some), touched)
+                rows = rows[self._breaks(values, rows)]
+
+    def _nearest(self, values: Values, i: int, rows: np.ndarray) -> np.ndarray:
+        """The values of the lower (0) or the higher column (1) that the other one allows."""
+        j, other = self.places[i], self.places[1 - i]
+        own, column, y = values.columns[j], values.columns[other], values.arrays[other][rows]
+        if i == 0:
+            return np.maximum(below(own, column, y, self.constraint.strict), bounds(own)[0])
+        return np.minimum(above(own, column, y, self.constraint.strict), bounds(own)[1])
 
     @staticmethod
     def _set(

@@ -267,6 +267,21 @@ def test_strict_inequalities_of_times_and_integers(unit):
         assert rows["end"].between(X["end"].min(), X["end"].max()).all()
 
 
+def test_an_inequality_leaves_the_values_of_a_list():
+    """The times are above the distances, and each distance, of nine, has a name."""
+    rng = np.random.default_rng(0)
+    distance = rng.choice([0.1, 0.2, 0.4, 0.8, 1.5, 3.0, 10.0], 200)
+    race = np.array([f"{1000 * d:.0f} m" for d in distance])
+    time = distance * rng.uniform(1.2, 3, 200)
+    table = pd.DataFrame({"distance": distance, "time": time, "race": race})
+    constraints = [Determined(["distance"], "race"), Inequality("distance", "time")]
+    vae = quick(constraints=constraints).fit(table)
+    codes = np.random.default_rng(1).normal(size=(500, vae.n_components_))
+    for rows in (vae.inverse_transform(codes), vae.sample(500, random_state=0)):
+        assert (rows["distance"] <= rows["time"]).all()
+        assert (rows["race"] == [f"{1000 * d:.0f} m" for d in rows["distance"]]).all()
+
+
 def test_rows_are_drawn_again_by_rejection():
     """The law of what is kept is that of the draws, given the constraint."""
     X = pd.DataFrame(np.random.default_rng(0).integers(0, 3, size=(N, 2)), columns=["a", "b"])
