@@ -274,7 +274,7 @@ def test_an_inequality_leaves_the_values_of_a_list():
     race = np.array([f"{1000 * d:.0f} m" for d in distance])
     time = distance * rng.uniform(1.2, 3, 200)
     table = pd.DataFrame({"distance": distance, "time": time, "race": race})
-    constraints = [Determined(["distance"], "race"), Inequality("distance", "time")]
+    constraints = [Determined("race", ["distance"]), Inequality("distance", "time")]
     vae = quick(constraints=constraints).fit(table)
     codes = np.random.default_rng(1).normal(size=(500, vae.n_components_))
     for rows in (vae.inverse_transform(codes), vae.sample(500, random_state=0)):
