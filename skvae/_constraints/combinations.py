@@ -110,6 +110,9 @@ class FittedCombinations(Relation):
         for first in range(0, len(rows), size):
             some = rows[first : first + size]
             total = self._scores(values, some, scores)
+            changes = self._changes(values, some, touched)
+            least = np.where(np.isfinite(total), changes, len(self.places)).min(1, keepdims=True)
+            total[changes > least] = -np.inf
             if rng is not None:  # the maximum with Gumbel noise is a draw by the probabilities
                 total = total + rng.gumbel(size=total.shape)
             best = total.argmax(1)
@@ -144,6 +147,15 @@ class FittedCombinations(Relation):
                 with np.errstate(over="ignore"):
                     total = total - np.minimum(0.5 * (days / width) ** 2, FARTHEST)
         return total
+
+    def _changes(self, values: Values, rows: np.ndarray, touched: np.ndarray) -> np.ndarray:
+        """How many cells that others have set each combination would change, to be set again."""
+        changes = np.zeros((len(rows), len(self.counts)), dtype=np.int8)
+        for j, column in zip(self.places, self.table, strict=True):
+            own = touched[rows, j]
+            if own.any():
+                changes += own[:, None] & (values.arrays[j][rows][:, None] != column)
+        return changes
 
     def _log_shares(self) -> np.ndarray:
         """log P(last column | the others) of each combination; 0 where there is no such column."""

@@ -267,6 +267,29 @@ def test_strict_inequalities_of_times_and_integers(unit):
         assert rows["end"].between(X["end"].min(), X["end"].max()).all()
 
 
+def test_combinations_that_share_columns_agree():
+    """Each of three constraints repairs a row around what the others have set."""
+    rng = np.random.default_rng(0)
+    a, b = rng.choice(np.round(rng.normal(9, 1, 12), 4), 400), rng.choice(8, 400)
+    groups = rng.permutation(12)[np.searchsorted(np.unique(a), a)] // 4
+    seen = rng.random((12, 8)) < 0.3
+    seen[:, 0] = True
+    b = np.where(seen[np.searchsorted(np.unique(a), a), b], b, 0)
+    table = pd.DataFrame({"a": a, "b": b.astype(float), "group": groups})
+    table["sum"] = (table["a"] * (table["b"] + 1)).round(3)
+    table["name"] = (table["sum"] * 7 % 3).round(1)
+    constraints = [
+        Determined("sum", ["a", "b"]),
+        FixedCombinations(["a", "group"]),
+        Determined("name", ["sum"]),
+    ]
+    vae = quick(constraints=constraints, max_iter=1).fit(table)
+    rows = vae.inverse_transform(rng.normal(size=(300, vae.n_components_)))
+    for columns in (["a", "b", "sum"], ["a", "group"], ["sum", "name"]):
+        found = rows[columns].merge(table[columns].drop_duplicates(), how="left", indicator=True)
+        assert (found["_merge"] == "both").all()
+
+
 def test_an_inequality_leaves_the_values_of_a_list():
     """The times are above the distances, and each distance, of nine, has a name."""
     rng = np.random.default_rng(0)
