@@ -5,12 +5,10 @@ BIN := .venv/bin
 # One thread a test process: two processes that spin on the same cores wait for each other.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2
 
-.PHONY: demo test fuzz lint wheel test-oldest clean
+.PHONY: demo test fuzz lint docs wheel test-oldest clean
 
 demo: .venv/installed
-	$(BIN)/python examples/quickstart.py out
-	$(BIN)/python examples/missing_values.py out
-	$(BIN)/python examples/anomalies.py out
+	OMP_NUM_THREADS=1 $(BIN)/python examples/run.py out quickstart missing_values anomalies
 
 test: .venv/installed
 	$(PYTEST) --cov --cov-report=term:skip-covered --cov-fail-under=95
@@ -23,6 +21,14 @@ lint: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The site, in docs/_build/html. GALLERY=0 shows the examples without running them.
+docs: .venv/installed-docs
+	OMP_NUM_THREADS=1 $(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+
+.venv/installed-docs: .venv/installed
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[docs]"
+	touch $@
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -46,4 +52,4 @@ test-oldest: .venv-oldest/installed
 	touch $@
 
 clean:
-	rm -rf .venv .venv-oldest out dist
+	rm -rf .venv .venv-oldest out dist docs/_build docs/auto_examples docs/api/generated docs/api/examples_of

@@ -81,8 +81,17 @@ def test_many_groups_are_pooled(vae):
     color = pd.Series([f"g{i % 20}" for i in range(len(TABLE))])
     display = LatentPlaneDisplay.from_estimator(vae, TABLE, color=color)
     labels = [text.get_text() for text in display.ax_.get_legend().get_texts()]
-    assert len(labels) == 9
-    assert labels[-1] == "12 others"
+    assert len(labels) == 10
+    assert labels[-1] == "11 others"
+
+
+def test_ten_groups_have_ten_colors(vae):
+    color = pd.Series([f"g{i % 10}" for i in range(len(TABLE))])
+    display = LatentPlaneDisplay.from_estimator(vae, TABLE, color=color)
+    labels = [text.get_text() for text in display.ax_.get_legend().get_texts()]
+    assert labels == sorted(set(color))
+    drawn = {tuple(c.get_facecolor()[0][:3]) for c in display.ax_.collections}
+    assert len(drawn) == 10
 
 
 def test_a_level_named_as_the_pool_is_a_group_of_its_own(vae):

@@ -20,7 +20,10 @@ from .rows import Material
 from .sections import SECTIONS
 
 # The colors of the displays, lighter where they would be lost on black.
-DARK = ("#8f83e8", "#e07a8b", "#3fae66", "#ddcc77", "#88ccee", "#d0639c", "#44aa99", "#cc78bb")
+DARK = (
+    "#8f83e8", "#e07a8b", "#3fae66", "#ddcc77", "#88ccee", "#d0639c", "#44aa99", "#cc78bb",
+    "#b5b54a", "#ee7733",
+)  # fmt: skip
 PAGE_STYLE = """
 :root {{ color-scheme: light dark; --page: #ffffff; --ink: #1a1a1a; --link: #0a5fa8;
   --other: #bbbbbb; --missing: #555555; {light} }}

@@ -22,7 +22,7 @@ from ._style import (
 )
 
 MAX_DOTS = 20_000  # rows that are drawn one by one
-N_COLORS = len(COLORS) + 2
+N_COLORS = len(COLORS)  # at most, with those of the pool and of missing values
 N_DRAWS, HELD, N_GRID = 2000, (0.9, 0.5), 80  # draws, proportions of them inside the contours
 
 
@@ -149,7 +149,8 @@ class LatentPlaneDisplay:
             places = np.random.default_rng(0).choice(places, MAX_DOTS, replace=False)
             title = f"{title}, {MAX_DOTS:,} of {len(color):,} rows"
         counts = color.value_counts()
-        top = sorted(counts.index[: len(COLORS)], key=str)
+        most = N_COLORS - bool(color.isna().any())
+        top = sorted(counts.index[: most if len(counts) <= most else most - 1], key=str)
         group = pd.Index(top, dtype=object).get_indexer(color.astype(object))[places]  # or -1
         is_missing = color.isna().to_numpy()[places]
         n_pooled = len(counts) - len(top)

@@ -1,7 +1,8 @@
 """One style for all displays: colors, sizes of text, axes, labels.
 
 The colors are those of the "muted" scheme of Tol (2021), which readers who are color-blind can tell
-apart. What has more groups than colors is pooled; numbers have the color scale "viridis".
+apart, and an orange of his as the tenth. What has more groups than colors is pooled; numbers have
+the color scale "viridis".
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ from skvae._html.text import shortened
 
 COLORS = (
     "#332288", "#cc6677", "#117733", "#ddcc77", "#88ccee", "#882255", "#44aa99", "#aa4499",
+    "#999933", "#ee7733",
 )  # fmt: skip
-OTHER, MISSING = "#bbbbbb", "#555555"  # with the groups at most ten colors
+OTHER, MISSING = "#bbbbbb", "#555555"
 SCALE = "viridis"
 SMALL, NORMAL, LARGE = 8, 9, 10.5  # points
 MAX_CHARACTERS = 28
