@@ -21,6 +21,7 @@ from .mode import Mode
 from .parameters import VAEParameters
 from .saving import SavingMixin
 from .showing import ShowingMixin
+from .streaming import read_for_fit, refuse_source
 
 OF_SOME_FAMILIES = (
     "explained_variance_",
@@ -110,10 +111,13 @@ class BaseVAE(ShowingMixin, SavingMixin, CallbackSupportMixin, VAEParameters):
         return fit_attributes(self, X, table, sample_weight, mode, n_models, share)
 
     @with_library_defaults
-    def _read_for_fit(self, X: Any, mode: Mode) -> Table:
+    def _read_for_fit(self, X: Any, sample_weight: Any, mode: Mode) -> Table:
         """X as a table; checked against the fitted columns where the model is taken over."""
         check_parameters(self)
-        return read_table(X) if mode.is_new else self._read(X)
+        if mode.is_one_pass:
+            refuse_source(X, "partial_fit")
+        table = read_for_fit(self, X, sample_weight)
+        return table if mode.is_new else self._checked(table)
 
     def _set_attributes(self, attributes: dict[str, Any], mode: Mode) -> None:
         """Set what was fitted, and delete what an earlier fit left."""
@@ -173,7 +177,10 @@ class BaseVAE(ShowingMixin, SavingMixin, CallbackSupportMixin, VAEParameters):
     def _read(self, X: Any) -> Table:
         """X as a table with at least one row, checked against the fitted columns."""
         check_is_fitted(self)
-        table = read_table(X)
+        return self._checked(read_table(X))
+
+    def _checked(self, table: Table) -> Table:
+        """The table, if it has the fitted columns and at least one row."""
         is_frame = table.layout.container not in ("array", "sparse")
         if hasattr(self, "feature_names_in_") and is_frame:
             check_names(table.names, list(self.feature_names_in_), type(self).__name__)

@@ -212,6 +212,7 @@ class VAEOutlierDetector(OutlierMixin, ConformalMixin, ExplanationMixin):
         learning_rate_init=8e-3,
         max_iter=None,
         max_time=None,
+        max_memory=1024,
         early_stopping=True,
         validation_fraction=0.1,
         n_iter_no_change=20,
@@ -243,6 +244,7 @@ class VAEOutlierDetector(OutlierMixin, ConformalMixin, ExplanationMixin):
         self.learning_rate_init = learning_rate_init
         self.max_iter = max_iter
         self.max_time = max_time
+        self.max_memory = max_memory
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
@@ -362,7 +364,7 @@ class VAEOutlierDetector(OutlierMixin, ConformalMixin, ExplanationMixin):
         return Pool([self.fitted_model_, fine.fitted_model_], self.pool_weights_)
 
     def _fit(self, X: Any, sample_weight: Any, mode: Mode) -> Any:
-        table = self._read_for_fit(X, mode)
+        table = self._read_for_fit(X, sample_weight, mode)
         weights = check_sample_weight(sample_weight, table.n_rows)
         seed = random_seed(self.random_state) % 2**32 if mode.is_new else self._split_seed
         rows, fraction = np.flatnonzero(weights), self.calibration_fraction

@@ -308,6 +308,7 @@ class VAETransformer(
         learning_rate_init=8e-3,
         max_iter=None,
         max_time=None,
+        max_memory=1024,
         early_stopping=True,
         validation_fraction=0.1,
         n_iter_no_change=20,
@@ -341,6 +342,7 @@ class VAETransformer(
         self.learning_rate_init = learning_rate_init
         self.max_iter = max_iter
         self.max_time = max_time
+        self.max_memory = max_memory
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
@@ -355,7 +357,7 @@ class VAETransformer(
         self.n_refinement_steps = n_refinement_steps
 
     def _fit(self, X: Any, sample_weight: Any, mode: Mode) -> Any:
-        table = self._read_for_fit(X, mode)
+        table = self._read_for_fit(X, sample_weight, mode)
         self._set_attributes(self._fit_attributes(X, table, sample_weight, mode), mode)
         return self
 

@@ -144,7 +144,7 @@ class ConstantColumn(Column):
     def is_value(self, cells: Cells) -> np.ndarray:
         """Which cells hold the value of the column."""
         if cells.type == "label":
-            levels = [_key(level) == _key(self.value) for level in cells.levels]
+            levels = [level_key(level) == level_key(self.value) for level in cells.levels]
             return np.array([*levels, False])[cells.values]
         if cells.type == "time":
             return np.asarray(cells.days_since(self.value or 0, self.unit) == 0)
@@ -189,7 +189,7 @@ class CategoricalColumn(Column):
 
     @cached_property
     def _place_of(self) -> dict:
-        return {_key(level): i for i, level in enumerate(self.levels)}
+        return {level_key(level): i for i, level in enumerate(self.levels)}
 
     @property
     def n_codes(self) -> int:
@@ -223,7 +223,7 @@ class CategoricalColumn(Column):
     def find(self, cells: Cells) -> np.ndarray:
         """The index in `levels` of each cell; their number, where it is unknown or missing."""
         unknown = len(self.levels)
-        places = [self._place_of.get(_key(level), unknown) for level in cells.levels]
+        places = [self._place_of.get(level_key(level), unknown) for level in cells.levels]
         return np.array([*places, unknown])[cells.values]
 
     def encode(self, cells: Cells) -> EncodedColumn:
@@ -309,7 +309,7 @@ def indicator_spread(frequencies: np.ndarray) -> np.ndarray:
     return np.sqrt(np.maximum(frequencies, 0.01))
 
 
-def _key(level: Any) -> Any:
+def level_key(level: Any) -> Any:
     """A level as a dictionary key: True is not 1; objects that are not hashable by their repr."""
     if isinstance(level, (bool, np.bool_)):
         return "bool", bool(level)

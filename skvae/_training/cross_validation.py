@@ -15,7 +15,7 @@ from skvae.objectives import Objective
 
 from .budget import Budget
 from .held_out import gain_is_clear, row_bounds
-from .loop import Run, Split, batches
+from .loop import Run, Split, batches, joined_batches
 
 ROUNDS = 25  # evaluations in a full run
 MAX_FOLDS = 5
@@ -105,7 +105,8 @@ def _curve(
     generator: torch.Generator,
 ) -> Curve:
     run = Run(models, data, objective, budget, generator)
-    sources = [batches(split, budget.batch_size, generator) for split in splits]
+    orders = [batches(split, budget.batch_size, generator) for split in splits]
+    source = joined_batches(data, orders)
     noise_state = generator.get_state()
 
     def bounds() -> Tensor:
@@ -121,7 +122,7 @@ def _curve(
         length = min(length, MAX_TIMED_STEPS)
     while steps[-1] < budget.n_steps and budget.seconds_left > 0:
         n = min(length, budget.n_steps - steps[-1])
-        terms = run.round(sources, steps[-1], n)
+        terms = run.round(source, steps[-1], n)
         if not all(map(math.isfinite, terms)) or not run.is_finite():
             break
         steps.append(steps[-1] + n)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -111,6 +111,31 @@ def batches(split: Split, size: int, generator: torch.Generator) -> Iterator[Ten
         yield from rows[order].split(size)
 
 
+class BatchSource(Protocol):
+    """Where the rows of each step come from."""
+
+    n_rows: int
+
+    def batches(
+        self, n_models: int, size: int, generator: torch.Generator, device: torch.device
+    ) -> Generator[Rows, None, None]:
+        """Batches without end: rows for each of some models, one after the other."""
+        ...
+
+
+def batches_of_table(
+    data: Rows, split: Split, n_models: int, size: int, generator: torch.Generator
+) -> Generator[Rows, None, None]:
+    """Batches of an encoded table; each model sees the rows in an order of its own."""
+    yield from joined_batches(data, [batches(split, size, generator) for _ in range(n_models)])
+
+
+def joined_batches(data: Rows, sources: Sequence[Iterator[Tensor]]) -> Iterator[Rows]:
+    """The rows of an index tensor of each source."""
+    while True:
+        yield data.take(torch.cat([next(source) for source in sources]))
+
+
 def train(
     models: Sequence[VAE],
     data: Rows,
@@ -120,6 +145,7 @@ def train(
     generator: torch.Generator,
     monitor: Monitor,
     optimizer_state: dict,
+    stream: BatchSource | None = None,
 ) -> Result:
     """Train in place and leave the best weights, of each model its own.
 
@@ -133,10 +159,16 @@ def train(
     monitor : Monitor
     optimizer_state : dict
         Adam's moments from the run that this one continues; empty: a new run.
+    stream : BatchSource or None
+        Where the rows to train on come from; None: from `data`.
     """
     run = Run(models, data, objective, budget, generator, optimizer_state)
     best = BestWeights(run, split.held_out[:MAX_HELD_OUT], generator)
-    sources = [batches(split, budget.batch_size, generator) for _ in models]
+    size = budget.batch_size
+    if stream is None:
+        source = batches_of_table(data, split, len(models), size, generator)
+    else:
+        source = stream.batches(len(models), size, generator, run.device)
     # A round takes at least so many steps, which are worth an evaluation.
     worth = math.ceil(len(best.rows) * evaluation_draws(len(best.rows)) / (2 * budget.batch_size))
     names = [*HISTORY, "validation_bound"] if len(best.rows) else HISTORY
@@ -149,7 +181,7 @@ def train(
             n = min(n, budget.last_step - result.n_steps)
             if budget.deadline is not None and not result.n_steps:
                 n = min(n, TIMED_STEPS)
-            terms = run.round(sources, result.n_steps, n)
+            terms = run.round(source, result.n_steps, n)
             if not all(map(math.isfinite, terms)) or not run.is_finite():
                 repairs += 1
                 run.repair(good, repairs)
@@ -166,6 +198,8 @@ def train(
     except KeyboardInterrupt:
         result.is_interrupted = True
         run.flat.restore(good)
+    finally:
+        source.close()
     if not result.n_steps:  # the weights are those of the start
         record = [0, *run.metrics(split.train[: 8 * budget.batch_size])]
         if len(best.rows):
@@ -190,6 +224,7 @@ def train_all(
     generator: torch.Generator,
     monitor: Monitor,
     optimizer_states: Sequence[dict] | None = None,
+    stream: BatchSource | None = None,
 ) -> list[Result]:
     """Train models of one shape: together, or one after the other where that is not supported.
 
@@ -201,7 +236,7 @@ def train_all(
     results = []
     for i, (run, state) in enumerate(zip(runs, states, strict=True)):
         own = budget.share(len(runs) - i)
-        result = train(run, data, split, objective, own, generator, monitor, state)
+        result = train(run, data, split, objective, own, generator, monitor, state, stream)
         results.append(result)
         if result.is_interrupted:
             warn_of_interruption(result.n_steps, budget.n_steps)
@@ -263,12 +298,11 @@ class Run:
         shape = (*shape, self.models[0].latent.n_noise)
         return torch.randn(shape, generator=generator, device=self.device)
 
-    def round(self, sources: Sequence[Iterator], first: int, n_steps: int) -> list[float]:
+    def round(self, source: Iterator[Rows], first: int, n_steps: int) -> list[float]:
         """`n_steps` steps; mean bound, reconstruction and KL in nats per row, in table units."""
         totals = torch.zeros(3, device=self.device, dtype=torch.float64)
         for step in range(first, first + n_steps):
-            rows = [next(source) for source in sources]
-            totals += self.step(self.data.take(torch.cat(rows)), step)
+            totals += self.step(next(source), step)
         return (totals / n_steps).tolist()
 
     def step(self, batch: Rows, step: int) -> Tensor:
