@@ -37,18 +37,24 @@ class BaseVAE(ShowingMixin, SavingMixin, CallbackSupportMixin, VAEParameters):
 
     @with_callbacks
     def fit(self, X, y=None, sample_weight=None):
-        """Fit the model to a table.
+        """Fit the model to a table, in memory or read in batches.
 
         Parameters
         ----------
-        X : table of shape (n_samples, n_features)
+        X : table of shape (n_samples, n_features), or a source of batches
             Array, data frame of pandas, polars or pyarrow, or sparse matrix, with or without
             missing values (NaN, None, NA, NaT).
+
+            A source is read as often as training needs its rows, and never held in memory, but
+            for `max_memory`: a path, folder or glob of files of Parquet or Arrow, a
+            ``pyarrow.dataset.Dataset``, a ``polars.LazyFrame``, a relation of DuckDB or another
+            object with ``__arrow_c_stream__``, or a function without arguments that makes an
+            iterator of data frames.
         y : None
             Ignored.
         sample_weight : array-like of shape (n_samples,), default=None
             Rows of weight 0 are dropped, integer weights stand for repetitions, other weights
-            act through weighted statistics and weighted draws.
+            act through weighted statistics and weighted draws. Not for a source.
 
         Returns
         -------
@@ -58,8 +64,13 @@ class BaseVAE(ShowingMixin, SavingMixin, CallbackSupportMixin, VAEParameters):
         Raises
         ------
         ValueError
-            If a parameter or the table is not valid. After an error the estimator is what it was
+            If a parameter or the table is not valid, or a part of a source cannot be read; the
+            message names the part and the column. After an error the estimator is what it was
             before the call.
+        TypeError
+            If X is an iterator, which can be read only once, or a column changes its type.
+        ImportError
+            If pyarrow is needed to read X and is not installed.
         FloatingPointError
             If the loss stays not finite at halved learning rates; the message names a column.
         """

@@ -133,7 +133,8 @@ class VAEImputer(ShowingMixin, SavingMixin, TransformerMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array, DataFrame or sparse matrix of shape (n_samples, n_features)
+        X : table of shape (n_samples, n_features), or a source of batches
+            As in :meth:`VAETransformer.fit`.
         y : None
             Ignored.
         sample_weight : array-like of shape (n_samples,), default=None

@@ -99,6 +99,10 @@ class VAEOutlierDetector(OutlierMixin, ConformalMixin, ExplanationMixin):
     max_time : float or None, default=None
         Seconds that ``fit`` may take, about. Where there is no time for all steps, fewer are
         planned, and the learning rate falls over these.
+    max_memory : float, default=1024
+        Megabytes that ``fit`` may take for rows, about, where X is read in batches: the sample,
+        the window of rows that are trained on, and the batches. What Python, torch and the model
+        take comes on top. It does not matter for tables in memory.
     early_stopping : bool, default=True
     validation_fraction : float, default=0.1
     n_iter_no_change : int, default=20

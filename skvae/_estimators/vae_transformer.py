@@ -137,6 +137,10 @@ class VAETransformer(
     max_time : float or None, default=None
         Seconds that ``fit`` may take, about. Where there is no time for all steps, fewer are
         planned, and the learning rate falls over these.
+    max_memory : float, default=1024
+        Megabytes that ``fit`` may take for rows, about, where X is read in batches: the sample,
+        the window of rows that are trained on, and the batches. What Python, torch and the model
+        take comes on top. It does not matter for tables in memory.
     early_stopping : bool, default=True
         Hold out rows, watch their bound, keep the best weights and stop when it does not rise. If
         training is not clearly better than its closed-form start on them, the start is kept. If

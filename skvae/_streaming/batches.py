@@ -12,6 +12,7 @@ from torch import Tensor
 
 from skvae._model.rows import Rows, row_hashes
 from skvae._model.schema import Schema
+from skvae._table.table import Table
 from skvae._training.loop import Split, batches_of_table
 
 from .parts import named
@@ -22,6 +23,7 @@ OF_WINDOW = 1 / 2  # of the memory
 OF_PARTS = 1 / 8  # of the memory, for parts that are read at the same time
 MAX_OPEN = 16  # of them, so that a window holds rows of all
 COPIES = 2  # of a part, compressed and not, while it is read
+Tables = Generator[tuple[int, Table], None, None]  # with the place of the first row
 PAGE = 2.0**21  # bytes of a page of a column of Parquet, at most, about
 
 
@@ -110,17 +112,15 @@ class StreamBatches:
                 for each in zip(*orders, strict=True):
                     yield window.rows.take(torch.cat(each))
 
-    def _shuffled(self, rng: np.random.Generator) -> Iterator[tuple[int, Any]]:
+    def _shuffled(self, rng: np.random.Generator) -> Tables:
         """The tables of all parts in random order, again and again."""
         while True:
             order = rng.permutation(len(self.stream.part_rows)).tolist()
             yield from self._read(order, rng)
 
-    def _read(
-        self, parts: list[int], rng: np.random.Generator | None
-    ) -> Iterator[tuple[int, Any]]:
+    def _read(self, parts: list[int], rng: np.random.Generator | None) -> Tables:
         """The tables of some parts: one part after the other, or with `rng` several at a time."""
-        waiting, opened = parts[::-1], []
+        waiting, opened = parts[::-1], list[Tables]()
         try:
             while waiting or opened:
                 while waiting and len(opened) < (1 if rng is None else self.n_open):
@@ -135,9 +135,9 @@ class StreamBatches:
             for tables in opened:
                 tables.close()
 
-    def _encoded(self, tables: Iterator[tuple[int, Any]]) -> Iterator[Rows]:
+    def _encoded(self, tables: Tables) -> Iterator[Rows]:
         """The encoded rows that may be trained on."""
-        with closing(tables):  # type: ignore[type-var]
+        with closing(tables):
             for first, table in tables:
                 with named(self.stream.title if len(self.stream.part_rows) == 1 else "X"):
                     rows = self.schema.encode(table, torch.float32)
@@ -163,7 +163,8 @@ class Cut:
     """Encoded rows in pieces of the lengths that are asked for."""
 
     def __init__(self, chunks: Iterator[Rows]) -> None:
-        self.chunks, self.rest = chunks, None
+        self.chunks = chunks
+        self.rest: Rows | None = None
 
     def fill(self, window: Window, slots: Tensor) -> None:
         """Put the next rows in some slots of a window."""
@@ -182,11 +183,12 @@ class Window:
     rows: Rows
 
     def __init__(self, size: int, device: torch.device) -> None:
-        self.size, self.device, self.fields = size, device, None
+        self.size, self.device = size, device
+        self.fields: list[Any] = []
 
     def put(self, slots: Tensor, rows: Rows) -> None:
         """Replace the rows in some slots."""
-        if self.fields is None:
+        if not self.fields:
             self.fields = [None] * len(rows.fields())
         for i, new in enumerate(rows.fields()):
             if new is not None and self.fields[i] is None:

@@ -32,7 +32,7 @@ def pyarrow() -> Any:
     try:
         import pyarrow as pa
         import pyarrow.dataset
-        import pyarrow.parquet  # noqa: F401
+        import pyarrow.parquet
     except ImportError as error:
         raise ImportError(
             "To read files and streams of Arrow, skvae needs pyarrow: pip install 'skvae[stream]'."
@@ -103,10 +103,14 @@ def _open(pa: Any, path: str) -> tuple[str, Any, list[Part]]:
             with pa.parquet.ParquetFile(path) as file:
                 return path, file.schema_arrow, _row_groups(pa, path, file.metadata)
         with pa.ipc.open_file(pa.memory_map(path)) as file:
-            return path, file.schema, [
-                Part(f"{path}, record batch {i}", partial(_read_record_batch, pa, path, i))
-                for i in range(file.num_record_batches)
-            ]
+            return (
+                path,
+                file.schema,
+                [
+                    Part(f"{path}, record batch {i}", partial(_read_record_batch, pa, path, i))
+                    for i in range(file.num_record_batches)
+                ],
+            )
 
 
 def _row_groups(pa: Any, path: str, metadata: Any) -> list[Part]:

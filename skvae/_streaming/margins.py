@@ -11,7 +11,7 @@ from skvae._table.columns import level_key
 from skvae._table.layouts import Cells
 from skvae._table.table import Table
 
-from .column_statistics import ColumnStatistics, Statistics
+from .column_statistics import Statistics
 from .level_counts import LevelCounts
 from .number_counts import NumberCounts, joined
 
@@ -96,9 +96,10 @@ def level_weights(
 
 
 def _counted(cells: Cells) -> dict[Any, tuple[Any, int]]:
-    counts = LevelCounts()
-    counts.update(cells, ~cells.missing)
-    return counts.found
+    """By key, the levels of some cells and how often they occur."""
+    counts = np.bincount(cells.values[~cells.missing], minlength=len(cells.levels))
+    places = np.flatnonzero(counts).tolist()
+    return {level_key(cells.levels[i]): (cells.levels[i], int(counts[i])) for i in places}
 
 
 def number_weights(

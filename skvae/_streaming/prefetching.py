@@ -36,7 +36,7 @@ class Prefetched(Iterator[T]):
             raise StopIteration
         item, error = self._queue.get()
         if error is None:
-            return item  # type: ignore[no-any-return]
+            return item
         self.close()
         raise error
 

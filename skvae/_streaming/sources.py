@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -105,7 +105,7 @@ class Source:
     schema: Schema | None = None
     _read: set[int] = field(default_factory=set)
 
-    def frames(self, i: int, size: int) -> Iterator[nw.DataFrame]:
+    def frames(self, i: int, size: int) -> Generator[nw.DataFrame, None, None]:
         """The batches of a part, of about `size` rows, with the columns in one order.
 
         Raises
@@ -117,7 +117,8 @@ class Source:
         with named(part.name):
             batches = part.read(size)
         for number in range(2**62):
-            name = part.name if len(self.parts) > 1 else f"{part.name}, batch {number}"
+            is_file = len(self.parts) > 1 or part.n_rows is not None
+            name = part.name if is_file else f"{part.name}, batch {number}"
             with named(name):
                 batch = next(batches, None)
                 if batch is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -13,11 +13,11 @@ from skvae._table.reading import read_table
 from skvae._table.table import Table
 
 from .column_statistics import Statistics
+from .frames import row_size
 from .margins import StreamMargins
 from .parts import named
 from .prefetching import Prefetched
 from .reservoir import Reservoir
-from .frames import row_size
 from .sources import Source, as_source
 
 MEGABYTE = 2**20
@@ -91,7 +91,7 @@ class Stream:
             self, sample_rows=self.sample_rows[rows], left_out=left_out, left_out_rows=out
         )
 
-    def tables(self, i: int, size: int) -> Iterator[tuple[int, Table]]:
+    def tables(self, i: int, size: int) -> Generator[tuple[int, Table], None, None]:
         """The batches of a part as tables, each with the place of its first row.
 
         Raises
@@ -112,9 +112,16 @@ class Stream:
                 if first == last:
                     return
         raise ValueError(
-            f"{name} does not have the {self.part_rows[i]} rows that it had when fit read it first. "
+            f"{name} does not have the {self.part_rows[i]} rows that fit read in it first. "
             "A function must make a new iterator at each call, and files must not change."
         )
+
+    def all_tables(self) -> Iterator[Table]:
+        """The batches of all parts, in order."""
+        size = batch_rows(self.source, self.memory)
+        for i in range(len(self.part_rows)):
+            for _, table in self.tables(i, size):
+                yield table
 
 
 def read_stream(

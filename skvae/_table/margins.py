@@ -18,9 +18,10 @@ from .table import Table
 class Margins(Protocol):
     """The distribution of each column."""
 
-    names: list
-    layout: Any
-
+    @property
+    def names(self) -> list: ...
+    @property
+    def layout(self) -> Any: ...
     def column(self, j: int, as_label: bool) -> tuple[Cells, np.ndarray]:
         """The cells of a column, and the weight of each."""
         ...
