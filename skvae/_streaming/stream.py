@@ -22,9 +22,9 @@ from .sources import Source, as_source
 
 MEGABYTE = 2**20
 MIN_SAMPLE, MAX_SAMPLE = 10_000, 100_000  # rows
-OF_SAMPLE, OF_BATCH = 1 / 4, 1 / 32  # of the memory
+OF_SAMPLE, OF_BATCH = 1 / 4, 1 / 16  # of the memory
 COPIES = 6  # of a row of the sample that a fit holds at its peak, about
-CELL = 50  # bytes for a cell of a batch, while it is encoded
+CELL = 24  # bytes for a cell of a batch, while it is encoded
 MIN_BATCH, MAX_BATCH = 1024, 65_536  # rows
 N_COLUMNS = 32  # assumed before the first batch is read
 

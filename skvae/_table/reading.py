@@ -295,10 +295,12 @@ def _read_narwhals(X: nw.DataFrame) -> Table:
     return Table(names, len(X), FrameLayout(X), read, lambda rows: _read_narwhals(X[rows]))
 
 
-def _plain(series: nw.Series, name: Any) -> tuple[np.ndarray, Any, np.ndarray]:
-    """Numbers, 0 where missing, the name, and the mask of missing values."""
+def _plain(series: nw.Series, name: Any) -> tuple[np.ndarray, Any, np.ndarray | None]:
+    """Numbers, 0 where missing, the name, and the mask of missing values, where there are some."""
     if series.dtype == nw.Decimal:
         series = series.cast(nw.Float64)
+    if not series.null_count():
+        return np.asarray(series.to_numpy()), name, None
     missing = np.asarray(series.is_null().to_numpy())
     return np.asarray(series.fill_null(0).to_numpy()), name, missing
 

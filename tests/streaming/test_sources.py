@@ -194,6 +194,12 @@ def test_what_streams_do_not_take(folder, frame):
     )
 
 
+def test_answers_are_about_tables_in_memory(folder, frame):
+    vae = VAETransformer(1, max_iter=1, random_state=0).fit(folder)
+    with pytest.raises(TypeError, match=r"lazy LazyFrame; pass X\.collect\(\)"):
+        vae.score_samples(pl.from_pandas(frame).lazy())
+
+
 # ---------------------------------------------------------------------------------- prefetching
 
 
