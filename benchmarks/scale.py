@@ -6,7 +6,8 @@
 Every line is measured in a process of its own: seconds, the peak of memory above that of the
 imported package, and the score of rows that were not fitted, in nats per column. Asserted: the
 score of the streaming fit is at most .02 nats per column below that of the fit in memory, its
-memory is bounded, and the passes read at no less than half the speed of reading the files alone.
+memory is bounded, and the first pass reads numbers at no less than half the speed of reading the
+files alone. The second pass is that without training, which runs beside it in another thread.
 """
 
 from __future__ import annotations
@@ -24,9 +25,10 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+import torch
 
-from skvae import VAETransformer
-from skvae._model.rows import Rows
+from skvae import ELBO, VAETransformer
+from skvae._estimators.building import fit_table_schema
 from skvae._streaming.batches import StreamBatches
 from skvae._streaming.stream import read_stream
 from skvae._training.loop import Split
@@ -75,7 +77,9 @@ def real(folder: Path, name: str) -> tuple[Path, Path]:
     table = table.sample(frac=1.0, random_state=0, ignore_index=True)
     paths = folder / f"{name}.parquet", folder / f"{name}_test.parquet"
     for part, path in ((table[N_TEST:], paths[0]), (table[:N_TEST], paths[1])):
-        pq.write_table(pa.Table.from_pandas(part, preserve_index=False), path, row_group_size=20_000)
+        pq.write_table(
+            pa.Table.from_pandas(part, preserve_index=False), path, row_group_size=20_000
+        )
     return paths
 
 
@@ -98,13 +102,11 @@ def second_pass(path: Path, args: argparse.Namespace) -> dict:
     table = read_stream(path, args.memory, lambda names: [False] * len(names), lambda table: table)
     if table.stream is None:
         return {"seconds": float("nan")}
-    some = table.take(np.arange(2000))
-    schema = VAETransformer(1, max_iter=1, hidden_layer_sizes=(1,)).fit(frame_of(some)).schema_
-    rows: Rows = schema.encode(table).float()
-    split = Split(np_index(len(rows)), None, np_index(0))
+    schema = fit_table_schema(VAETransformer(), table, np.ones(table.n_rows), ELBO())
+    rows = schema.encode(table, torch.float32)
+    every = torch.arange(len(rows))
+    split = Split(every, None, every[:0])
     source = StreamBatches(table.stream, schema, rows, table.stream.sample_rows, split)
-    import torch
-
     generator, size = torch.Generator().manual_seed(0), 256
     started = time.perf_counter()
     batches = source.batches(1, size, generator, torch.device("cpu"))
@@ -112,16 +114,6 @@ def second_pass(path: Path, args: argparse.Namespace) -> dict:
         pass
     batches.close()
     return {"seconds": time.perf_counter() - started}
-
-
-def np_index(n: int):
-    import torch
-
-    return torch.arange(n)
-
-
-def frame_of(table) -> pd.DataFrame:
-    return pd.DataFrame({name: table.cells(j).values for j, name in enumerate(table.names)})
 
 
 def fitted(X, args: argparse.Namespace) -> dict:
@@ -179,7 +171,7 @@ def measure(case: str, train: Path, test: Path, args: argparse.Namespace) -> dic
     for name in ("max_iter", "max_time"):
         if getattr(args, name) is not None:
             command += [f"--{name.replace('_', '-')}", getattr(args, name)]
-    out = subprocess.run([str(c) for c in command], check=True, capture_output=True, text=True)
+    out = subprocess.run([str(c) for c in command], check=True, stdout=subprocess.PIPE, text=True)
     return json.loads(out.stdout.splitlines()[-1])
 
 
@@ -210,9 +202,8 @@ def check(table: pd.DataFrame, args: argparse.Namespace) -> None:
         assert score["fit, streamed"] > score["fit, in memory"] - WORST, "the score is lower"
     if "fit, streamed" in table.index:
         assert peak["fit, streamed"] < args.memory + 200, "more memory than allowed"
-    if args.rows:
-        for name in {"first pass", "second pass"} & set(table.index):
-            assert not seconds["reading alone"] < SLOWEST * seconds[name], f"slow: {name}"
+    if args.rows and {"first pass", "reading alone"} <= set(table.index):
+        assert seconds["reading alone"] > SLOWEST * seconds["first pass"], "a slow first pass"
 
 
 def main() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import narwhals.stable.v2 as nw
@@ -103,7 +103,6 @@ class Source:
     parts: list[Part]
     fingerprint: str = ""
     schema: Schema | None = None
-    _read: set[int] = field(default_factory=set)
 
     def frames(self, i: int, size: int) -> Generator[nw.DataFrame, None, None]:
         """The batches of a part, of about `size` rows, with the columns in one order.
