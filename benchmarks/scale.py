@@ -77,9 +77,8 @@ def real(folder: Path, name: str) -> tuple[Path, Path]:
     table = table.sample(frac=1.0, random_state=0, ignore_index=True)
     paths = folder / f"{name}.parquet", folder / f"{name}_test.parquet"
     for part, path in ((table[N_TEST:], paths[0]), (table[:N_TEST], paths[1])):
-        pq.write_table(
-            pa.Table.from_pandas(part, preserve_index=False), path, row_group_size=20_000
-        )
+        rows = pa.Table.from_pandas(part, preserve_index=False)
+        pq.write_table(rows, path, row_group_size=20_000)
     return paths
 
 

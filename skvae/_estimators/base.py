@@ -103,6 +103,13 @@ class BaseVAE(ShowingMixin, SavingMixin, CallbackSupportMixin, VAEParameters):
         ValueError
             If a parameter or the table is not valid, or a parameter that shapes the model was
             changed. After an error the estimator is what it was before the call.
+
+        Warns
+        -----
+        UserWarning
+            Once for each column that holds what its levels and scaling do not describe: new levels
+            where none are pooled, values far outside the range of the first call, another value
+            than the one of a constant column.
         """
         return self._fit(X, sample_weight, Mode.of(self, one_pass=True))
 

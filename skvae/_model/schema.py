@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
@@ -20,6 +21,7 @@ from skvae._table.margins import Margins
 from skvae._table.numeric_column import ROUNDING, NumericColumn
 from skvae._table.reading import Table
 from skvae._table.scaling import QuantileMap
+from skvae._validation import caller_stacklevel
 from skvae.likelihoods import Choice, FittedColumn, Likelihood
 
 from .missingness import Patterns
@@ -68,6 +70,7 @@ class Schema:
         self, layout: Any, columns: list[Column], chosen: Mapping[int, Choice], patterns: Patterns
     ) -> None:
         self.layout, self.columns, self.patterns = layout, columns, patterns
+        self.warned_of: frozenset = frozenset()  # columns whose later cells they do not describe
         self.choices = {columns[j].name: choice for j, choice in chosen.items()}
         likelihoods = {j: likelihood for j, (likelihood, _) in chosen.items()}
         groups: dict[tuple, list[int]] = {}
@@ -95,15 +98,20 @@ class Schema:
     def updated(self, margins: Margins) -> Schema:
         """The schema with bounds, counts, resolution and patterns updated by more rows."""
         before = float(self.patterns.weights.sum())
-        columns = []
+        columns, warned_of = [], set(self.warned_of)
         for j, column in enumerate(self.columns):
             cells, weights = margins.column(j, column.type == "label")
             added = float(weights.sum())
+            beyond = "" if column.name in self.warned_of else column.beyond(cells)
+            if beyond:
+                warn_of_frozen(column, beyond)
+                warned_of.add(column.name)
             # NaN, where missing values are not informative, stays NaN.
             rate = column.missing_rate * before + float(weights[cells.missing].sum())
             column = replace(column, missing_rate=rate / (before + added))
             columns.append(column.updated(cells, weights))
         schema = copy.copy(self)
+        schema.warned_of = frozenset(warned_of)
         schema.columns, schema.patterns = columns, self.patterns.updated(*margins.missing())
         schema.groups = [
             replace(group, columns=[columns[j] for j in group.positions]) for group in self.groups
@@ -287,6 +295,18 @@ def fit_schema(
             chosen[j] = likelihood, f"{why}; {column.lattices.describe(column.type == 'time')}"
         columns.append(column)
     return Schema(margins.layout, columns, chosen, Patterns.of(*margins.missing()))
+
+
+def warn_of_frozen(column: Column, beyond: str) -> None:
+    """Warn of cells that a column, as it was fitted first, does not describe."""
+    warnings.warn(
+        f"Column {column.name!r} {beyond}. The levels and scaling of columns are those of the "
+        "first call, and only counts, bounds and patterns of missing values follow later rows: let "
+        "the first call see rows of all kinds, as shuffled ones, or pass all of them to fit, as a "
+        "source of batches if memory is short.",
+        UserWarning,
+        stacklevel=caller_stacklevel(),
+    )
 
 
 def _three_quarters(n_features: int) -> int:

@@ -58,13 +58,21 @@ def of_paths(X: str | os.PathLike) -> Found:
     """Row groups of the files of a path, a folder or a glob, with a fingerprint and the schema."""
     pa = pyarrow()
     paths = _paths(os.fspath(X))
+    if os.path.isdir(X) and any("=" in os.path.relpath(path, X) for path in paths):
+        parts, _, schema = of_dataset(pa.dataset.dataset(paths, partitioning="hive"))
+        return parts, _fingerprint(paths), schema
     opened = [_open(pa, path) for path in paths]
     names, schemas = [p for p, *_ in opened], [schema for _, schema, _ in opened]
     schema = common_schema(pa, names, schemas)
     parts = [part for *_, parts in opened for part in parts]
+    return parts, _fingerprint(paths), schema
+
+
+def _fingerprint(paths: Sequence[str]) -> str:
+    """A hash of names, sizes and times."""
     stats = ((path, os.stat(path)) for path in paths)
     text = "\n".join(f"{path} {stat.st_size} {stat.st_mtime_ns}" for path, stat in stats)
-    return parts, hashlib.sha256(text.encode()).hexdigest(), schema
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _paths(X: str) -> list[str]:

@@ -44,6 +44,7 @@ from .lookup import lookup
 MAX_LISTED = 256  # different values of a numeric column, all of which are remembered
 MAX_REPEATED = 64  # most frequent values that are remembered of a column with more
 MIN_WIDTH = 2.5e-3  # scaled units: the cell in which an atom is as dense as Normal at its floor
+MAX_NAMED = 5  # values in a message
 MAX_INDICATORS = 32  # categorical columns up to this many levels enter the encoder as indicators
 
 
@@ -134,6 +135,10 @@ class Column(ColumnSummary, ABC):
     def updated(self, cells: Cells, weights: np.ndarray) -> Column:
         """The column with bounds, counts and resolution updated by more cells."""
 
+    @abstractmethod
+    def beyond(self, cells: Cells) -> str:
+        """In words, cells that no update describes, since the networks know no place for them."""
+
 
 @dataclass(frozen=True)
 class ConstantColumn(Column):
@@ -166,6 +171,13 @@ class ConstantColumn(Column):
             return self
         same = self.is_value(self.coerce(cells)) & ~cells.missing
         return replace(self, weight=self.weight + float(weights[same].sum()))
+
+    def beyond(self, cells: Cells) -> str:
+        cells = self.coerce(cells)
+        other = ~self.is_value(cells) & ~cells.missing
+        if self.value is None or not other.any():
+            return ""
+        return f"holds {_some(cells, other)}, but has been constant: the model leaves it out"
 
     def decode(self, n_rows: int) -> Cells:
         missing = np.full(n_rows, self.value is None)
@@ -258,6 +270,13 @@ class CategoricalColumn(Column):
         weight = self.weight + float(weights[~cells.missing].sum())
         return replace(column, counts=column.counts + added, weight=weight)
 
+    def beyond(self, cells: Cells) -> str:
+        cells = self.coerce(cells)
+        new = (self.find(cells) == len(self.levels)) & ~cells.missing
+        if self._new_levels(cells) or not new.any():
+            return ""
+        return f"holds the new levels {_some(cells, new)}: they are missing values to the model"
+
     def _new_levels(self, cells: Cells) -> list:
         """Unknown levels that can be pooled; the position of a new level in an order is unknown."""
         if not self.pools or self.ordered or self.handle_unknown == "error":
@@ -294,6 +313,14 @@ class CategoricalColumn(Column):
             rare = np.flatnonzero(codes == self.n_codes - 1)
             index[rare] = rng.choice(pooled, size=len(rare), p=counts / counts.sum())
         return self.cells(index, levels=self.levels, ordered=self.ordered)
+
+
+def _some(cells: Cells, which: np.ndarray) -> str:
+    """A few of the distinct values among some cells."""
+    values = np.unique(cells.exact_values[which])
+    found = [cells.levels[i] for i in values[:MAX_NAMED]] if cells.levels else values[:MAX_NAMED]
+    more = f" and {len(values) - MAX_NAMED} more" if len(values) > MAX_NAMED else ""
+    return ", ".join(map(repr, np.asarray(found).tolist())) + more
 
 
 def level_order(levels: list) -> list[int]:

@@ -73,10 +73,26 @@ def test_rows_of_each_kind_of_source_twice(folder, frame):
             pd.testing.assert_frame_equal(read(X), frame, check_dtype=False, obj=name)
 
 
+def test_relations_of_duckdb(folder, frame):
+    duckdb = pytest.importorskip("duckdb")
+    with duckdb.connect() as connection:
+        relation = connection.sql(f"from '{folder}/*.parquet' select a, b, c order by a")
+        assert is_source(relation)
+        for _ in range(2):
+            assert read(relation)["a"].tolist() == sorted(frame["a"])
+
+
 def test_row_groups_are_parts(folder):
     parts = as_source(folder).parts
     assert [part.n_rows for part in parts] == [40, 40, 20] * 3
     assert parts[4].name.endswith("1.parquet, row group 1")
+
+
+def test_folders_of_a_partition_are_columns(tmp_path, frame):
+    pq.write_to_dataset(pa.Table.from_pandas(frame), tmp_path, partition_cols=["b"])
+    found = read(tmp_path)
+    assert sorted(found["b"].astype(int)) == sorted(frame["b"])
+    assert set(found.columns) == {"a", "b", "c"}
 
 
 def test_fingerprint_follows_the_files(folder, tmp_path):
