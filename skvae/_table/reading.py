@@ -298,7 +298,7 @@ def _read_narwhals(X: nw.DataFrame) -> Table:
 
 
 def _arrow_texts(texts: Any) -> Cells:
-    """Labels of a column of Arrow that holds texts, of which a Python object is made for each level.
+    """Labels of a column of texts of Arrow, with a Python object for each level alone.
 
     The levels are in the order of their first cells, as of :func:`pandas.factorize`.
     """

@@ -244,10 +244,10 @@ def test_new_levels_stay_unknown_where_none_are_pooled_or_they_have_no_place():
 
 
 def test_what_later_batches_cannot_change_is_named_once():
-    rng = np.random.default_rng(0)
+    number = np.random.default_rng(0).normal(size=200)
     first = pd.DataFrame({
-        "number": rng.normal(size=200),
-        "level": rng.choice(["x", "y"], 200),
+        "number": number,
+        "level": np.where(number > 0, "x", "y"),
         "constant": 1,
         "pooled": np.where(np.arange(200) < 190, "often", "rare"),
     })  # fmt: skip
