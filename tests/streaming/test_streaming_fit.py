@@ -22,7 +22,7 @@ from skvae._model.rows import row_hashes
 from skvae._streaming import batches, stream
 from skvae._streaming.reservoir import priorities
 
-N = 3000
+N = 2000
 
 
 @pytest.fixture(scope="module")
@@ -235,7 +235,7 @@ def test_source_that_changes_between_the_passes(windows, frame):
         return [frame, frame] if len(calls) == 1 else [frame]
 
     vae = quick(max_iter=1)
-    with pytest.raises(ValueError, match="does not have the 6000 rows that fit read"):
+    with pytest.raises(ValueError, match="does not have the 4000 rows that fit read"):
         vae.fit(parts)
     assert not hasattr(vae, "fitted_model_")
     assert no_threads()
