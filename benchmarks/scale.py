@@ -152,6 +152,9 @@ def peak_memory() -> float:
 
 
 def child(args: argparse.Namespace) -> None:
+    # What torch takes at its first steps does not count.
+    few = np.random.default_rng(0).normal(size=(500, 3))
+    VAETransformer(1, max_iter=1, random_state=0).fit(few)
     started, before = time.perf_counter(), peak_memory()
     found = CASES[args.case](args.train, args)
     seconds = time.perf_counter() - started
@@ -200,7 +203,7 @@ def check(table: pd.DataFrame, args: argparse.Namespace) -> None:
         score = table["score"]
         assert score["fit, streamed"] > score["fit, in memory"] - WORST, "the score is lower"
     if "fit, streamed" in table.index:
-        assert peak["fit, streamed"] < args.memory + 200, "more memory than allowed"
+        assert peak["fit, streamed"] < args.memory + 150, "more memory than allowed"
     if args.rows and {"first pass", "reading alone"} <= set(table.index):
         assert seconds["reading alone"] > SLOWEST * seconds["first pass"], "a slow first pass"
 
