@@ -11,7 +11,7 @@ import matplotlib as mpl
 sys.path.insert(0, str(Path(__file__).parent.parent))
 mpl.use("Agg")
 
-import skvae  # noqa: E402
+import skvae
 
 project = "skvae"
 author = "The skvae developers"

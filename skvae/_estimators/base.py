@@ -21,6 +21,7 @@ from .mode import Mode
 from .parameters import VAEParameters
 from .saving import SavingMixin
 from .showing import ShowingMixin
+from .streaming import read_for_fit, refuse_source
 
 OF_SOME_FAMILIES = (
     "explained_variance_",
@@ -36,18 +37,24 @@ class BaseVAE(ShowingMixin, SavingMixin, CallbackSupportMixin, VAEParameters):
 
     @with_callbacks
     def fit(self, X, y=None, sample_weight=None):
-        """Fit the model to a table.
+        """Fit the model to a table, in memory or read in batches.
 
         Parameters
         ----------
-        X : table of shape (n_samples, n_features)
+        X : table of shape (n_samples, n_features), or a source of batches
             Array, data frame of pandas, polars or pyarrow, or sparse matrix, with or without
             missing values (NaN, None, NA, NaT).
+
+            A source is read as often as training needs its rows, and never held in memory, but
+            for `max_memory`: a path, folder or glob of files of Parquet or Arrow, a
+            ``pyarrow.dataset.Dataset``, a ``polars.LazyFrame``, a relation of DuckDB or another
+            object with ``__arrow_c_stream__``, or a function without arguments that makes an
+            iterator of data frames.
         y : None
             Ignored.
         sample_weight : array-like of shape (n_samples,), default=None
             Rows of weight 0 are dropped, integer weights stand for repetitions, other weights
-            act through weighted statistics and weighted draws.
+            act through weighted statistics and weighted draws. Not for a source.
 
         Returns
         -------
@@ -57,8 +64,13 @@ class BaseVAE(ShowingMixin, SavingMixin, CallbackSupportMixin, VAEParameters):
         Raises
         ------
         ValueError
-            If a parameter or the table is not valid. After an error the estimator is what it was
+            If a parameter or the table is not valid, or a part of a source cannot be read; the
+            message names the part and the column. After an error the estimator is what it was
             before the call.
+        TypeError
+            If X is an iterator, which can be read only once, or a column changes its type.
+        ImportError
+            If pyarrow is needed to read X and is not installed.
         FloatingPointError
             If the loss stays not finite at halved learning rates; the message names a column.
         """
@@ -91,6 +103,13 @@ class BaseVAE(ShowingMixin, SavingMixin, CallbackSupportMixin, VAEParameters):
         ValueError
             If a parameter or the table is not valid, or a parameter that shapes the model was
             changed. After an error the estimator is what it was before the call.
+
+        Warns
+        -----
+        UserWarning
+            Once for each column that holds what its levels and scaling do not describe: new levels
+            where none are pooled, values far outside the range of the first call, another value
+            than the one of a constant column.
         """
         return self._fit(X, sample_weight, Mode.of(self, one_pass=True))
 
@@ -110,10 +129,13 @@ class BaseVAE(ShowingMixin, SavingMixin, CallbackSupportMixin, VAEParameters):
         return fit_attributes(self, X, table, sample_weight, mode, n_models, share)
 
     @with_library_defaults
-    def _read_for_fit(self, X: Any, mode: Mode) -> Table:
+    def _read_for_fit(self, X: Any, sample_weight: Any, mode: Mode) -> Table:
         """X as a table; checked against the fitted columns where the model is taken over."""
         check_parameters(self)
-        return read_table(X) if mode.is_new else self._read(X)
+        if mode.is_one_pass:
+            refuse_source(X, "partial_fit")
+        table = read_for_fit(self, X, sample_weight)
+        return table if mode.is_new else self._checked(table)
 
     def _set_attributes(self, attributes: dict[str, Any], mode: Mode) -> None:
         """Set what was fitted, and delete what an earlier fit left."""
@@ -173,7 +195,10 @@ class BaseVAE(ShowingMixin, SavingMixin, CallbackSupportMixin, VAEParameters):
     def _read(self, X: Any) -> Table:
         """X as a table with at least one row, checked against the fitted columns."""
         check_is_fitted(self)
-        table = read_table(X)
+        return self._checked(read_table(X))
+
+    def _checked(self, table: Table) -> Table:
+        """The table, if it has the fitted columns and at least one row."""
         is_frame = table.layout.container not in ("array", "sparse")
         if hasattr(self, "feature_names_in_") and is_frame:
             check_names(table.names, list(self.feature_names_in_), type(self).__name__)

@@ -15,6 +15,7 @@ from skvae._model.rows import Rows, distinct_rows
 from skvae._model.schema import Schema, fit_schema
 from skvae._model.vae import VAE, build
 from skvae._nn.noise import priority
+from skvae._table.margins import margins_of
 from skvae._table.reading import Table
 from skvae._table.transforms import TRANSFORMS
 from skvae._training.loop import Split
@@ -56,8 +57,7 @@ def fit_table_schema(
             likelihood, reason = objective.likelihood, f"default of {objective!r}"
     transforms = resolve_transforms(estimator.numeric_transform, table.names, TRANSFORMS, owner)
     return fit_schema(
-        table,
-        weights,
+        margins_of(table, weights),
         check_categorical_features(estimator.categorical_features, table.names),
         [automatic_transform if name == "auto" else name for name in transforms],
         resolve_likelihoods(likelihood, table.names, LIKELIHOODS, owner, reason),

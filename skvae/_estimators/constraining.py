@@ -74,14 +74,27 @@ def fit_relations(
         return Values.of_table(columns, len(order), cells)
 
     if earlier:
-        return _updated(earlier, read())
+        return _of_stream(_updated(earlier, read()), schema, table.stream)
     declared = [fit_constraint(item, columns, read, "constraints")
                 for item in items if isinstance(item, Constraint)]  # fmt: skip
     if not any(isinstance(item, str) for item in items):
-        return in_order(declared)
+        return _of_stream(in_order(declared), schema, table.stream)
     taken = {identity(relation.constraint) for relation in declared}
     found = find_relations(columns, read())
-    return in_order([*declared, *(r for r in found if identity(r.constraint) not in taken)])
+    relations = in_order([*declared, *(r for r in found if identity(r.constraint) not in taken)])
+    return _of_stream(relations, schema, table.stream)
+
+
+def _of_stream(relations: list[Relation], schema: Schema, stream: Any) -> list[Relation]:
+    """Those that hold in all rows of a stream, of which the table is a sample."""
+    columns = schema.columns
+    if stream is None or not relations:
+        return relations
+    for table in stream.all_tables():
+        cells = [c.coerce(table.cells(j, c.type == "label")) for j, c in enumerate(columns)]
+        values = Values.of_table(columns, table.n_rows, cells.__getitem__)
+        relations = _updated(relations, values)
+    return relations
 
 
 def _updated(relations: Sequence[Relation], values: Values) -> list[Relation]:

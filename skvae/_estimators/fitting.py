@@ -24,7 +24,9 @@ from skvae._model.rows import Rows, canonical_order
 from skvae._model.schema import Schema
 from skvae._model.vae import VAE, for_inference
 from skvae._nn.defaults import with_library_defaults
+from skvae._streaming.batches import StreamBatches
 from skvae._table.columns import ConstantColumn
+from skvae._table.margins import margins_of
 from skvae._table.reading import Table
 from skvae._table.transforms import AFFINE
 from skvae._training.budget import Budget, default_steps
@@ -74,6 +76,8 @@ class TrainingData:
         Rows to train on with their weights, and rows held out.
     relations : list of Relation
         Constraints between the columns.
+    stream : StreamBatches or None
+        Where the rows to train on are read, if `rows` are a sample of them.
     """
 
     names: dict[str, Any]
@@ -81,6 +85,12 @@ class TrainingData:
     rows: Rows
     split: Split
     relations: list[Relation]
+    stream: StreamBatches | None = None
+
+    @property
+    def n_train(self) -> int:
+        """Rows to train on, of the stream where there is one."""
+        return len(self.split.train) if self.stream is None else self.stream.n_rows
 
 
 @with_library_defaults
@@ -156,8 +166,10 @@ def encode_table(
     if mode.is_new:
         schema = new_schema(estimator, table, weights, context)
     else:
-        schema = estimator.fitted_model_.schema.updated(table, weights)
+        schema = estimator.fitted_model_.schema.updated(margins_of(table, weights))
     rows = schema.encode(table, torch.float32)
+    if table.stream is not None and table.has_missing[schema.order].any():
+        rows = rows.with_mask()
     if mode.is_new:
         warn_of_empty_table(schema)
     order = canonical_order(rows)
@@ -166,7 +178,11 @@ def encode_table(
     rows.reorder(torch.from_numpy(order))
     fraction = estimator.validation_fraction if holds_out(estimator, mode) else 0.0
     split = split_rows(rows, weights[order], fraction, context.generator)
-    return TrainingData(names, schema, rows, split, relations)
+    data = TrainingData(names, schema, rows, split, relations)
+    if table.stream is not None:
+        places = table.stream.sample_rows[order]
+        data.stream = StreamBatches(table.stream, schema, rows, places, split)
+    return data
 
 
 def warn_of_empty_table(schema: Schema) -> None:
@@ -294,7 +310,7 @@ def train_models(
         states = estimator._optimizer_states
     results = train_all(
         there, data.rows.to(device), data.split.to(device), context.components.objective,
-        budget, noise, callbacks, states, context.checkpoint,
+        budget, noise, callbacks, states, context.checkpoint, data.stream,
     )  # fmt: skip
     for model in models:
         model.cpu()
@@ -302,7 +318,7 @@ def train_models(
 
 
 def _budget(estimator: VAEParameters, data: TrainingData, mode: Mode) -> Budget:
-    n_rows = len(data.split.train)
+    n_rows = data.n_train
     per_epoch = math.ceil(n_rows / estimator.batch_size)
     n_steps = default_steps(n_rows)
     if estimator.max_iter is not None:
@@ -363,7 +379,7 @@ def _progress(
     estimator: VAEParameters, results: Sequence[Result], data: TrainingData, mode: Mode
 ) -> dict[str, Any]:
     """History and number of passes, those of earlier calls included."""
-    first, n_rows = results[0], len(data.split.train)
+    first, n_rows = results[0], data.n_train
     n_iter = max(1, math.ceil(first.n_steps / math.ceil(n_rows / estimator.batch_size)))
     history = first.history
     if not mode.is_new:

@@ -48,6 +48,7 @@ class VAEParameters(BaseEstimator):
     learning_rate_init: float
     max_iter: int | None
     max_time: float | None
+    max_memory: float
     early_stopping: bool
     validation_fraction: float
     n_iter_no_change: int
@@ -94,6 +95,7 @@ class VAEParameters(BaseEstimator):
         "learning_rate_init": a_real("(0, inf)", above=0),
         "max_iter": or_none(an_int(1)),
         "max_time": or_none(a_real("(0, inf)", above=0)),
+        "max_memory": a_real("[16, inf)", least=16),
         "early_stopping": a_bool(),
         "validation_fraction": a_real("(0, 1)", above=0, below=1),
         "n_iter_no_change": an_int(1),

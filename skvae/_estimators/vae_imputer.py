@@ -14,12 +14,13 @@ from sklearn.utils.validation import check_is_fitted
 
 from skvae._fitted.imputing import STRATEGIES
 from skvae._table.filling import append_indicators, drop_columns, fill, zeros_like_columns
-from skvae._table.reading import Table, read_table
+from skvae._table.reading import Table
 from skvae._training.weights import random_seed
 from skvae._validation import Constraint, a_bool, check_parameters, one_of
 
 from .saving import SavingMixin
 from .showing import ShowingMixin
+from .streaming import read_for_fit
 from .vae_transformer import VAETransformer
 
 
@@ -132,7 +133,8 @@ class VAEImputer(ShowingMixin, SavingMixin, TransformerMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array, DataFrame or sparse matrix of shape (n_samples, n_features)
+        X : table of shape (n_samples, n_features), or a source of batches
+            As in :meth:`VAETransformer.fit`.
         y : None
             Ignored.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -149,12 +151,12 @@ class VAEImputer(ShowingMixin, SavingMixin, TransformerMixin, BaseEstimator):
             If a parameter or the table is not valid.
         """
         check_parameters(self)
-        table = self._marked(read_table(X))
         estimator = self._default() if self.estimator is None else clone(self.estimator)
         if estimator.random_state is None:
             estimator.set_params(random_state=random_seed(self.random_state))
+        table = read_for_fit(estimator, X, sample_weight, self._marked)
         self.estimator_ = estimator._fit_table(X, table, sample_weight)
-        self.indicator_features_ = np.flatnonzero(table.missing.any(0))
+        self.indicator_features_ = np.flatnonzero(table.has_missing)
         self.n_features_in_ = estimator.n_features_in_
         self.__dict__.pop("feature_names_in_", None)
         if hasattr(estimator, "feature_names_in_"):

@@ -99,6 +99,10 @@ class VAEOutlierDetector(OutlierMixin, ConformalMixin, ExplanationMixin):
     max_time : float or None, default=None
         Seconds that ``fit`` may take, about. Where there is no time for all steps, fewer are
         planned, and the learning rate falls over these.
+    max_memory : float, default=1024
+        Megabytes that ``fit`` may take for rows, about, where X is read in batches: the sample,
+        the window of rows that are trained on, and the batches. What Python, torch and the model
+        take comes on top. It does not matter for tables in memory.
     early_stopping : bool, default=True
     validation_fraction : float, default=0.1
     n_iter_no_change : int, default=20
@@ -211,6 +215,7 @@ class VAEOutlierDetector(OutlierMixin, ConformalMixin, ExplanationMixin):
         learning_rate_init=8e-3,
         max_iter=None,
         max_time=None,
+        max_memory=1024,
         early_stopping=True,
         validation_fraction=0.1,
         n_iter_no_change=20,
@@ -244,6 +249,7 @@ class VAEOutlierDetector(OutlierMixin, ConformalMixin, ExplanationMixin):
         self.learning_rate_init = learning_rate_init
         self.max_iter = max_iter
         self.max_time = max_time
+        self.max_memory = max_memory
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
@@ -365,7 +371,7 @@ class VAEOutlierDetector(OutlierMixin, ConformalMixin, ExplanationMixin):
         return Pool([self.fitted_model_, fine.fitted_model_], self.pool_weights_)
 
     def _fit(self, X: Any, sample_weight: Any, mode: Mode) -> Any:
-        table = self._read_for_fit(X, mode)
+        table = self._read_for_fit(X, sample_weight, mode)
         weights = check_sample_weight(sample_weight, table.n_rows)
         seed = seed_of(self, mode) % 2**32 if mode.is_new else self._split_seed
         rows, fraction = np.flatnonzero(weights), self.calibration_fraction

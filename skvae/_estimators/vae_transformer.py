@@ -137,6 +137,10 @@ class VAETransformer(
     max_time : float or None, default=None
         Seconds that ``fit`` may take, about. Where there is no time for all steps, fewer are
         planned, and the learning rate falls over these.
+    max_memory : float, default=1024
+        Megabytes that ``fit`` may take for rows, about, where X is read in batches: the sample,
+        the window of rows that are trained on, and the batches. What Python, torch and the model
+        take comes on top. It does not matter for tables in memory.
     early_stopping : bool, default=True
         Hold out rows, watch their bound, keep the best weights and stop when it does not rise. If
         training is not clearly better than its closed-form start on them, the start is kept. If
@@ -316,6 +320,7 @@ class VAETransformer(
         learning_rate_init=8e-3,
         max_iter=None,
         max_time=None,
+        max_memory=1024,
         early_stopping=True,
         validation_fraction=0.1,
         n_iter_no_change=20,
@@ -351,6 +356,7 @@ class VAETransformer(
         self.learning_rate_init = learning_rate_init
         self.max_iter = max_iter
         self.max_time = max_time
+        self.max_memory = max_memory
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
@@ -367,7 +373,7 @@ class VAETransformer(
         self.n_refinement_steps = n_refinement_steps
 
     def _fit(self, X: Any, sample_weight: Any, mode: Mode) -> Any:
-        table = self._read_for_fit(X, mode)
+        table = self._read_for_fit(X, sample_weight, mode)
         self._set_attributes(self._fit_attributes(X, table, sample_weight, mode), mode)
         return self
 

@@ -82,6 +82,13 @@ class Rows:
         """The rows in double precision."""
         return self._map(lambda tensor: tensor.double() if tensor.is_floating_point() else tensor)
 
+    def with_mask(self) -> Rows:
+        """The rows with a mask of missing cells, also where none is missing."""
+        if self.missing is not None:
+            return self
+        missing = torch.zeros(len(self), self.n_columns, dtype=torch.bool)
+        return replace(self, missing=missing)
+
     @property
     def n_columns(self) -> int:
         return self.values.shape[1] + self.codes.shape[1]

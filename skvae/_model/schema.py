@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
@@ -16,9 +17,11 @@ from skvae._component import identity
 from skvae._table.column_fitting import build_numeric, summarize_column
 from skvae._table.columns import MAX_INDICATORS, CategoricalColumn, Column, ConstantColumn
 from skvae._table.layouts import Cells
+from skvae._table.margins import Margins
 from skvae._table.numeric_column import ROUNDING, NumericColumn
 from skvae._table.reading import Table
 from skvae._table.scaling import QuantileMap
+from skvae._validation import caller_stacklevel
 from skvae.likelihoods import Choice, FittedColumn, Likelihood
 
 from .missingness import Patterns
@@ -67,6 +70,7 @@ class Schema:
         self, layout: Any, columns: list[Column], chosen: Mapping[int, Choice], patterns: Patterns
     ) -> None:
         self.layout, self.columns, self.patterns = layout, columns, patterns
+        self.warned_of: frozenset = frozenset()  # columns whose later cells they do not describe
         self.choices = {columns[j].name: choice for j, choice in chosen.items()}
         likelihoods = {j: likelihood for j, (likelihood, _) in chosen.items()}
         groups: dict[tuple, list[int]] = {}
@@ -91,20 +95,24 @@ class Schema:
             group = [columns[j] for j in members]
             self.groups.append(Group(likelihood, group, members, cells, extras))
 
-    def updated(self, table: Table, weights: np.ndarray) -> Schema:
+    def updated(self, margins: Margins) -> Schema:
         """The schema with bounds, counts, resolution and patterns updated by more rows."""
-        missing = np.zeros((table.n_rows, len(self.columns)), dtype=bool)
-        before, added = float(self.patterns.weights.sum()), float(weights.sum())
-        columns = []
+        before = float(self.patterns.weights.sum())
+        columns, warned_of = [], set(self.warned_of)
         for j, column in enumerate(self.columns):
-            cells = table.cells(j, column.type == "label")
-            missing[:, j] = cells.missing
+            cells, weights = margins.column(j, column.type == "label")
+            added = float(weights.sum())
+            beyond = "" if column.name in self.warned_of else column.beyond(cells)
+            if beyond:
+                warn_of_frozen(column, beyond)
+                warned_of.add(column.name)
             # NaN, where missing values are not informative, stays NaN.
             rate = column.missing_rate * before + float(weights[cells.missing].sum())
             column = replace(column, missing_rate=rate / (before + added))
             columns.append(column.updated(cells, weights))
         schema = copy.copy(self)
-        schema.columns, schema.patterns = columns, self.patterns.updated(missing, weights)
+        schema.warned_of = frozenset(warned_of)
+        schema.columns, schema.patterns = columns, self.patterns.updated(*margins.missing())
         schema.groups = [
             replace(group, columns=[columns[j] for j in group.positions]) for group in self.groups
         ]
@@ -246,8 +254,7 @@ def _group_key(likelihood: Likelihood, column: FittedColumn) -> tuple:
 
 
 def fit_schema(
-    table: Table,
-    weights: np.ndarray,
+    margins: Margins,
     categorical: Sequence[bool],
     transforms: Sequence[str],
     choose: Callable[[int, Any], Choice],
@@ -260,12 +267,10 @@ def fit_schema(
     The missing cells of `informative` columns are given a likelihood of their own; None: those of
     all columns that have some. `has_lattices` is whether numbers may be rounded to lattices.
     """
-    missing = np.zeros((table.n_rows, len(table.names)), dtype=bool)
     columns: list[Column] = []
     chosen: dict[int, Choice] = {}
-    for j, name in enumerate(table.names):
-        cells = table.cells(j, categorical[j])
-        missing[:, j] = cells.missing
+    for j, name in enumerate(margins.names):
+        cells, weights = margins.column(j, categorical[j])
         is_informative = cells.missing.any() if informative is None else j in informative
         rate = float(np.average(cells.missing, weights=weights)) if is_informative else math.nan
         summary, distinct = summarize_column(name, cells, weights, categorical[j], rate, **pooling)
@@ -289,7 +294,19 @@ def fit_schema(
         if column.lattices is not None:
             chosen[j] = likelihood, f"{why}; {column.lattices.describe(column.type == 'time')}"
         columns.append(column)
-    return Schema(table.layout, columns, chosen, Patterns.of(missing, weights))
+    return Schema(margins.layout, columns, chosen, Patterns.of(*margins.missing()))
+
+
+def warn_of_frozen(column: Column, beyond: str) -> None:
+    """Warn of cells that a column, as it was fitted first, does not describe."""
+    warnings.warn(
+        f"Column {column.name!r} {beyond}. The levels and scaling of columns are those of the "
+        "first call, and only counts, bounds and patterns of missing values follow later rows: let "
+        "the first call see rows of all kinds, as shuffled ones, or pass all of them to fit, as a "
+        "source of batches if memory is short.",
+        UserWarning,
+        stacklevel=caller_stacklevel(),
+    )
 
 
 def _three_quarters(n_features: int) -> int:

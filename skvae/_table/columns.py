@@ -44,6 +44,7 @@ from .lookup import lookup
 MAX_LISTED = 256  # different values of a numeric column, all of which are remembered
 MAX_REPEATED = 64  # most frequent values that are remembered of a column with more
 MIN_WIDTH = 2.5e-3  # scaled units: the cell in which an atom is as dense as Normal at its floor
+MAX_NAMED = 5  # values in a message
 MAX_INDICATORS = 32  # categorical columns up to this many levels enter the encoder as indicators
 
 
@@ -134,6 +135,10 @@ class Column(ColumnSummary, ABC):
     def updated(self, cells: Cells, weights: np.ndarray) -> Column:
         """The column with bounds, counts and resolution updated by more cells."""
 
+    @abstractmethod
+    def beyond(self, cells: Cells) -> str:
+        """In words, cells that no update describes, since the networks know no place for them."""
+
 
 @dataclass(frozen=True)
 class ConstantColumn(Column):
@@ -144,7 +149,7 @@ class ConstantColumn(Column):
     def is_value(self, cells: Cells) -> np.ndarray:
         """Which cells hold the value of the column."""
         if cells.type == "label":
-            levels = [_key(level) == _key(self.value) for level in cells.levels]
+            levels = [level_key(level) == level_key(self.value) for level in cells.levels]
             return np.array([*levels, False])[cells.values]
         if cells.type == "time":
             return np.asarray(cells.days_since(self.value or 0, self.unit) == 0)
@@ -166,6 +171,13 @@ class ConstantColumn(Column):
             return self
         same = self.is_value(self.coerce(cells)) & ~cells.missing
         return replace(self, weight=self.weight + float(weights[same].sum()))
+
+    def beyond(self, cells: Cells) -> str:
+        cells = self.coerce(cells)
+        other = ~self.is_value(cells) & ~cells.missing
+        if self.value is None or not other.any():
+            return ""
+        return f"holds {_some(cells, other)}, but has been constant: the model leaves it out"
 
     def decode(self, n_rows: int) -> Cells:
         missing = np.full(n_rows, self.value is None)
@@ -189,7 +201,7 @@ class CategoricalColumn(Column):
 
     @cached_property
     def _place_of(self) -> dict:
-        return {_key(level): i for i, level in enumerate(self.levels)}
+        return {level_key(level): i for i, level in enumerate(self.levels)}
 
     @property
     def n_codes(self) -> int:
@@ -223,7 +235,7 @@ class CategoricalColumn(Column):
     def find(self, cells: Cells) -> np.ndarray:
         """The index in `levels` of each cell; their number, where it is unknown or missing."""
         unknown = len(self.levels)
-        places = [self._place_of.get(_key(level), unknown) for level in cells.levels]
+        places = [self._place_of.get(level_key(level), unknown) for level in cells.levels]
         return np.array([*places, unknown])[cells.values]
 
     def encode(self, cells: Cells) -> EncodedColumn:
@@ -257,6 +269,13 @@ class CategoricalColumn(Column):
         added = np.bincount(found[known], weights[known], minlength=len(column.levels))
         weight = self.weight + float(weights[~cells.missing].sum())
         return replace(column, counts=column.counts + added, weight=weight)
+
+    def beyond(self, cells: Cells) -> str:
+        cells = self.coerce(cells)
+        new = (self.find(cells) == len(self.levels)) & ~cells.missing
+        if self._new_levels(cells) or not new.any():
+            return ""
+        return f"holds the new levels {_some(cells, new)}: they are missing values to the model"
 
     def _new_levels(self, cells: Cells) -> list:
         """Unknown levels that can be pooled; the position of a new level in an order is unknown."""
@@ -296,6 +315,14 @@ class CategoricalColumn(Column):
         return self.cells(index, levels=self.levels, ordered=self.ordered)
 
 
+def _some(cells: Cells, which: np.ndarray) -> str:
+    """A few of the distinct values among some cells."""
+    values = np.unique(cells.exact_values[which])
+    found = [cells.levels[i] for i in values[:MAX_NAMED]] if cells.levels else values[:MAX_NAMED]
+    more = f" and {len(values) - MAX_NAMED} more" if len(values) > MAX_NAMED else ""
+    return ", ".join(map(repr, np.asarray(found).tolist())) + more
+
+
 def level_order(levels: list) -> list[int]:
     """An order of levels that does not depend on the rows: by value, mixed types by type."""
     try:
@@ -309,7 +336,7 @@ def indicator_spread(frequencies: np.ndarray) -> np.ndarray:
     return np.sqrt(np.maximum(frequencies, 0.01))
 
 
-def _key(level: Any) -> Any:
+def level_key(level: Any) -> Any:
     """A level as a dictionary key: True is not 1; objects that are not hashable by their repr."""
     if isinstance(level, (bool, np.bool_)):
         return "bool", bool(level)

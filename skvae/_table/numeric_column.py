@@ -307,6 +307,26 @@ class NumericColumn(NumericSummary, Column):
             changes |= self._updated_decimals(values)
         return replace(self, **changes)
 
+    def beyond(self, cells: Cells) -> str:
+        """In words, values further outside the fitted ones than these are from each other."""
+        x = self.numbers(self.coerce(cells))
+        x = x[~np.isnan(x)]
+        if not len(x) or self.kind == "boolean" or not len(self.quantiles):
+            return ""
+        low, high = self.map.forward(self.quantiles[[0, -1]])
+        ends = np.array([x.min(), x.max()])
+        below, above = self.map.forward(ends)
+        if max(low - below, above - high) <= high - low or self.is_known(ends):
+            return ""
+        return (
+            f"holds values from {ends[0]:g} to {ends[1]:g}, but is scaled by those from "
+            f"{self.quantiles[0]:g} to {self.quantiles[-1]:g}"
+        )
+
+    def is_known(self, ends: np.ndarray) -> bool:
+        """Whether values are inside the bounds of all batches so far."""
+        return bool((ends >= self.minimum).all() and (ends <= self.maximum).all())
+
     def _updated_bounds(self, cells: Cells, x: np.ndarray) -> dict[str, Any]:
         """Bounds; new ones are added to the known values."""
         seen = np.flatnonzero(~np.isnan(x))

@@ -288,6 +288,8 @@ def _read_narwhals(X: nw.DataFrame) -> Table:
                 f"Column {name!r} holds nested objects of type {dtype}; a cell must be a string, "
                 "a number, a boolean, a date or missing. Unpack it into columns of its own."
             )
+        if X.implementation.is_pyarrow() and dtype == nw.String and series.null_count() < len(X):
+            return _arrow_texts(series.to_native())
         values = np.empty(len(series), dtype=object)
         values[:] = series.to_list()
         return _object_cells(values, name, False, as_label)
@@ -295,10 +297,22 @@ def _read_narwhals(X: nw.DataFrame) -> Table:
     return Table(names, len(X), FrameLayout(X), read, lambda rows: _read_narwhals(X[rows]))
 
 
-def _plain(series: nw.Series, name: Any) -> tuple[np.ndarray, Any, np.ndarray]:
-    """Numbers, 0 where missing, the name, and the mask of missing values."""
+def _arrow_texts(texts: Any) -> Cells:
+    """Labels of a column of texts of Arrow, with a Python object for each level alone.
+
+    The levels are in the order of their first cells, as of :func:`pandas.factorize`.
+    """
+    encoded = texts.dictionary_encode().combine_chunks()
+    encoded = encoded.chunk(0) if hasattr(encoded, "chunk") else encoded
+    return _labels(encoded.indices.fill_null(-1).to_numpy(), encoded.dictionary.to_pylist())
+
+
+def _plain(series: nw.Series, name: Any) -> tuple[np.ndarray, Any, np.ndarray | None]:
+    """Numbers, 0 where missing, the name, and the mask of missing values, where there are some."""
     if series.dtype == nw.Decimal:
         series = series.cast(nw.Float64)
+    if not series.null_count():
+        return np.asarray(series.to_numpy()), name, None
     missing = np.asarray(series.is_null().to_numpy())
     return np.asarray(series.fill_null(0).to_numpy()), name, missing
 

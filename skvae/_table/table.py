@@ -27,6 +27,8 @@ class Table:
         From the position of a column, and whether its cells are levels, to its cells.
     read_rows : callable or None
         From a slice of the rows to their table, without reading the others.
+    stream : Stream or None
+        What the rows are a sample of; None: they are all rows.
     """
 
     names: list
@@ -34,6 +36,7 @@ class Table:
     layout: Any
     read: Callable[[int, bool], Cells]
     read_rows: Callable[[slice], Table] | None = None
+    stream: Any = None
 
     def cells(self, j: int, as_label: bool = False) -> Cells:
         """Column j; `as_label` keeps the cells of an untyped column from being read as numbers."""
@@ -43,6 +46,13 @@ class Table:
     def missing(self) -> np.ndarray:
         """Which cells are missing, (n_rows, n_columns)."""
         return np.stack([self.cells(j).missing for j in range(len(self.names))], axis=1)
+
+    @property
+    def has_missing(self) -> np.ndarray:
+        """Which columns have missing cells, (n_columns,); of a sample, in the whole stream."""
+        if self.stream is not None:
+            return np.asarray(self.stream.has_missing)
+        return np.asarray(self.missing.any(0))
 
     def header(self) -> Any:
         """The columns without rows, in a container whose names every scikit-learn can read."""
@@ -78,10 +88,13 @@ class Table:
                      lambda rows: self.part(rows).with_missing(value))  # fmt: skip
 
     def take(self, rows: np.ndarray) -> Table:
+        """Some of the rows; the others are left out of the stream, too, of which they are."""
+
         def read(j: int, as_label: bool) -> Cells:
             return self.read(j, as_label).take(rows)
 
-        return Table(self.names, len(rows), self.layout, read)
+        stream = None if self.stream is None else self.stream.take(self, rows)
+        return Table(self.names, len(rows), self.layout, read, stream=stream)
 
     def part(self, rows: slice) -> Table:
         """A slice of the rows."""

@@ -13,7 +13,7 @@ import hashlib
 import os
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,9 @@ from skvae._files.tree import FileError
 from skvae._model.rows import Rows
 from skvae._validation import caller_stacklevel
 
-State = dict[str, np.ndarray]  # of a run, by name
+from .batches import State
+
+Tensors = Sequence[torch.Tensor | None]
 
 
 class Checkpoint:
@@ -59,21 +61,23 @@ class Checkpoint:
         """The checkpoint before."""
         return self.path.with_name(self.path.name + ".previous")
 
-    def begin(self, data: Rows, *indices: torch.Tensor | None) -> State:
+    def begin(self, data: Rows, split: Tensors, fingerprint: str) -> State:
         """Begin the next run: the state from which it goes on, empty if it is a new one.
 
         Parameters
         ----------
         data : Rows
-        *indices : Tensor or None
-            The split into rows to train on and to hold out.
+        split : tensors
+            Rows to train on and to hold out.
+        fingerprint : str
+            Of a source of further rows; empty: there is none.
 
         Raises
         ------
         ValueError
             If the checkpoint is of another table.
         """
-        table = digest(data, *indices)
+        table = digest(data, split, fingerprint)
         i, self.n_begun = self.n_begun, self.n_begun + 1
         if i == len(self.states):
             self.states.append({})
@@ -170,10 +174,10 @@ class Checkpoint:
         )
 
 
-def digest(data: Rows, *indices: torch.Tensor | None) -> str:
+def digest(data: Rows, split: Tensors, fingerprint: str) -> str:
     """What tells the rows of a run, and the split into those to train on and to hold out."""
-    found = hashlib.sha256()
-    for tensor in (*data.fields(), *indices):
+    found = hashlib.sha256(fingerprint.encode())
+    for tensor in (*data.fields(), *split):
         if tensor is not None:
             found.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
             found.update(tensor.cpu().contiguous().numpy().reshape(-1).view(np.uint8))
@@ -185,7 +189,7 @@ class NoCheckpoint:
 
     is_due = False
 
-    def begin(self, data: Rows, *indices: torch.Tensor | None) -> State:
+    def begin(self, data: Rows, split: Tensors, fingerprint: str) -> State:
         """A new run."""
         return {}
 

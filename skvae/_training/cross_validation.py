@@ -13,9 +13,10 @@ from skvae._model.rows import Rows
 from skvae._model.vae import VAE
 from skvae.objectives import Objective
 
+from .batches import Split, TableBatches
 from .budget import Budget
 from .held_out import gain_is_clear, row_bounds
-from .loop import Batches, Run, Split
+from .loop import Run
 from .run_state import Round
 
 ROUNDS = 25  # evaluations in a full run
@@ -106,7 +107,7 @@ def _curve(
     generator: torch.Generator,
 ) -> Curve:
     run = Run(models, data, objective, budget, generator)
-    sources = [Batches(split, budget.batch_size, generator) for split in splits]
+    source = TableBatches(data, splits, budget.batch_size, generator)
     noise_state = generator.get_state()
 
     def bounds() -> Tensor:
@@ -122,7 +123,7 @@ def _curve(
         length = min(length, MAX_TIMED_STEPS)
     while steps[-1] < budget.n_steps and budget.seconds_left > 0:
         n = min(length, budget.n_steps - steps[-1])
-        terms = run.take_steps(sources, steps[-1], Round(n, run.device))
+        terms = run.take_steps(source, steps[-1], Round(n, run.device))
         if not all(map(math.isfinite, terms)) or not run.is_finite():
             break
         steps.append(steps[-1] + n)

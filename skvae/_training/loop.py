@@ -20,12 +20,12 @@ from torch import Tensor
 
 from skvae._model.rows import Rows
 from skvae._model.vae import VAE
-from skvae._nn.noise import weighted_indices
 from skvae._nn.optimizer import Adam
 from skvae._validation import caller_stacklevel
 from skvae.objectives import ELBO, Objective
 
 from .analytic_gradients import AnalyticGradients, has_analytic_gradients
+from .batches import Batches, BatchSource, Split, TableBatches
 from .budget import Budget, evaluation_draws, learning_rate
 from .checkpoint import Checkpoint, NoCheckpoint
 from .held_out import BestWeights
@@ -39,29 +39,6 @@ ROUNDS = 50  # evaluations of the held-out bound in a full run
 MIN_HELD_OUT, MAX_HELD_OUT = 10, 10_000
 MAX_REPAIRS = 5
 TIMED_STEPS = 10  # by which the speed is known, where time is limited
-
-
-@dataclass
-class Split:
-    """Which rows to train on, with their weights, and which to hold out.
-
-    Attributes
-    ----------
-    train : Tensor of shape (n_train,)
-        Indices of rows; a row of weight 3 stands three times.
-    weights : Tensor of shape (n_train,) or None
-        Real-valued weights: rows are drawn in proportion to them.
-    held_out : Tensor
-        Indices of the rows for early stopping; empty: none.
-    """
-
-    train: Tensor
-    weights: Tensor | None
-    held_out: Tensor
-
-    def to(self, device: torch.device) -> Split:
-        weights = None if self.weights is None else self.weights.to(device)
-        return Split(self.train.to(device), weights, self.held_out.to(device))
 
 
 @dataclass
@@ -101,36 +78,6 @@ class NoMonitor:
         return False
 
 
-class Batches:
-    """Index tensors without end: permutations of the rows, or draws in proportion to weights.
-
-    Attributes
-    ----------
-    order : Tensor
-        The rows of the present pass.
-    position : int
-        How many of them were given.
-    """
-
-    def __init__(self, split: Split, size: int, generator: torch.Generator) -> None:
-        self.rows, self.size, self.generator = split.train, size, generator
-        self.cumulated = None if split.weights is None else torch.cumsum(split.weights, 0)
-        self.order, self.position = split.train[:0], 0
-
-    def __next__(self) -> Tensor:
-        if self.position >= len(self.order):
-            self.order, self.position = self.rows[self._next_pass()], 0
-        batch = self.order[self.position : self.position + self.size]
-        self.position += len(batch)
-        return batch
-
-    def _next_pass(self) -> Tensor:
-        n = len(self.rows)
-        if self.cumulated is not None:
-            return weighted_indices(self.cumulated, n, self.generator)
-        return torch.randperm(n, generator=self.generator, device=self.rows.device)
-
-
 def train(
     models: Sequence[VAE],
     data: Rows,
@@ -141,6 +88,7 @@ def train(
     monitor: Monitor,
     optimizer_state: dict,
     checkpoint: Checkpoint | NoCheckpoint,
+    stream: BatchSource | None = None,
 ) -> Result:
     """Train in place and leave the best weights, of each model its own.
 
@@ -156,26 +104,33 @@ def train(
         Adam's moments from the run that this one continues; empty: a new run.
     checkpoint : Checkpoint or NoCheckpoint
         Where the state is written; a run that was cut off goes on from there.
+    stream : BatchSource or None
+        Where the rows to train on come from; None: from `data`.
     """
     run = Run(models, data, objective, budget, generator, optimizer_state)
-    saved = checkpoint.begin(data, split.train, split.weights, split.held_out)
+    fingerprint = "" if stream is None else stream.fingerprint
+    saved = checkpoint.begin(data, (split.train, split.weights, split.held_out), fingerprint)
     if has_ended(saved):
         return restore_ended(run, Result(models), saved)
     best = BestWeights(run, split.held_out[:MAX_HELD_OUT], generator)
-    sources = [Batches(split, budget.batch_size, generator) for _ in models]
+    source: Batches
+    if stream is None:
+        source = TableBatches(data, [split] * len(models), budget.batch_size, generator)
+    else:
+        source = stream.batches(len(models), budget.batch_size, generator, run.device)
     # A round takes at least so many steps, which are worth an evaluation.
     worth = math.ceil(len(best.rows) * evaluation_draws(len(best.rows)) / (2 * budget.batch_size))
     names = [*HISTORY, "validation_bound"] if len(best.rows) else HISTORY
     result = Result(models, {name: [] for name in names})
-    state = RunState(run, best, sources, result, run.flat.copy())
-    if saved:
-        state.restore(saved)
+    state = RunState(run, best, source, result, run.flat.copy())
 
     def after_step() -> None:
         if checkpoint.is_due:
             checkpoint.write(state.arrays)
 
     try:
+        if saved:
+            state.restore(saved)
         while result.n_steps < budget.last_step and budget.seconds_left > 0:
             monitor.before_round()
             if state.round is None:
@@ -184,7 +139,7 @@ def train(
                 if budget.deadline is not None and not result.n_steps:
                     n = min(n, TIMED_STEPS)
                 state.round = Round(n, run.device)
-            terms = run.take_steps(sources, result.n_steps, state.round, after_step)
+            terms = run.take_steps(source, result.n_steps, state.round, after_step)
             n, state.round = state.round.length, None
             if not all(map(math.isfinite, terms)) or not run.is_finite():
                 state.repairs += 1
@@ -202,6 +157,8 @@ def train(
     except KeyboardInterrupt:
         result.is_interrupted = True
         run.flat.restore(state.good)
+    finally:
+        source.close()
     if not result.n_steps:  # the weights are those of the start
         record = [0, *run.metrics(split.train[: 8 * budget.batch_size])]
         if len(best.rows):
@@ -229,6 +186,7 @@ def train_all(
     monitor: Monitor,
     optimizer_states: Sequence[dict] | None = None,
     checkpoint: Checkpoint | NoCheckpoint | None = None,
+    stream: BatchSource | None = None,
 ) -> list[Result]:
     """Train models of one shape: together, or one after the other where that is not supported.
 
@@ -241,7 +199,8 @@ def train_all(
     results = []
     for i, (run, state) in enumerate(zip(runs, states, strict=True)):
         own = budget.share(len(runs) - i)
-        result = train(run, data, split, objective, own, generator, monitor, state, checkpoint)
+        rows = data, split, objective
+        result = train(run, *rows, own, generator, monitor, state, checkpoint, stream)
         results.append(result)
         if result.is_interrupted:
             warn_of_interruption(result.n_steps, budget.n_steps)
@@ -287,7 +246,7 @@ class Run:
 
     def take_steps(
         self,
-        sources: Sequence[Batches],
+        source: Batches,
         first: int,
         round_: Round,
         after_step: Callable[[], None] | None = None,
@@ -302,9 +261,7 @@ class Run:
             One that has begun goes on.
         """
         while round_.n_done < round_.length:
-            rows = [next(source) for source in sources]
-            step = first + round_.n_done
-            round_.totals += self.step(self.data.take(torch.cat(rows)), step)
+            round_.totals += self.step(next(source), first + round_.n_done)
             round_.n_done += 1
             if after_step is not None:
                 after_step()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -11,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .checkpoint import State
+from .batches import Batches, State
 from .held_out import BestWeights
 
 if TYPE_CHECKING:
-    from .loop import Batches, Result, Run
+    from .loop import Result, Run
 
 
 class Round:
@@ -43,8 +42,8 @@ class RunState:
     run : Run
         Its weights, moments and generator.
     best : BestWeights
-    sources : sequence of Batches
-        The place of each model in the rows.
+    source : Batches
+        The place in the rows.
     result : Result
         The history of the rounds that have ended.
     good : list of Tensor
@@ -59,7 +58,7 @@ class RunState:
 
     run: Run
     best: BestWeights
-    sources: Sequence[Batches]
+    source: Batches
     result: Result
     good: list[Tensor]
     repairs: int = 0
@@ -80,8 +79,7 @@ class RunState:
             "bound": best.bound, "n_stale": best.n_stale, "totals": self.round.totals,
             **{f"adam.{name}": getattr(run.optimizer, name) for name in ("mean", "square")},
         }  # fmt: skip
-        orders = [source.order for source in self.sources]
-        lists = {"weights": run.flat.copy(), "good": self.good, "orders": orders}
+        lists = {"weights": run.flat.copy(), "good": self.good}
         if best.weights is not None:
             lists["best"] = best.weights
         if best.start is not None:
@@ -92,10 +90,11 @@ class RunState:
             "n_steps": self.result.n_steps, "adam.n_steps": run.optimizer.n_steps,
             "budget": budget.n_steps, "repairs": self.repairs, "length": self.round.length,
             "n_done": self.round.n_done, "rate": run.rate, "seconds": self.seconds,
-            "positions": [source.position for source in self.sources],
         }  # fmt: skip
+        place = {f"place.{name}": array for name, array in self.source.state().items()}
         history = {f"history.{name}": each for name, each in self.result.history.items()}
         return {
+            **place,
             **{name: tensor.cpu().numpy().copy() for name, tensor in tensors.items()},
             **{name: np.asarray(number) for name, number in {**numbers, **history}.items()},
         }
@@ -122,10 +121,8 @@ class RunState:
         if best.start is not None:
             *best.start, bounds = tensors("start")
             best.start_bounds = bounds.cpu()
-        for source, order, position in zip(
-            self.sources, tensors("orders"), state["positions"], strict=True
-        ):
-            source.order, source.position = order, int(position)
+        place = {n.removeprefix("place."): a for n, a in state.items() if n.startswith("place.")}
+        self.source.restore(place)
         for name in self.result.history:
             self.result.history[name] = state[f"history.{name}"].tolist()
         self.result.n_steps = int(state["n_steps"])

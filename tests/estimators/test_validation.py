@@ -80,7 +80,6 @@ BAD_TABLES = {
     "dicts": (FRAME.assign(c=[{"a": 1}] * 40), TypeError, "Column 'c' holds nested objects"),
     "structs": (pl.DataFrame({"c": [[1], [2], [3]]}), TypeError, "Column 'c' holds nested objects"),
     "twice": (pd.DataFrame(X, columns=list("abca")), ValueError, r"must be unique.*\['a'\]"),
-    "lazy": (pl.DataFrame(X).lazy(), TypeError, "eager|lazy|LazyFrame"),
     "mixed names": (pd.DataFrame(X, columns=["a", "b", 1, 2]), TypeError, "string names"),
 }  # fmt: skip
 

@@ -241,3 +241,25 @@ def test_new_levels_stay_unknown_where_none_are_pooled_or_they_have_no_place():
     strict = VAETransformer(1, handle_unknown="error", **QUICK).partial_fit(WAYS["object"](NAMES))
     with pytest.raises(ValueError, match="unknown categories"):
         strict.partial_fit(WAYS["object"](second))
+
+
+def test_what_later_batches_cannot_change_is_named_once():
+    number = np.random.default_rng(0).normal(size=200)
+    first = pd.DataFrame({
+        "number": number,
+        "level": np.where(number > 0, "x", "y"),
+        "constant": 1,
+        "pooled": np.where(np.arange(200) < 190, "often", "rare"),
+    })  # fmt: skip
+    first.loc[199, "pooled"] = "rarest"
+    vae = VAETransformer(1, max_iter=1, min_frequency=20, **QUICK).partial_fit(first)
+    vae.partial_fit(first.assign(number=first["number"] * 1.5, pooled="new"))
+    later = first.assign(number=40.0, level="z", constant=2)
+    with pytest.warns(UserWarning, match="first call") as found:
+        vae.partial_fit(later)
+    for name, values in (("number", "40"), ("level", "'z'"), ("constant", "2")):
+        (message,) = (str(w.message) for w in found if f"Column '{name}' holds" in str(w.message))
+        assert values in message
+    assert len(found) == 3
+    assert all(w.filename == __file__ for w in found)
+    vae.partial_fit(later)
