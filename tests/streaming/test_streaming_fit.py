@@ -65,6 +65,20 @@ def windows(small, monkeypatch):
     monkeypatch.setattr(batches, "OF_WINDOW", 700 * 60 / (1024 * stream.MEGABYTE))
 
 
+class Noted:
+    """Batches that are noted down as they are given."""
+
+    def __init__(self, batches, rows):
+        self.batches, self.rows = batches, rows
+
+    def __next__(self):
+        self.rows.append(next(self.batches))
+        return self.rows[-1]
+
+    def close(self):
+        self.batches.close()
+
+
 @pytest.fixture
 def trained_on(monkeypatch):
     """The sources of batches of all fits, and the rows that each gave to training."""
@@ -75,9 +89,7 @@ def trained_on(monkeypatch):
         made, rows = source.batches, []
 
         def spy(*args):
-            for batch in made(*args):
-                rows.append(batch)
-                yield batch
+            return Noted(made(*args), rows)
 
         source.batches = spy
         found.append((source, rows))

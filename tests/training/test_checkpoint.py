@@ -8,10 +8,13 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import skvae
 from skvae import VAEImputer, VAEOutlierDetector, VAETransformer
+from skvae._streaming.batches import StreamBatches
+from skvae._training.batches import RepeatedBatches
 from skvae._training.checkpoint import Checkpoint
 
 SMALL = {"hidden_layer_sizes": (8,), "random_state": 0, "max_iter": 20, "batch_size": 64}
@@ -247,6 +250,27 @@ def test_more_passes_do_not_use_it(X, path):
     model.fit(X)
     assert model.history_["step"][-1] > n_steps
     assert path.read_bytes() == before
+
+
+def test_a_streaming_fit_goes_on(tmp_path, path, monkeypatch):
+    """The files are read again up to the place."""
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame(rng.normal(size=(60_000, 8)), columns=list("abcdefgh"))
+    table.to_parquet(tmp_path / "rows.parquet", index=False, row_group_size=5000)
+    params = {**SMALL, "max_iter": 2, "batch_size": 1024, "max_memory": 16}
+    sources, batches = [], StreamBatches.batches
+
+    def watched(self, *args):
+        sources.append(batches(self, *args))
+        return sources[-1]
+
+    monkeypatch.setattr(StreamBatches, "batches", watched)
+    monkeypatch.setattr("skvae._streaming.batches.OF_WINDOW", 0.02)  # about 8 000 rows
+    whole = VAETransformer(2, **params).fit(tmp_path / "rows.parquet")
+    cut = VAETransformer(2, checkpoint=path, checkpoint_every=0, **params)
+    assert fit_with_cuts(cut, tmp_path / "rows.parquet", monkeypatch, every=29) >= 2
+    assert_equal_models(whole, cut)
+    assert all(isinstance(source, RepeatedBatches) for source in sources)
 
 
 FIT = """
