@@ -29,6 +29,7 @@ from .analytic_gradients import AnalyticGradients, has_analytic_gradients
 from .budget import Budget, evaluation_draws, learning_rate
 from .held_out import BestWeights
 from .masking import EVERY, masked_cells
+from .neighborhood import Neighborhood
 from .stacking import Stack
 
 MAX_GRADIENT_NORM = 100.0
@@ -135,6 +136,9 @@ def train(
         Adam's moments from the run that this one continues; empty: a new run.
     """
     run = Run(models, data, objective, budget, generator, optimizer_state)
+    if len(models) == 1:
+        neighborhood = models[0], data, split.train, objective, generator
+        run.neighborhood = Neighborhood.of(*neighborhood)
     best = BestWeights(run, split.held_out[:MAX_HELD_OUT], generator)
     sources = [batches(split, budget.batch_size, generator) for _ in models]
     # A round takes at least so many steps, which are worth an evaluation.
@@ -195,7 +199,7 @@ def train_all(
 
     There is a result for each run; after an interruption no further run begins.
     """
-    together = objective.supports_vmap and models[0].supports_vmap
+    together = objective.supports_vmap and models[0].supports_vmap and not objective.neighbors
     runs = [models] if together else [[model] for model in models]
     states = optimizer_states or [{}] * len(runs)
     results = []
@@ -253,6 +257,7 @@ class Run:
         self.budget, self.generator = budget, generator
         self.stack = Stack(models, objective)
         self.analytic_gradients = None
+        self.neighborhood: Neighborhood | None = None  # as yet
         if isinstance(objective, ELBO) and has_analytic_gradients(self.stack, objective):
             self.analytic_gradients = AnalyticGradients(self.stack, objective)
         self.flat, self.device = self.stack.flat, self.stack.flat.values.device
@@ -268,15 +273,17 @@ class Run:
         totals = torch.zeros(3, device=self.device, dtype=torch.float64)
         for step in range(first, first + n_steps):
             rows = [next(source) for source in sources]
-            totals += self.step(self.data.take(torch.cat(rows)), step)
+            totals += self.step(self.data.take(torch.cat(rows)), step, rows[0])
         return (totals / n_steps).tolist()
 
-    def step(self, batch: Rows, step: int) -> Tensor:
-        """One gradient step."""
+    def step(self, batch: Rows, step: int, index: Tensor | None = None) -> Tensor:
+        """One gradient step; `index` are the rows of the batch, for the loss of neighborhoods."""
         self.flat.grad.zero_()
         if self.budget.mask_ratio and step % EVERY == 0:
             self._train_on_masked_rows(batch, step)
         metrics = self._add_gradient(batch, step)
+        if self.neighborhood is not None and index is not None:
+            self.neighborhood.add_gradient(index)
         norm = self.flat.grad.norm(dim=1, keepdim=True)
         self.flat.grad.mul_((MAX_GRADIENT_NORM / norm).clamp(max=1.0))
         self.optimizer.step(self.flat.grad, self.rate * learning_rate(step, self.budget))
@@ -328,6 +335,8 @@ class Run:
             noise = self._noise(n_draws, len(index), generator=generator)
             _losses, metrics = self.stack.terms(self.data.take(index), noise, 1.0)
             total += metrics[:, 0] * len(index)
+        if self.neighborhood is not None:
+            total -= self.neighborhood.losses(rows).sum()
         return (total / len(rows)).cpu()
 
     def repair(self, good: list[Tensor], repairs: int) -> None:
