@@ -283,7 +283,7 @@ class Run:
             self._train_on_masked_rows(batch, step)
         metrics = self._add_gradient(batch, step)
         if self.neighborhood is not None and index is not None:
-            self.neighborhood.add_gradient(index)
+            self.neighborhood.add_gradient(index, step)
         norm = self.flat.grad.norm(dim=1, keepdim=True)
         self.flat.grad.mul_((MAX_GRADIENT_NORM / norm).clamp(max=1.0))
         self.optimizer.step(self.flat.grad, self.rate * learning_rate(step, self.budget))

@@ -31,6 +31,7 @@ from skvae.latents._codes import CodeModule
 from skvae.objectives import Objective
 
 SCALE = 10.0  # s: codes are about as wide as the prior, and the kernel is 1 / s
+EVERY = 2  # every second step has the loss, with twice the weight
 MIX = 0.5  # of the way to a neighbor: the farthest that a row is moved
 MAX_SEARCHED = 10_000  # rows among which the neighbors of a row are
 MAX_FEATURES = 50  # more are reduced to so many principal components
@@ -130,14 +131,16 @@ class Neighborhood:
         weight = objective.neighbors * data.n_columns
         return cls(model, data, graph.to(train.device), weight, generator)
 
-    def add_gradient(self, index: Tensor) -> None:
+    def add_gradient(self, index: Tensor, step: int) -> None:
         """Add the gradient of the weighted mean loss of some rows to that of the parameters."""
+        if step % EVERY:
+            return
         n = len(index)
         x, y, others = map(self._inputs, (index, self._draw(index), self._draw(index)))
         share = torch.rand(n, 1, generator=self.generator, device=x.device)
         z = self._codes(torch.cat([torch.lerp(x, y, MIX * share), others]))
         _, *gradients = contrast(*z.detach().split(n))
-        z.backward(self.weight * torch.cat(gradients))
+        z.backward(EVERY * self.weight * torch.cat(gradients))
 
     @torch.no_grad()
     def losses(self, index: Tensor) -> Tensor:

@@ -50,8 +50,7 @@ class Embedding(ELBO):
     neighbors : float, default=1.0
         :math:`\lambda`, the weight of the neighborhoods: with 1 they count as much as the
         log-density of a column. 0: the bound alone. The bounds of rows held out, by which training
-        stops, have the term, too; codes that are integers are trained without it, and so are tables
-        of fewer than three rows.
+        stops, have the term, too. Integer codes are trained without it.
     n_neighbors : int, default=15
         Neighbors of each row in the graph.
 
