@@ -1,10 +1,10 @@
-"""Digits and two mixed tables in the plane, beside PCA and, where they are installed, UMAP and PaCMAP.
+"""Digits and two mixed tables in the plane, beside PCA and, where installed, UMAP and PaCMAP.
 
     python examples/neighborhoods.py [FOLDER for pictures]
 
-The other methods see the mixed tables as standardized numbers and indicators of levels, with missing
-numbers at their mean; skvae sees the tables as they are. The title of each picture has the accuracy
-of ten nearest neighbors, of each row by the others.
+The other methods see the mixed tables as standardized numbers and indicators of levels, with
+missing numbers at their mean; skvae sees the tables as they are. The title of each picture has the
+accuracy of ten nearest neighbors, of each row by the others.
 """
 
 from __future__ import annotations

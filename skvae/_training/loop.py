@@ -136,7 +136,7 @@ def train(
         Adam's moments from the run that this one continues; empty: a new run.
     """
     run = Run(models, data, objective, budget, generator, optimizer_state)
-    if len(models) == 1:
+    if len(models) == 1 and budget.n_planned is None:  # which is for the bound alone
         neighborhood = models[0], data, split.train, objective, generator
         run.neighborhood = Neighborhood.of(*neighborhood)
     best = BestWeights(run, split.held_out[:MAX_HELD_OUT], generator)

@@ -47,10 +47,11 @@ class Embedding(ELBO):
         As in :class:`ELBO`.
     gradient : {"reparameterization", "score_function"}, default="reparameterization"
         As in :class:`ELBO`.
-    neighbors : float, default=1.0
+    neighbors : float, default=0.5
         :math:`\lambda`, the weight of the neighborhoods: with 1 they count as much as the
         log-density of a column. 0: the bound alone. The bounds of rows held out, by which training
-        stops, have the term, too. Integer codes are trained without it.
+        stops, have the term, too. Without it are trained: integer codes, and tables of so few rows
+        that none are held out and the number of steps is chosen by cross-validation.
     n_neighbors : int, default=15
         Neighbors of each row in the graph.
 
@@ -96,7 +97,7 @@ class Embedding(ELBO):
         free_bits: float = 0.0,
         n_samples: int = 1,
         gradient: str = "reparameterization",
-        neighbors: float = 1.0,
+        neighbors: float = 0.5,
         n_neighbors: int = 15,
     ) -> None:
         super().__init__(
