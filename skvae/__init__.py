@@ -12,7 +12,7 @@ those below it.
 ``_model/``           the variational autoencoder (equations in ``vae.py``), schema, rows, start
 ``latents/``          q(z | x), one file for each family
 ``priors/``           p(z), one file for each family
-``objectives.py``     log-densities → a bound on log p(x) for each row
+``objectives/``       log-densities → a bound on log p(x) for each row
 ``likelihoods/``      p(x_j | z), one file for each family
 ``_nn/``              networks, densities, flows, the optimizer, quasi-random noise
 ``_table/``           any container → cells → fitted columns → numbers, and back

@@ -68,10 +68,9 @@ class RowReader:
             frame, self.rest = self.rest, None
             return frame
         while self.part < len(self.source.parts):
-            if self.frames is None:
-                self.frames = self.source.frames(self.part, self.size)
-            frame = next(self.frames, None)
-            if frame is not None:
+            frames = self.frames or self.source.frames(self.part, self.size)
+            self.frames = frames
+            for frame in frames:
                 return frame
             self.frames, self.part = None, self.part + 1
         return None

@@ -92,6 +92,16 @@ class Order:
         self.position += len(batch)
         return batch
 
+    def state(self, name: str) -> State:
+        """The place as arrays, whose names begin with a name."""
+        return {f"{name}.order": self.order.cpu().numpy(),
+                f"{name}.position": np.array(self.position)}  # fmt: skip
+
+    def restore(self, state: State, name: str) -> None:
+        """Go to a place."""
+        self.order = torch.from_numpy(state[f"{name}.order"]).to(self.rows.device)
+        self.position = int(state[f"{name}.position"])
+
     def _next_pass(self) -> Tensor:
         n = len(self.rows)
         if self.cumulated is not None:
@@ -112,13 +122,12 @@ class TableBatches:
         return self.data.take(torch.cat([next(order) for order in self.orders]))
 
     def state(self) -> State:
-        orders = {f"order.{i}": each.order.cpu().numpy() for i, each in enumerate(self.orders)}
-        return {**orders, "positions": np.array([each.position for each in self.orders])}
+        states = [order.state(str(i)) for i, order in enumerate(self.orders)]
+        return {name: array for state in states for name, array in state.items()}
 
     def restore(self, state: State) -> None:
-        for i, (each, position) in enumerate(zip(self.orders, state["positions"], strict=True)):
-            each.order = torch.from_numpy(state[f"order.{i}"]).to(each.rows.device)
-            each.position = int(position)
+        for i, order in enumerate(self.orders):
+            order.restore(state, str(i))
 
     def close(self) -> None:
         pass

@@ -74,7 +74,10 @@ class BestWeights:
         """The bound of each row held out, for each model: (M, n)."""
         rows = self.run.data.take(self.rows)
         settings = self.run.objective, rows, evaluation_draws(len(rows)), self.noise_state
-        return torch.stack([row_bounds(model, *settings) for model in self.run.models])
+        bounds = torch.stack([row_bounds(model, *settings) for model in self.run.models])
+        if self.run.neighborhood is not None:
+            bounds = bounds - self.run.neighborhood.losses(self.rows)
+        return bounds
 
 
 @torch.no_grad()

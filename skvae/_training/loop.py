@@ -30,6 +30,7 @@ from .budget import Budget, evaluation_draws, learning_rate
 from .checkpoint import Checkpoint, NoCheckpoint
 from .held_out import BestWeights
 from .masking import EVERY, masked_cells
+from .neighborhood import Neighborhood
 from .run_state import Round, RunState, final_arrays, has_ended, restore_ended
 from .stacking import Stack
 
@@ -112,6 +113,9 @@ def train(
     saved = checkpoint.begin(data, (split.train, split.weights, split.held_out), fingerprint)
     if has_ended(saved):
         return restore_ended(run, Result(models), saved)
+    if len(models) == 1 and budget.n_planned is None:  # which is for the bound alone
+        parts = models[0], data, split, budget.batch_size, objective, generator
+        run.neighborhood = Neighborhood.of(*parts)
     best = BestWeights(run, split.held_out[:MAX_HELD_OUT], generator)
     source: Batches
     if stream is None:
@@ -192,7 +196,7 @@ def train_all(
 
     There is a result for each run; after an interruption no further run begins.
     """
-    together = objective.supports_vmap and models[0].supports_vmap
+    together = objective.supports_vmap and models[0].supports_vmap and not objective.neighbors
     runs = [models] if together else [[model] for model in models]
     states = optimizer_states or [{}] * len(runs)
     checkpoint = NoCheckpoint() if checkpoint is None else checkpoint
@@ -234,6 +238,7 @@ class Run:
         self.budget, self.generator = budget, generator
         self.stack = Stack(models, objective)
         self.analytic_gradients = None
+        self.neighborhood: Neighborhood | None = None  # as yet
         if isinstance(objective, ELBO) and has_analytic_gradients(self.stack, objective):
             self.analytic_gradients = AnalyticGradients(self.stack, objective)
         self.flat, self.device = self.stack.flat, self.stack.flat.values.device
@@ -273,6 +278,8 @@ class Run:
         if self.budget.mask_ratio and step % EVERY == 0:
             self._train_on_masked_rows(batch, step)
         metrics = self._add_gradient(batch, step)
+        if self.neighborhood is not None:
+            self.neighborhood.add_gradient(step)
         norm = self.flat.grad.norm(dim=1, keepdim=True)
         self.flat.grad.mul_((MAX_GRADIENT_NORM / norm).clamp(max=1.0))
         self.optimizer.step(self.flat.grad, self.rate * learning_rate(step, self.budget))
@@ -324,6 +331,8 @@ class Run:
             noise = self._noise(n_draws, len(index), generator=generator)
             _losses, metrics = self.stack.terms(self.data.take(index), noise, 1.0)
             total += metrics[:, 0] * len(index)
+        if self.neighborhood is not None:
+            total -= self.neighborhood.losses(rows).sum()
         return (total / len(rows)).cpu()
 
     def repair(self, good: list[Tensor], repairs: int) -> None:

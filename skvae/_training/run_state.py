@@ -92,6 +92,8 @@ class RunState:
             "n_done": self.round.n_done, "rate": run.rate, "seconds": self.seconds,
         }  # fmt: skip
         place = {f"place.{name}": array for name, array in self.source.state().items()}
+        if run.neighborhood is not None:
+            place.update(run.neighborhood.rows.state("neighborhood"))
         history = {f"history.{name}": each for name, each in self.result.history.items()}
         return {
             **place,
@@ -123,6 +125,8 @@ class RunState:
             best.start_bounds = bounds.cpu()
         place = {n.removeprefix("place."): a for n, a in state.items() if n.startswith("place.")}
         self.source.restore(place)
+        if run.neighborhood is not None:
+            run.neighborhood.rows.restore(state, "neighborhood")
         for name in self.result.history:
             self.result.history[name] = state[f"history.{name}"].tolist()
         self.result.n_steps = int(state["n_steps"])
