@@ -26,7 +26,7 @@ Z = vae.transform(train)
 
 figure, axes = plt.subplots(1, 2, figsize=(11, 5), layout="constrained")
 LatentPlaneDisplay.from_estimator(vae, train, color=y_train.astype(str), ax=axes[0])
-low, high = np.quantile(Z, [0.01, 0.99], axis=0)
+low, high = np.quantile(Z, [0.004, 0.996], axis=0)
 axes[0].set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), title="1 347 digits, two numbers each")
 n = 12
 x, height = (np.quantile(Z[:, i], np.linspace(0.03, 0.97, n)) for i in (0, 1))

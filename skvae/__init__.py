@@ -15,12 +15,14 @@ those below it.
 ``objectives/``       log-densities → a bound on log p(x) for each row
 ``likelihoods/``      p(x_j | z), one file for each family
 ``_nn/``              networks, densities, flows, the optimizer, quasi-random noise
+``_streaming/``       sources that are read in batches: statistics, a sample, batches, answers
 ``_table/``           any container → cells → fitted columns → numbers, and back
 ``constraints.py``    relations between columns that drawn rows keep (``_constraints/``)
 ``_validation.py``    legal values, names of components, and what errors say
 ``_progress.py``      a bar or lines for long work
 ``diagnostics.py``    what the bound loses, what a code costs, how like real rows drawn rows are
 ``onnx.py``           fitted models as ONNX graphs (``_onnx/``)
+``io.py``             answers about sources to files (``_streaming/``)
 ``plots/``            pictures
 ``privacy.py``        what drawn rows, and a model, tell about the fitted rows
 ``imbalanced.py``     a sampler of rare classes (needs imbalanced-learn)

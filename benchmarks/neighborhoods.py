@@ -1,6 +1,6 @@
 """Digits and two mixed tables in the plane, beside PCA and, where installed, UMAP and PaCMAP.
 
-    python examples/neighborhoods.py [FOLDER for pictures]
+    python benchmarks/neighborhoods.py [FOLDER for pictures]
 
 The other methods see the mixed tables as standardized numbers and indicators of levels, with
 missing numbers at their mean; skvae sees the tables as they are. The title of each picture has the
