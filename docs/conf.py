@@ -28,8 +28,6 @@ extensions = [
     "sphinx_gallery.gen_gallery",
 ]
 exclude_patterns = ["_build", "**/README.rst", "sg_execution_times.rst"]
-html_static_path = ["_static"]
-templates_path = ["_templates"]
 
 # ---------------------------------------------------------------------------------- API reference
 
