@@ -95,6 +95,7 @@ PEERS = {
 OURS = {
     "skvae": vae(),
     "skvae, neighbors=0": vae(objective=Embedding(neighbors=0.0)),
+    "skvae, neighbors=0.5": vae(objective=Embedding(neighbors=0.5)),
     'skvae, "embedding"': vae(objective="embedding"),
 }
 VARIANTS = {

@@ -177,6 +177,17 @@ def test_training_is_continued(X):
     assert np.isfinite(vae.transform(X)).all()
 
 
+def test_the_automatic_weight_is_for_few_components(X):
+    objective = Embedding()
+    assert objective.neighbor_weight(2) == Embedding(neighbors=0.5).neighbor_weight(9) == 0.5
+    assert objective.neighbor_weight(4) == Embedding(neighbors=0.0).neighbor_weight(2) == 0
+    params = {"max_iter": 3, "random_state": 0}
+    plain = VAETransformer(4, objective=Embedding(neighbors=0.0), **params).fit_transform(X)
+    np.testing.assert_array_equal(
+        VAETransformer(4, objective="embedding", **params).fit_transform(X), plain
+    )
+
+
 @pytest.mark.parametrize(("name", "value"), [("neighbors", -1.0), ("n_neighbors", 0)])
 def test_illegal_values_are_named(X, name, value):
     with pytest.raises(ValueError, match=name):

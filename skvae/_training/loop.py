@@ -196,7 +196,8 @@ def train_all(
 
     There is a result for each run; after an interruption no further run begins.
     """
-    together = objective.supports_vmap and models[0].supports_vmap and not objective.neighbors
+    together = objective.supports_vmap and models[0].supports_vmap
+    together = together and not objective.neighbor_weight(len(models[0].latent.shown))
     runs = [models] if together else [[model] for model in models]
     states = optimizer_states or [{}] * len(runs)
     checkpoint = NoCheckpoint() if checkpoint is None else checkpoint

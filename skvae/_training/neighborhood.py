@@ -131,13 +131,13 @@ class Neighborhood:
         generator: torch.Generator,
     ) -> Neighborhood | None:  # fmt: skip
         """The loss that an objective asks for; None: it has no weight, or nothing to compare."""
-        if not objective.neighbors or isinstance(model.latent, CodeModule):
+        weight = objective.neighbor_weight(len(model.latent.shown)) * data.n_columns
+        if not weight or isinstance(model.latent, CodeModule):
             return None
         seed = generator.initial_seed() % 2**32
         graph = neighbor_graph(data, model, split.train, objective.n_neighbors, seed)
         if not graph.shape[1]:
             return None
-        weight = objective.neighbors * data.n_columns
         graph = graph.to(split.train.device)
         return cls(model, data, split, size, graph, weight, generator)
 

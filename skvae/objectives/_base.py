@@ -27,8 +27,8 @@ class Objective(ABC, Component):
     warmup, trim : float
         Proportion of the training after which the objective has its final form; proportion of the
         rows, those with the lowest bounds, that are left out.
-    neighbors, n_neighbors : float, int
-        Weight of the loss of neighborhoods (0: none), and the neighbors of each row.
+    n_neighbors : int
+        The neighbors of each row in the loss of neighborhoods.
     likelihood : Likelihood or None
         The likelihood that ``likelihood="auto"`` stands for. None: it depends on the column.
     prior : Prior or None
@@ -41,7 +41,6 @@ class Objective(ABC, Component):
     supports_vmap: bool = False
     warmup: float = 0.0
     trim: float = 0.0
-    neighbors: float = 0.0
     n_neighbors: int = 15
     likelihood: Likelihood | None = None
     prior: Prior | None = None
@@ -63,6 +62,10 @@ class Objective(ABC, Component):
         -------
         bound : Tensor of shape (n_rows,)
         """
+
+    def neighbor_weight(self, n_components: int) -> float:
+        """The weight of the loss of neighborhoods with so many components; 0: there is none."""
+        return 0.0
 
     def with_warmup(self, warmup: float) -> Objective:
         """The objective with another warm-up.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from skvae._validation import a_real, an_int
+from skvae._validation import an_int, is_real
 from skvae.likelihoods import Normal
 from skvae.priors import Aggregated, StandardNormal
 
@@ -47,11 +47,13 @@ class Embedding(ELBO):
         As in :class:`ELBO`.
     gradient : {"reparameterization", "score_function"}, default="reparameterization"
         As in :class:`ELBO`.
-    neighbors : float, default=0.5
+    neighbors : float or "auto", default="auto"
         :math:`\lambda`, the weight of the neighborhoods: with 1 they count as much as the
-        log-density of a column. 0: the bound alone. The bounds of rows held out, by which training
-        stops, have the term, too. Without it are trained: integer codes, and tables of so few rows
-        that none are held out and the number of steps is chosen by cross-validation.
+        log-density of a column. 0: the bound alone. "auto": 0.5 with up to three components, of
+        which neighborhoods are more than the bound keeps, and 0 with more. The bounds of rows held
+        out, by which training stops, have the term, too. Without it are trained: integer codes, and
+        tables of so few rows that none are held out and the number of steps is chosen by
+        cross-validation.
     n_neighbors : int, default=15
         Neighbors of each row in the graph.
 
@@ -81,11 +83,16 @@ class Embedding(ELBO):
     VAETransformer(n_components=2, objective=Embedding(neighbors=0.0))
     """
 
+    FEW, WEIGHT = 3, 0.5  # components, and the weight with so few of them
+
     likelihood = Normal("shared")
     prior = Aggregated(guard=StandardNormal())  # a mixture rotates the units from seed to seed
     _constraints: ClassVar = {
         **ELBO._constraints,
-        "neighbors": a_real("[0, inf)", least=0),
+        "neighbors": (
+            "'auto' or a number in the range [0, inf)",
+            lambda v: (isinstance(v, str) and v == "auto") or is_real(v, least=0),
+        ),
         "n_neighbors": an_int(1),
     }
 
@@ -97,7 +104,7 @@ class Embedding(ELBO):
         free_bits: float = 0.0,
         n_samples: int = 1,
         gradient: str = "reparameterization",
-        neighbors: float = 0.5,
+        neighbors: float | str = "auto",
         n_neighbors: int = 15,
     ) -> None:
         super().__init__(
@@ -105,3 +112,8 @@ class Embedding(ELBO):
         )
         self.neighbors = neighbors
         self.n_neighbors = n_neighbors
+
+    def neighbor_weight(self, n_components: int) -> float:
+        if isinstance(self.neighbors, str):
+            return self.WEIGHT if n_components <= self.FEW else 0.0
+        return float(self.neighbors)

@@ -84,9 +84,8 @@ class Trimmed(Objective):
     def warmup(self) -> float:  # type: ignore[override]
         return self.inner.warmup
 
-    @property
-    def neighbors(self) -> float:  # type: ignore[override]
-        return self.inner.neighbors
+    def neighbor_weight(self, n_components: int) -> float:
+        return self.inner.neighbor_weight(n_components)
 
     @property
     def n_neighbors(self) -> int:  # type: ignore[override]
