@@ -70,7 +70,7 @@ class Schema:
         self, layout: Any, columns: list[Column], chosen: Mapping[int, Choice], patterns: Patterns
     ) -> None:
         self.layout, self.columns, self.patterns = layout, columns, patterns
-        self.warned_of: frozenset = frozenset()  # columns whose later cells they do not describe
+        self.warned_of: tuple = ()  # columns whose later cells they do not describe
         self.choices = {columns[j].name: choice for j, choice in chosen.items()}
         likelihoods = {j: likelihood for j, (likelihood, _) in chosen.items()}
         groups: dict[tuple, list[int]] = {}
@@ -98,20 +98,20 @@ class Schema:
     def updated(self, margins: Margins) -> Schema:
         """The schema with bounds, counts, resolution and patterns updated by more rows."""
         before = float(self.patterns.weights.sum())
-        columns, warned_of = [], set(self.warned_of)
+        columns, warned_of = [], list(self.warned_of)
         for j, column in enumerate(self.columns):
             cells, weights = margins.column(j, column.type == "label")
             added = float(weights.sum())
             beyond = "" if column.name in self.warned_of else column.beyond(cells)
             if beyond:
                 warn_of_frozen(column, beyond)
-                warned_of.add(column.name)
+                warned_of.append(column.name)
             # NaN, where missing values are not informative, stays NaN.
             rate = column.missing_rate * before + float(weights[cells.missing].sum())
             column = replace(column, missing_rate=rate / (before + added))
             columns.append(column.updated(cells, weights))
         schema = copy.copy(self)
-        schema.warned_of = frozenset(warned_of)
+        schema.warned_of = tuple(warned_of)
         schema.columns, schema.patterns = columns, self.patterns.updated(*margins.missing())
         schema.groups = [
             replace(group, columns=[columns[j] for j in group.positions]) for group in self.groups
