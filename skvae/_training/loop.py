@@ -117,13 +117,7 @@ def train(
         parts = models[0], data, split, budget.batch_size, objective, generator
         run.neighborhood = Neighborhood.of(*parts)
     best = BestWeights(run, split.held_out[:MAX_HELD_OUT], generator)
-    source: Batches
-    if stream is None:
-        source = TableBatches(data, [split] * len(models), budget.batch_size, generator)
-    else:
-        source = stream.batches(len(models), budget.batch_size, generator, run.device)
-    # A round takes at least so many steps, which are worth an evaluation.
-    worth = math.ceil(len(best.rows) * evaluation_draws(len(best.rows)) / (2 * budget.batch_size))
+    source = run.batches(split, stream)
     names = [*HISTORY, "validation_bound"] if len(best.rows) else HISTORY
     result = Result(models, {name: [] for name in names})
     state = RunState(run, best, source, result, run.flat.copy())
@@ -138,10 +132,7 @@ def train(
         while result.n_steps < budget.last_step and budget.seconds_left > 0:
             monitor.before_round()
             if state.round is None:
-                n = max(1, math.ceil(budget.n_steps / ROUNDS), worth)
-                n = min(n, budget.last_step - result.n_steps)
-                if budget.deadline is not None and not result.n_steps:
-                    n = min(n, TIMED_STEPS)
+                n = round_length(budget, result.n_steps, len(best.rows))
                 state.round = Round(n, run.device)
             terms = run.take_steps(source, result.n_steps, state.round, after_step)
             n, state.round = state.round.length, None
@@ -178,6 +169,15 @@ def train(
         for name, value in run.optimizer.state.items()
     }
     return result
+
+
+def round_length(budget: Budget, n_done: int, n_held_out: int) -> int:
+    """Steps until the rows held out are evaluated: at least so many that are worth it."""
+    worth = math.ceil(n_held_out * evaluation_draws(n_held_out) / (2 * budget.batch_size))
+    n = max(1, math.ceil(budget.n_steps / ROUNDS), worth)
+    if budget.deadline is not None and not n_done:
+        n = min(n, TIMED_STEPS)
+    return min(n, budget.last_step - n_done)
 
 
 def train_all(
@@ -249,6 +249,13 @@ class Run:
     def _noise(self, *shape: int, generator: torch.Generator) -> Tensor:
         shape = (*shape, self.models[0].latent.n_noise)
         return torch.randn(shape, generator=generator, device=self.device)
+
+    def batches(self, split: Split, stream: BatchSource | None) -> Batches:
+        """The rows of each step, from the encoded table or from a source of more rows."""
+        size, n_models = self.budget.batch_size, len(self.models)
+        if stream is None:
+            return TableBatches(self.data, [split] * n_models, size, self.generator)
+        return stream.batches(n_models, size, self.generator, self.device)
 
     def take_steps(
         self,

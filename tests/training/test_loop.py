@@ -392,6 +392,7 @@ def test_the_hash_after_partial_fit(X):
 
 
 @pytest.mark.parametrize("latent", ["gaussian", "quantized"])
+@pytest.mark.filterwarnings("ignore::skvae.CollapseWarning")  # in a second on a busy machine
 def test_max_time_is_a_budget(latent):
     """Fewer steps are planned, and the learning rate still falls to its end."""
     X = np.random.default_rng(0).normal(size=(3000, 4))
