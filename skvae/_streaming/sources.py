@@ -29,9 +29,9 @@ def is_source(X: Any) -> bool:
         return False
     if hasattr(X, "__next__"):
         raise TypeError(
-            f"X is a {type(X).__name__}, which can be read only once, but fit reads the rows more "
+            f"X is a {type(X).__name__}, which can be read only once, but rows may be read more "
             "often. Pass a function without arguments that makes it: "
-            "fit(lambda: (read(part) for part in parts))."
+            "lambda: (read(part) for part in parts)."
         )
     return _is_lazy(X) or hasattr(X, "__arrow_c_stream__") or _is_function(X)
 

@@ -162,12 +162,7 @@ def train(
     result.is_start = best.restore() or budget.last_step == 0
     if not result.is_interrupted:
         checkpoint.write(partial(final_arrays, run, result))
-    # Arrays, so that a fitted estimator can be loaded where there is no other device, and so that
-    # equal estimators have equal pickles.
-    result.optimizer_state = {
-        name: value.cpu().numpy() if isinstance(value, Tensor) else value
-        for name, value in run.optimizer.state.items()
-    }
+    result.optimizer_state = run.moments()
     return result
 
 
@@ -323,6 +318,17 @@ class Run:
         noise = self._noise(self.objective.n_samples, len(rows), generator=self.generator)
         _losses, metrics = self.stack.terms(self.data.take(rows), noise, 1.0)
         return metrics.mean(0).tolist()
+
+    def moments(self) -> dict:
+        """The optimizer's state as arrays.
+
+        So a fitted estimator can be loaded where there is no other device, and equal estimators
+        have equal pickles.
+        """
+        return {
+            name: value.cpu().numpy() if isinstance(value, Tensor) else value
+            for name, value in self.optimizer.state.items()
+        }
 
     def is_finite(self) -> bool:
         return bool(torch.isfinite(self.flat.values).all())
