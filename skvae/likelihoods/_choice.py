@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+
 from skvae._table.columns import MAX_LISTED
 from skvae._validation import by_column, resolve_component
 
@@ -24,6 +26,7 @@ USER = "user-specified"
 ROWS_PER_LEVEL = 8
 MAX_FEW = 24  # different values, with which it does not matter how they are spaced
 SPARSE = 4.0  # times as many values as there are would fit between the extremes
+EVEN = 0.02  # relative difference of the distances to both neighbors, of numbers that are rounded
 Choice = tuple[Likelihood, str]  # and the reason for it
 
 DEFAULTS: dict[str, type[Likelihood]] = {
@@ -60,10 +63,14 @@ def choose(column: FittedColumn) -> Choice:
 def _is_list(column: FittedColumn) -> bool:
     """Whether the values are those of a list, such as interest rates or ends of months.
 
-    They are repeated, and are few of those that rounding alone would leave.
+    They are repeated, and are few of those that rounding alone would leave. Numbers that were
+    rounded and then scaled have no decimals, but most are as far from one neighbor as from the
+    other: they have an order, and levels would not know it.
     """
     n = column.n_distinct
     if not MAX_FEW < n <= min(MAX_LISTED, column.weight / ROWS_PER_VALUE):
+        return False
+    if _is_evenly_spaced(column):
         return False
     if column.decimals is None and column.kind != "datetime":
         return True
@@ -71,6 +78,14 @@ def _is_list(column: FittedColumn) -> bool:
     if column.decimals is not None:
         spacing = column.step * 10.0**-column.decimals
     return column.maximum - column.minimum >= SPARSE * n * spacing
+
+
+def _is_evenly_spaced(column: FittedColumn) -> bool:
+    """Whether most cells have a value that is as far from the next lower as from the next one."""
+    gaps = np.diff(column.repeated)
+    is_even = np.abs(np.diff(gaps)) <= EVEN * np.minimum(gaps[1:], gaps[:-1])
+    shares = column.shares[1:-1]
+    return bool(shares[is_even].sum() > shares.sum() / 2)
 
 
 def _has_few_rows(column: FittedColumn) -> bool:

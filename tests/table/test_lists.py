@@ -63,3 +63,13 @@ def test_few_rows_for_each_value_are_no_list():
     X = table().head(300)  # five for each value
     vae = VAETransformer(2, **QUICK).fit(X)
     assert not isinstance(vae.likelihood_["rate"], Atoms)
+
+
+@pytest.mark.parametrize("scale", [lambda x: (x - x.mean()) / x.std(), np.log, np.sqrt])
+def test_rounded_numbers_that_were_scaled_are_no_list(scale):
+    """They have no decimals any more, but an order and even distances."""
+    rng = np.random.default_rng(0)
+    x = np.round(8 + 1.5 * rng.normal(size=4000), 1)
+    vae = VAETransformer(1, **QUICK | {"max_iter": 1}).fit(scale(x)[:, np.newaxis])
+    assert 24 < len(np.unique(x)) < 200
+    assert not isinstance(vae.likelihood_["x0"], Atoms)
