@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+from skvae._fitted.fitted_model import FittedModel
 from skvae._fitted.imputing import STRATEGIES
 from skvae._inference.importance import InferenceSettings
 from skvae._table.reading import Table
@@ -133,11 +135,15 @@ class ImputationMixin(BaseVAE):
         strategy: str,
         random_state: Any,
         settings: InferenceSettings,
+        others: Sequence[FittedModel] = (),
     ) -> tuple[list, Any]:
-        """X filled, once or for each draw, where the cells of `table` are missing."""
+        """X filled, once or for each draw, where the cells of `table` are missing.
+
+        With other models of the same table, by the mean of what all say.
+        """
         seed = 0 if n_draws is None else random_seed(random_state)
         tables, ess = self.fitted_model_.impute(
-            X, settings, table=table, n_draws=n_draws, strategy=strategy, seed=seed
+            X, settings, table=table, n_draws=n_draws, strategy=strategy, seed=seed, others=others
         )
         incomplete = table.missing.any(1)
         warn_of_weak_rows(ess[incomplete], settings, "imputed cells of")

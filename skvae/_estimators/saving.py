@@ -83,7 +83,7 @@ class SavingMixin:
 def _without_exemplars(estimator: Any) -> Any:
     """A copy of the estimator whose prior has no exemplars."""
     estimator = copy.copy(estimator)
-    for name in ("estimator_", "fine_noise_"):
+    for name in ("estimator_", "smooth_", "fine_noise_"):
         if getattr(estimator, name, None) is not None:
             setattr(estimator, name, _without_exemplars(getattr(estimator, name)))
     if hasattr(estimator, "fitted_model_"):

@@ -37,9 +37,10 @@ class VAEImputer(ShowingMixin, SavingMixin, TransformerMixin, BaseEstimator):
     Parameters
     ----------
     estimator : VAETransformer, default=None
-        The model. None: ``VAETransformer(hidden_layer_sizes=(256, 256), activation="relu",
-        early_stopping=False, n_importance_samples=256, precision="single")``: its imputations are
-        better than those of the transformer's own defaults, and take longer.
+        The model. None: two models, and the mean of what they say of a missing cell, which is
+        closer to the truth than what each of them says: ``VAETransformer()``, whose likelihoods
+        have masses at repeated values, and ``VAETransformer(hidden_layer_sizes=(256, 256),
+        activation="relu", likelihood="student_t", early_stopping=False)``, of smooth densities.
     strategy : {"mean", "median", "most_frequent"}, default="mean"
         What is put in for a number: the conditional mean (of integers and dates rounded), median
         or mode. Levels and booleans are always the most probable.
@@ -60,6 +61,8 @@ class VAEImputer(ShowingMixin, SavingMixin, TransformerMixin, BaseEstimator):
     ----------
     estimator_ : VAETransformer
         The fitted model: scores, embeddings and new rows come with it.
+    smooth_ : VAETransformer or None
+        The second model of the default, of smooth densities.
     indicator_features_ : ndarray of int
         Columns that had missing values in ``fit``.
     n_features_in_ : int
@@ -155,7 +158,12 @@ class VAEImputer(ShowingMixin, SavingMixin, TransformerMixin, BaseEstimator):
         if estimator.random_state is None:
             estimator.set_params(random_state=random_seed(self.random_state))
         table = read_for_fit(estimator, X, sample_weight, self._marked)
+        smooth = self._smooth(estimator.random_state) if self.estimator is None else None
         self.estimator_ = estimator._fit_table(X, table, sample_weight)
+        is_whole = not self.estimator_._is_interrupted
+        self.smooth_ = None
+        if smooth is not None and is_whole:
+            self.smooth_ = smooth._fit_table(X, table, sample_weight)
         self.indicator_features_ = np.flatnonzero(table.has_missing)
         self.n_features_in_ = estimator.n_features_in_
         self.__dict__.pop("feature_names_in_", None)
@@ -200,7 +208,9 @@ class VAEImputer(ShowingMixin, SavingMixin, TransformerMixin, BaseEstimator):
         table = self._marked(model._read(X))
         n_draws = 1 if self.sample_posterior else None
         settings = model._settings(n_jobs, "impute")
-        options = n_draws, self.strategy, self.random_state, settings
+        smooth = getattr(self, "smooth_", None)
+        others = [] if smooth is None else [smooth.fitted_model_]
+        options = n_draws, self.strategy, self.random_state, settings, others
         (filled, *_), _ = model._impute(X, table, *options)
         empty, missing = self._empty(), table.missing
         if len(empty) and not self.keep_empty_features:
@@ -252,13 +262,18 @@ class VAEImputer(ShowingMixin, SavingMixin, TransformerMixin, BaseEstimator):
 
     @staticmethod
     def _default() -> VAETransformer:
+        return VAETransformer(constraints=None, precision="single")
+
+    @staticmethod
+    def _smooth(seed: int) -> VAETransformer:
         return VAETransformer(
             hidden_layer_sizes=(256, 256),
             activation="relu",
+            likelihood="student_t",
             early_stopping=False,
             constraints=None,
-            n_importance_samples=256,
             precision="single",
+            random_state=seed,
         )
 
     def _names(self) -> list:

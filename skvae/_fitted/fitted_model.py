@@ -350,12 +350,13 @@ class FittedModel:
         n_draws: int | None = None,
         strategy: str = "mean",
         seed: int = 0,
+        others: Sequence[FittedModel] = (),
     ) -> tuple[list, np.ndarray]:
         """X with its missing cells filled, once or for each draw; effective sample sizes of rows.
 
-        `table` is X as it was read, where more of its cells count as missing.
+        `table` is X as it was read, where more of its cells count as missing; `others` are models
+        of the same table, with which this one is averaged.
         """
-        model = self.in_precision(settings)[0]
         table = read_table(X) if table is None else table
-        options = settings, n_draws, strategy, seed
-        return imputing.impute(model, self.schema, X, table, *options)
+        models = [(each.in_precision(settings)[0], each.schema) for each in (self, *others)]
+        return imputing.impute(models, X, table, settings, n_draws, strategy, seed)

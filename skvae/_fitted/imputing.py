@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,11 +25,14 @@ STRATEGIES = ("mean", "median", "most_frequent")
 N_DRAWS = 101  # of a cell, for its median or mode
 N_CORRECTION = 256  # of a cell, for the mean of a column with a nonlinear map
 MIN_CODES = 128  # weighted codes of a row, for an imputation
+MAX_VALUES = 2**22  # draws of a model that are held at once
+
+
+Fitted = tuple[VAE, Schema]
 
 
 def impute(
-    model: VAE,
-    schema: Schema,
+    models: Sequence[Fitted],
     X: Any,
     table: Table,
     settings: InferenceSettings,
@@ -36,7 +40,11 @@ def impute(
     strategy: str,
     seed: int,
 ) -> tuple[list, np.ndarray]:
-    """X with its missing cells filled, once or for each draw; effective sample sizes of rows."""
+    """X with its missing cells filled, once or for each draw; effective sample sizes of rows.
+
+    The distribution of a missing cell is the mean of what the models say, which were fitted to
+    columns of the same names, kinds and levels.
+    """
     missing = table.missing
     incomplete = np.flatnonzero(missing.any(1))
     ess = np.full(table.n_rows, np.inf)
@@ -45,9 +53,14 @@ def impute(
     def answer(rows: slice) -> tuple[np.ndarray, ...]:
         block = table.part(rows)
         block = block.take(np.flatnonzero(missing[rows].any(1)))
-        imputation = Imputation(model, schema, strategy, generator_for(seed, rows))
-        encoded = settings.rows(schema.encode(block))
-        return imputation.decoded(encoded, settings, n_draws)
+        if not block.n_rows:
+            return (np.empty(0),) * 3
+        generator = generator_for(seed, rows)
+        each = [Imputation(model, schema, strategy, generator) for model, schema in models]
+        encoded = [settings.rows(schema.encode(block)) for _model, schema in models]
+        if n_draws is None:
+            return expected(each, encoded, settings)
+        return mixed_draws(each, encoded, settings, n_draws)
 
     if len(incomplete):
         parts = [part for part in by_ranges(table.n_rows, answer, settings) if len(part[-1])]
@@ -55,6 +68,7 @@ def impute(
         ess[incomplete] = np.concatenate(sizes)
         axis = 0 if n_draws is None else 1
         values, codes = (np.concatenate(part, axis=axis) for part in decoded)
+        schema = models[0][1]
         if n_draws is None:
             cells = [_cells(schema, values, codes)]
         else:
@@ -75,8 +89,58 @@ def _aligned(schema: Schema, table: Table, cells: list[Cells], incomplete: np.nd
     return layout.write([each.take(at) for each in cells])
 
 
+def expected(
+    imputations: Sequence[Imputation], rows: Sequence[Rows], settings: InferenceSettings
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Numbers in the units of the table and codes, (n_rows, …), and effective sample sizes.
+
+    `rows` are those of each model. Numbers and codes have the order of the first one.
+    """
+    first = imputations[0]
+    n_values = max(first.n_values * len(first.numeric), 1)
+    pieces = torch.arange(len(rows[0])).split(max(1, MAX_VALUES // n_values))
+    parts = []
+    for piece in pieces:
+        values, levels, sizes = [], [], []
+        for imputation, part in zip(imputations, rows, strict=True):
+            numbers, probabilities, ess = imputation.distributions(part.take(piece), settings)
+            values.append(first.aligned_numbers(imputation, numbers))
+            levels.append(first.aligned_levels(imputation, probabilities))
+            sizes.append(ess)
+        numbers = first.summary(np.concatenate(values, axis=-1))
+        codes = np.zeros((len(piece), len(first.schema.categorical)), dtype=np.int64)
+        for i, of_column in enumerate(zip(*levels, strict=True)):
+            codes[:, i] = np.mean(of_column, axis=0).argmax(-1)
+        parts.append((numbers, codes, np.mean(sizes, axis=0)))
+    numbers, codes, ess = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return numbers, codes, ess
+
+
+def mixed_draws(
+    imputations: Sequence[Imputation],
+    rows: Sequence[Rows],
+    settings: InferenceSettings,
+    n_draws: int,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Scaled numbers and codes of the first model, (n_draws, n_rows, …), and effective sizes.
+
+    Each row of each draw is that of a model chosen at random.
+    """
+    first, sizes, each = imputations[0], [], []
+    for imputation, part in zip(imputations, rows, strict=True):
+        *drawn, ess = imputation.all_draws(part, settings, n_draws)
+        each.append(first.aligned_draws(imputation, *drawn))
+        sizes.append(ess)
+    if len(each) == 1:
+        return *each[0], sizes[0]
+    shape = n_draws, len(rows[0])
+    which = torch.randint(len(each), shape, generator=first.generator).numpy()[..., np.newaxis]
+    numbers, codes = (np.choose(which, part) for part in zip(*each, strict=True))
+    return numbers, codes, np.mean(sizes, axis=0)
+
+
 class Imputation:
-    """The values that replace the missing cells of some rows."""
+    """What a model says of the missing cells of some rows."""
 
     def __init__(
         self, model: VAE, schema: Schema, strategy: str, generator: torch.Generator
@@ -85,25 +149,39 @@ class Imputation:
         self.generator = generator
         self.numeric = schema.numeric_columns
 
-    def decoded(
-        self, rows: Rows, settings: InferenceSettings, n_draws: int | None
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Numbers and codes, and effective sample sizes of the rows.
+    @property
+    def n_values(self) -> int:
+        """Numbers that describe the distribution of a cell."""
+        return 1 if self.strategy == "mean" else N_DRAWS
 
-        Expected numbers, in the units of the table, (n_rows, …), or draws of scaled numbers,
-        (n_draws, n_rows, …).
-        """
-        parts, sizes = [], [np.empty(0)]
+    def _conditionals(self, rows: Rows, settings: InferenceSettings) -> Iterator[Conditional]:
         n_codes = max(MIN_CODES, settings.n_samples // 2)
-        answer = self.expected if n_draws is None else self.draws
-        for conditional in conditionals(self.model, rows, settings, n_codes):
-            parts.append(answer(conditional, n_draws or 1))
-            sizes.append(conditional.ess.numpy())
-        if not parts:
-            return np.empty(0), np.empty(0), sizes[0]
-        axis = 0 if n_draws is None else 1
-        numbers, codes = (np.concatenate(part, axis=axis) for part in zip(*parts, strict=True))
-        return numbers, codes, np.concatenate(sizes)
+        return conditionals(self.model, rows, settings, n_codes)
+
+    def distributions(
+        self, rows: Rows, settings: InferenceSettings
+    ) -> tuple[np.ndarray, list[np.ndarray], np.ndarray]:
+        """Numbers, probabilities of the levels of each column, and effective sample sizes.
+
+        Numbers are in the units of the table: means or draws, (n_rows, n_numeric, n_values).
+        """
+        parts = []
+        for conditional in self._conditionals(rows, settings):
+            values, probabilities = self._means(conditional)
+            numbers = self._numbers(conditional, values)
+            parts.append((numbers, *probabilities, conditional.ess.numpy()))
+        numbers, *levels, sizes = map(np.concatenate, zip(*parts, strict=True))
+        return numbers, levels, sizes
+
+    def all_draws(
+        self, rows: Rows, settings: InferenceSettings, n_draws: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Scaled numbers and codes, (n_draws, n_rows, …), and effective sample sizes."""
+        each = self._conditionals(rows, settings)
+        parts = [(*self.draws(conditional, n_draws), conditional.ess.numpy()[np.newaxis])
+                 for conditional in each]  # fmt: skip
+        numbers, codes, sizes = (np.concatenate(p, axis=1) for p in zip(*parts, strict=True))
+        return numbers, codes, sizes[0]
 
     def draws(self, conditional: Conditional, n_draws: int) -> tuple[np.ndarray, np.ndarray]:
         """Scaled numbers and codes, (n_draws, n_rows, …)."""
@@ -116,18 +194,25 @@ class Imputation:
         shape = z.shape[:2]
         return values.double().unflatten(0, shape).numpy(), codes.unflatten(0, shape).numpy()
 
-    def expected(self, conditional: Conditional, _: int) -> tuple[np.ndarray, np.ndarray]:
-        """Numbers in the units of the table and codes, (n_rows, …)."""
-        values, codes = self._means(conditional)
-        if self.strategy == "mean":
-            return self._unscaled_means(conditional, values), codes
-        y, _codes = self.draws(conditional, N_DRAWS)
-        x = np.moveaxis(self._unscaled(y), 0, -1)
-        with np.errstate(over="ignore"):  # the sum of two numbers near the largest
-            numbers = np.median(x, axis=-1) if self.strategy == "median" else half_sample_mode(x)
-        numbers = numbers.clip(-LARGEST, LARGEST)
+    def summary(self, x: np.ndarray) -> np.ndarray:
+        """The numbers that replace missing cells, (n_rows, n_numeric), from the distributions."""
         is_boolean = np.array([column.kind == "boolean" for column in self.numeric], dtype=bool)
-        return np.where(is_boolean, values, numbers), codes
+        with np.errstate(over="ignore"):  # the sum of two numbers near the largest
+            means = x.mean(-1) if x.shape[-1] > 1 else x[..., 0]
+            if self.strategy == "mean":
+                return means.clip(-LARGEST, LARGEST)
+            numbers = np.median(x, axis=-1) if self.strategy == "median" else half_sample_mode(x)
+        return np.where(is_boolean, means, numbers.clip(-LARGEST, LARGEST))
+
+    def _numbers(self, conditional: Conditional, values: np.ndarray) -> np.ndarray:
+        """Means or draws in the units of the table, (n_rows, n_numeric, n_values)."""
+        if self.strategy == "mean":
+            return self._unscaled_means(conditional, values)[..., np.newaxis]
+        x = np.moveaxis(self._unscaled(self.draws(conditional, N_DRAWS)[0]), 0, -1)
+        for i, column in enumerate(self.numeric):
+            if column.kind == "boolean":
+                x[:, i] = values[:, i, np.newaxis]
+        return x
 
     def _unscaled(self, y: np.ndarray) -> np.ndarray:
         """Scaled numbers, (..., n_numeric), in the units of the table."""
@@ -136,18 +221,18 @@ class Imputation:
             x[..., i] = column.unscaled(y[..., i])
         return x
 
-    def _means(self, conditional: Conditional) -> tuple[np.ndarray, np.ndarray]:
-        """Scaled means, and the most probable codes; of booleans the more probable sign."""
+    def _means(self, conditional: Conditional) -> tuple[np.ndarray, list[np.ndarray]]:
+        """Scaled means, of booleans P(True) − P(False), and probabilities of levels."""
         n = conditional.weights.shape[1]
-        values, codes = [torch.zeros(n, 0)], [torch.zeros(n, 0, dtype=torch.long)]
+        values, levels = [torch.zeros(n, 0)], list[torch.Tensor]()
         for group, mean in zip(self.model.groups, conditional.mean(), strict=True):
             if group.likelihood.target == "code":
-                codes.append(mean.argmax(-1))
+                levels.extend(mean.unbind(1))
             elif mean.ndim == 3:
                 values.append(mean[..., 1] - mean[..., 0])
             else:
                 values.append(mean)
-        return torch.cat(values, -1).double().numpy(), torch.cat(codes, -1).numpy()
+        return torch.cat(values, -1).double().numpy(), [each.double().numpy() for each in levels]
 
     def _unscaled_means(self, conditional: Conditional, values: np.ndarray) -> np.ndarray:
         """Means in the units of the table; where the map is nonlinear, by draws.
@@ -166,6 +251,32 @@ class Imputation:
                     mean = x.mean(0) - coefficient * (y[..., i].mean(0) - values[:, i])
                 means[:, i] = np.where(np.isfinite(mean), mean, means[:, i])
         return means
+
+    def aligned_numbers(self, other: Imputation, numbers: np.ndarray) -> np.ndarray:
+        """Numbers of another model, (n_rows, n_numeric, …), in the order of this one."""
+        return numbers[:, _places(self.schema.numeric, other.schema.numeric)]
+
+    def aligned_levels(self, other: Imputation, levels: list[np.ndarray]) -> list[np.ndarray]:
+        """Probabilities of another model in the order of this one."""
+        n_codes = [self.schema.columns[j].n_codes for j in self.schema.categorical]  # type: ignore[attr-defined]
+        places = _places(self.schema.categorical, other.schema.categorical)
+        return [levels[i][:, :n] for i, n in zip(places, n_codes, strict=True)]
+
+    def aligned_draws(
+        self, other: Imputation, numbers: np.ndarray, codes: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Draws of another model in the order and the scales of this one."""
+        if other is self:
+            return numbers, codes
+        x = other._unscaled(numbers)[..., _places(self.schema.numeric, other.schema.numeric)]
+        scaled = [column.rescaled(x[..., i]) for i, column in enumerate(self.numeric)]
+        numbers = np.stack(scaled, axis=-1) if scaled else x
+        return numbers, codes[..., _places(self.schema.categorical, other.schema.categorical)]
+
+
+def _places(order: Sequence[int], other: Sequence[int]) -> list[int]:
+    """Where the columns of one order are in another one."""
+    return [list(other).index(j) for j in order]
 
 
 def _cells(schema: Schema, numbers: np.ndarray, codes: np.ndarray) -> list[Cells]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -53,15 +55,40 @@ def y():
     return pandas_frame(150)["bool"].to_numpy()
 
 
-def test_the_default_model(table):
+@pytest.fixture(scope="module")
+def default(table):
     imputer = VAEImputer(random_state=0)
     imputer.set_params(estimator=None)
-    filled = imputer.fit(table).transform(table)
+    return imputer.fit(table)
+
+
+def test_the_default_is_two_models(table, default):
+    filled = default.transform(table)
     assert filled.notna().all(axis=None)
-    assert imputer.estimator_.n_importance_samples == 256
-    again = clone(imputer).fit(table).transform(table)
-    pd.testing.assert_frame_equal(filled, again)
-    assert imputer.estimator_.transform(table).shape[0] == 150
+    pd.testing.assert_frame_equal(filled, clone(default).fit(table).transform(table))
+    assert default.estimator_.transform(table).shape[0] == 150
+    assert quick().fit(table).smooth_ is None
+
+
+def test_imputations_are_the_mean_of_two_models(table, default):
+    filled = default.transform(table)
+    each = [m.impute(table) for m in (default.estimator_, default.smooth_)]
+    mean = (each[0]["float64"] + each[1]["float64"]) / 2
+    np.testing.assert_allclose(filled["float64"], mean, rtol=1e-9)
+    for name in ("object", "boolean", "category"):  # a level in which both agree remains
+        same = each[0][name] == each[1][name]
+        assert (filled[name] == each[0][name])[same].all()
+
+
+def test_draws_are_of_both_models(table, default):
+    row = int(np.flatnonzero(table.notna().all(axis=1))[0])
+    rows = table.iloc[[row] * 4000].assign(float64=np.nan)
+    drawn = copy.copy(default).set_params(sample_posterior=True, random_state=0).transform(rows)
+    expected = default.transform(rows.head(1))["float64"].iloc[0]
+    error = drawn["float64"].std() / np.sqrt(len(rows))
+    assert drawn["float64"].mean() == pytest.approx(expected, abs=5 * error)
+    of_first = default.estimator_.impute(rows, n_draws=1, random_state=0)[0]["float64"]
+    assert abs(of_first.mean() - expected) > 5 * error  # it alone says something else
 
 
 def test_seen_cells_and_dtypes_stay(table):
