@@ -64,10 +64,7 @@ class StreamBatches:
         self.has_missing = sample.missing is not None
         held = split.held_out.numpy()
         self.left_out = np.union1d(stream.left_out, places[held])
-        hashes = row_hashes(sample)
-        self.hashes = np.unique(hashes[held])
-        if np.isin(hashes[split.train.numpy()], self.hashes).any():
-            self.hashes = self.hashes[:0]
+        self.hashes = hashes_to_leave_out(sample, split)
         self.n_rows = sum(stream.part_rows) - len(self.left_out)
         per_row = sum(
             each[:1].numel() * each.element_size() for each in sample.fields() if each is not None
@@ -80,7 +77,7 @@ class StreamBatches:
 
     def train(self, *run: Any) -> list[Result]:
         """Train models on the rows, with the arguments of :func:`train_all`."""
-        return train_all(*run, stream=self)
+        return train_all(*run, self)
 
     def batches(
         self, n_models: int, size: int, generator: torch.Generator, device: torch.device
@@ -156,6 +153,15 @@ class StreamBatches:
                     rows = encoded(self.schema, table, self.has_missing)
                 near = slice(*np.searchsorted(self.left_out, [first, first + len(rows)]))
                 yield without(rows, self.hashes, self.left_out[near] - first)
+
+
+def hashes_to_leave_out(sample: Rows, split: Split, more: Rows | None = None) -> np.ndarray:
+    """The hashes of rows that are held out, and of others; none if some trained on equal them."""
+    hashes = row_hashes(sample)
+    out = np.unique(hashes[split.held_out.numpy()])
+    if more is not None:
+        out = np.union1d(out, row_hashes(more))
+    return out[:0] if np.isin(hashes[split.train.numpy()], out).any() else out
 
 
 def encoded(schema: Schema, table: Table, has_missing: bool) -> Rows:
