@@ -77,7 +77,8 @@ class StreamBatches:
 
     def train(self, *run: Any) -> list[Result]:
         """Train models on the rows, with the arguments of :func:`train_all`."""
-        return train_all(*run, self)
+        run = (*run, self)
+        return train_all(*run)
 
     def batches(
         self, n_models: int, size: int, generator: torch.Generator, device: torch.device
