@@ -1,4 +1,9 @@
-"""The rows of one worker, as training takes them."""
+"""The rows of one worker, as training takes them.
+
+A worker with a core of its own encodes its rows in a thread, and so does not depend on how many
+other cores there are. A GPU is faster than one thread encodes: its rows are encoded by tasks of Ray
+Data on all other cores.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +12,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
+import narwhals.stable.v2 as nw
 import numpy as np
 import torch
 
@@ -14,6 +20,7 @@ from skvae._model.rows import Rows
 from skvae._model.schema import Schema
 from skvae._streaming.batches import Cut, Window, encoded, without
 from skvae._streaming.frames import Schema as FrameSchema
+from skvae._streaming.frames import as_frame, matched
 from skvae._streaming.parts import Part, named
 from skvae._streaming.prefetching import Prefetched
 from skvae._streaming.sources import Source
@@ -45,6 +52,10 @@ class Reading:
     fingerprint : str
     window, batch : int
         Rows that are held, and that are encoded at once.
+    like : Rows
+        No rows, encoded.
+    in_tasks : bool
+        Whether the rows are encoded by tasks of Ray Data; if not, by the worker.
     """
 
     title: str
@@ -58,6 +69,49 @@ class Reading:
     fingerprint: str
     window: int
     batch: int
+    like: Rows
+    in_tasks: bool
+
+    def encoded(self, frame: nw.DataFrame) -> Rows:
+        """The rows of a frame that may be trained on."""
+        with named(self.title):
+            table = self.mark(read_table(frame.to_native()))
+            rows = encoded(self.schema, table, self.has_missing)
+        return without(rows, self.hashes, np.empty(0, dtype=np.int64))
+
+
+@dataclass
+class EncodingTask:
+    """Encodes a block of a data set to arrays, whose names are the numbers of the fields."""
+
+    reading: Reading
+
+    def __call__(self, block: Any) -> dict[str, np.ndarray]:
+        rows = self.reading.encoded(matched(as_frame(block), self.reading.frame_schema))
+        fields = zip(rows.fields(), self.reading.like.fields(), strict=True)
+        return {
+            str(i): each.numpy()
+            for i, (each, like) in enumerate(fields)
+            if each is not None and like is not None and has_columns(like)
+        }
+
+
+def decoded(batch: dict[str, np.ndarray], like: Rows) -> Rows:
+    """Rows from the arrays of a task."""
+    n = len(next(iter(batch.values())))
+    fields = []
+    for i, each in enumerate(like.fields()):
+        if each is not None:
+            full = has_columns(each)
+            array = torch.tensor(batch[str(i)]) if full else torch.zeros(n, *each.shape[1:])
+            each = array.to(each.dtype)
+        fields.append(each)
+    return Rows(*fields)  # type: ignore[arg-type]
+
+
+def has_columns(field: torch.Tensor) -> bool:
+    """Whether the rows have a number in a field."""
+    return 0 not in field.shape[1:]
 
 
 class Shard:
@@ -135,17 +189,17 @@ class Shard:
     def _read(self) -> Iterator[Rows]:
         """The encoded rows of one pass."""
         reading = self.reading
+        if reading.in_tasks:
+            arrays = self.iterator.iter_batches(batch_size=reading.batch, batch_format="numpy")
+            yield from (decoded(batch, reading.like) for batch in arrays)
+            return
 
         def read(size: int) -> Iterator[Any]:
             return iter(self.iterator.iter_batches(batch_size=size, batch_format="pyarrow"))
 
         source = Source([Part(reading.title, read)], schema=reading.frame_schema)
         with closing(source.frames(0, reading.batch)) as frames:
-            for frame in frames:
-                with named(reading.title):
-                    table = reading.mark(read_table(frame.to_native()))
-                    rows = encoded(reading.schema, table, reading.has_missing)
-                yield without(rows, reading.hashes, np.empty(0, dtype=np.int64))
+            yield from map(reading.encoded, frames)
 
 
 class FromAnywhere:

@@ -103,6 +103,7 @@ class ClusterBatches(StreamBatches):
     ) -> None:
         super().__init__(stream, schema, sample, places, split)
         self.cluster, self.n_workers = source, n_workers(source.scaling)
+        self.like = sample.take(torch.arange(0))
         names = ", ".join(f"{name} {kind}" for name, kind in (stream.source.schema or {}).items())
         text = f"{stream.part_rows} {names}"
         self.fingerprint = hashlib.sha256(text.encode()).hexdigest()
@@ -137,6 +138,7 @@ class ClusterBatches(StreamBatches):
         return Reading(
             TITLE, stream.source.schema, stream.mark, self.schema, self.has_missing, self.hashes,
             sum(stream.part_rows), n_left_out, self.fingerprint, self.window, self.batch,
+            self.like, bool(self.cluster.scaling.use_gpu),
         )  # fmt: skip
 
 

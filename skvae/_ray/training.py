@@ -32,7 +32,7 @@ from skvae._training.workers import Group
 from skvae.objectives import Objective
 
 from .package import ray
-from .shards import Reading, Shard
+from .shards import EncodingTask, Reading, Shard
 
 NAME = "training.checkpoint"
 ASKED = 16  # steps between two times at which the workers agree whether to write a checkpoint
@@ -77,6 +77,9 @@ class Job:
 def run_on_workers(job: Job, dataset: Any, scaling: Any, run: Any) -> Any:
     """Train on workers; the checkpoint of the run, which has ended."""
     reference = ray().put(job)
+    if job.reading.in_tasks:
+        task = EncodingTask(job.reading)
+        dataset = dataset.map_batches(task, batch_size=None, batch_format="pyarrow")
     trainer = ray().train.torch.TorchTrainer(
         train_as_worker,
         train_loop_config={"job": reference},

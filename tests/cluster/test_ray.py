@@ -7,6 +7,7 @@ import pickle
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ import skvae
 import skvae.ray
 from skvae import VAEImputer, VAEOutlierDetector, VAETransformer
 from skvae._ray import training
+from skvae._ray.source import ClusterBatches
 from skvae._streaming import batches, stream
 
 ray = pytest.importorskip("ray")
@@ -162,10 +164,11 @@ def test_transform_and_impute(cluster, frames, test_rows):
     found = skvae.ray.transform(vae, dataset, **options).to_pandas().sort_values("key")
     assert list(found) == ["key", *vae.get_feature_names_out()]
     expected = vae.transform(holes)
-    np.testing.assert_allclose(found.drop(columns="key"), expected, rtol=1e-9, atol=1e-9)
+    numbers = found.drop(columns="key").to_numpy(dtype=float)
+    np.testing.assert_allclose(numbers, expected, rtol=1e-9, atol=1e-9)
     filled = skvae.ray.impute(vae, dataset, **options).to_pandas().sort_values("key")
     expected = vae.impute(holes)["a"]
-    np.testing.assert_allclose(filled["a"].astype(float), expected, rtol=1e-9)
+    np.testing.assert_allclose(filled["a"].to_numpy(dtype=float), expected, rtol=1e-9)
 
 
 @pytest.mark.slow
@@ -208,6 +211,18 @@ def test_the_marker_of_an_imputer(cluster, small, frames):
     filled = skvae.ray.impute(imputer, dataset).to_pandas()
     assert filled["a"].min() > -99
     assert imputer.indicator_features_.tolist() == [0]
+
+
+@pytest.mark.slow
+def test_rows_are_encoded_by_tasks_for_gpus(cluster, small, frames, test_rows, monkeypatch):
+    reading = ClusterBatches.reading.fget
+    in_tasks = property(lambda self: replace(reading(self), in_tasks=True))
+    monkeypatch.setattr(ClusterBatches, "reading", in_tasks)
+    vae = VAETransformer(2, max_iter=20, **QUICK)
+    settings = {"scaling_config": two_workers(), "run_config": run(cluster, "f")}
+    skvae.ray.fit(vae, ray.data.from_pandas(frames), **settings)
+    local = VAETransformer(2, max_iter=20, **QUICK).fit(pd.concat(frames))
+    assert (vae.score(test_rows) - local.score(test_rows)) / N_COLUMNS > -0.02
 
 
 @pytest.mark.slow

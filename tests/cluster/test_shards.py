@@ -15,7 +15,7 @@ from skvae import ELBO, VAETransformer
 from skvae._estimators.building import fit_table_schema
 from skvae._model.rows import row_hashes
 from skvae._ray import first_pass
-from skvae._ray.shards import Reading, Shard, halves
+from skvae._ray.shards import EncodingTask, Reading, Shard, decoded, halves
 from skvae._streaming.column_statistics import Statistics
 from skvae._streaming.frames import as_frame, schema_of
 from skvae._streaming.reservoir import Reservoir
@@ -108,6 +108,7 @@ def shard(table, held=0, **options):
         "title": "the Dataset", "frame_schema": schema_of(as_frame(table)), "mark": as_is,
         "schema": schema, "has_missing": False, "hashes": np.unique(row_hashes(rows)[:held]),
         "n_rows": 2 * N, "n_left_out": held, "fingerprint": "", "window": 200, "batch": 64,
+        "like": rows.take(torch.arange(0)), "in_tasks": False,
         **options,
     }  # fmt: skip
     made = Shard(Reading(**settings), Data(table), SimpleNamespace(size=2))
@@ -159,6 +160,18 @@ def test_a_shard_with_too_few_rows_is_refused(table):
     made, _ = shard(table.slice(0, 100))
     with pytest.raises(ValueError, match="the Dataset does not have the 2000 rows"):
         steps(made, 1)
+
+
+@pytest.mark.parametrize("columns", [["x", "level"], ["x"], ["level"]])
+def test_rows_that_tasks_encode_are_the_same(table, columns):
+    made, rows = shard(table.select(columns), in_tasks=True, has_missing=True)
+    made.reading.like = made.reading.like.with_mask()
+    batch = EncodingTask(made.reading)(table.select(columns).slice(0, 30))
+    found = decoded(batch, made.reading.like)
+    expected = rows.take(torch.arange(30)).with_mask()
+    for one, other in zip(found.fields(), expected.fields(), strict=True):
+        assert (one is None) == (other is None)
+        assert one is None or (one.dtype == other.dtype and torch.equal(one, other))
 
 
 @pytest.mark.parametrize(("n_rows", "window", "size"), [(10**6, 10**5, 256), (1000, 200, 128),
