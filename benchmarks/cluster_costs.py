@@ -48,6 +48,29 @@ N_ROWS, N_SAMPLE, N_HELD_OUT = 100_000, 50_000, 10_000
 WORST = 1 / 3
 BLOCK = 128e6  # bytes of a block of Ray Data
 START = 60.0  # seconds in which Ray starts and ends the workers
+CORES = 8  # of a machine
+
+
+@dataclass
+class Machine:
+    """A machine of eight cores.
+
+    Attributes
+    ----------
+    n_workers : int
+    latency : float
+        Seconds of a message between two workers.
+    bandwidth : float
+        Bytes a second, between machines and from where the rows are stored.
+    step, step_row : float
+        Seconds of a step of a GPU, and of each row; 0: cores train.
+    """
+
+    n_workers: int
+    latency: float
+    bandwidth: float
+    step: float = 0.0
+    step_row: float = 0.0
 
 
 @dataclass
@@ -86,40 +109,29 @@ class Costs:
     latency: float
     number: float
 
-    def exchange(self, n_workers: int, latency: float, bandwidth: float) -> float:
-        """Seconds of a ring all-reduce: latency of a message, and bytes a second of a link."""
-        messages = 2 * (n_workers - 1)
-        return messages * (latency + 4 * self.n_parameters / n_workers / bandwidth)
+    def exchange(self, n_workers: int, machine: Machine) -> float:
+        """Seconds of a ring all-reduce."""
+        numbers = self.n_parameters / n_workers
+        return 2 * (n_workers - 1) * (machine.latency + 4 * numbers / machine.bandwidth)
 
-    def fit(
-        self, n_rows: float, n_workers: int, batch: int, latency: float, bandwidth: float,
-        *, step_row: float | None = None, step: float | None = None, readers: int = 0,
-    ) -> dict[str, float]:  # fmt: skip
-        """Seconds of a fit with one pass, by what they are spent on.
-
-        Parameters
-        ----------
-        step_row, step : float or None
-            Of another device than the core.
-        readers : int
-            Cores for each worker which read and encode; 0: it does so itself.
-        """
-        row = self.step_row if step_row is None else step_row
-        once = self.step if step is None else step
-        each = n_rows / n_workers
-        first = each * self.first_pass / max(1, readers)
+    def fit(self, n_rows: float, n_machines: int, batch: int, machine: Machine) -> dict[str, float]:
+        """Seconds of a fit with one pass, by what they are spent on."""
+        n_workers = n_machines * machine.n_workers
+        row = machine.step_row if machine.step_row else self.step_row
+        step = machine.step if machine.step else self.step
+        of_core, of_worker = n_rows / n_machines / CORES, n_rows / n_workers
+        arriving = n_rows * self.row_bytes / n_machines / machine.bandwidth
         merging = n_rows * self.row_bytes / BLOCK * self.merging
         parts = {
-            "first pass": max(first, merging),
-            "reading, encoding": each * (self.reading + self.encoding) / max(1, readers),
-            "steps": each * row + each / batch * once,
-            "exchange": each / batch * self.exchange(n_workers, latency, bandwidth),
+            "first pass": max(of_core * self.first_pass, arriving, merging),
+            "reading, encoding": max(of_core * (self.reading + self.encoding), arriving),
+            "steps": of_worker * row + of_worker / batch * step,
+            "exchange": of_worker / batch * self.exchange(n_workers, machine),
             "rest": ROUNDS * self.evaluation + self.driver + START,
         }
         total = sum(parts.values())
-        if readers:  # they do so beside the steps
-            beside = parts["reading, encoding"], parts["steps"] + parts["exchange"]
-            total -= min(beside)
+        if machine.step:  # a GPU trains while the cores read
+            total -= min(parts["reading, encoding"], parts["steps"] + parts["exchange"])
         return {**parts, "total": total}
 
 
@@ -320,31 +332,27 @@ def simulation(n_columns: int) -> float:
 
 # ------------------------------------------------------------------------------- the model
 
-NETWORKS = {  # seconds of a message, and bytes a second
-    "10 Gbit/s": (100e-6, 1.25e9),
-    "100 Gbit/s": (20e-6, 12.5e9),
-}
-# A GPU by assumption: 200 kernels of 8 µs in a step, 5e12 operations a second in them, six for each
-# parameter and row, and eight cores beside it.
-KERNELS, OPERATIONS, CORES = 200 * 8e-6, 5e12, 8
-
 
 def predictions(costs: Costs, n_rows: float = 1e9) -> None:
-    """Seconds of a fit with one pass over many rows."""
+    """Hours of a fit with one pass over many rows.
+
+    A GPU is one by assumption: 200 kernels of 8 µs in a step, 5e12 operations a second in them, and
+    six operations for each parameter and row.
+    """
+    gpu = {"step": 200 * 8e-6, "step_row": 6 * costs.n_parameters / 5e12}
+    machines = {
+        "8 cores, 10 Gbit/s": Machine(CORES, 100e-6, 1.25e9),
+        "a GPU, 100 Gbit/s": Machine(1, 20e-6, 12.5e9, **gpu),
+    }
     print(f"\none pass over {n_rows:.0e} rows: hours")
-    print("device  network     batch  workers  first pass  read, encode  steps  exchange  rest  "
-          "total  by one")  # fmt: skip
-    gpu = {"step_row": 6 * costs.n_parameters / OPERATIONS, "step": KERNELS, "readers": CORES}
-    for device, others, network in (("core", {}, "10 Gbit/s"), ("GPU", gpu, "100 Gbit/s")):
-        latency, bandwidth = NETWORKS[network]
+    print("machine             batch  machines  first pass  read, encode     steps  exchange      "
+          "rest     total")  # fmt: skip
+    for name, machine in machines.items():
         for batch in (256, 4096, 65_536):
-            one = costs.fit(n_rows, 1, batch, latency, bandwidth, **others)["total"]
-            for n_workers in (1, 8, 64, 512):
-                found = costs.fit(n_rows, n_workers, batch, latency, bandwidth, **others)
+            for n_machines in (1, 8, 64):
+                found = costs.fit(n_rows, n_machines, batch, machine)
                 numbers = "  ".join(f"{each / 3600:8.3f}" for each in found.values())
-                faster = one / found["total"]
-                print(f"{device:6}  {network:10}  {batch:5}  {n_workers:7}  {numbers}  "
-                      f"{faster:6.1f}")  # fmt: skip
+                print(f"{name:18}  {batch:5}  {n_machines:8}  {numbers}")
 
 
 def main() -> None:

@@ -234,7 +234,7 @@ def measure(case: str, train: Path, test: Path, args: argparse.Namespace, n_work
         if getattr(args, name) is not None:
             command += [f"--{name.replace('_', '-')}", getattr(args, name)]
     out = subprocess.run([str(c) for c in command], check=True, stdout=subprocess.PIPE, text=True)
-    return json.loads(out.stdout.splitlines()[-1])
+    return json.loads([line for line in out.stdout.splitlines() if line.startswith("{")][-1])
 
 
 def compare(name: str, train: Path, test: Path, args: argparse.Namespace) -> pd.DataFrame:
