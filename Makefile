@@ -5,13 +5,18 @@ BIN := .venv/bin
 # One thread a test process: two processes that spin on the same cores wait for each other.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2
 
-.PHONY: demo test fuzz lint docs wheel test-oldest clean
+.PHONY: demo test test-ray fuzz lint docs wheel test-oldest clean
 
 demo: .venv/installed
 	OMP_NUM_THREADS=1 $(BIN)/python examples/run.py out quickstart missing_values anomalies
 
 test: .venv/installed
 	$(PYTEST) --cov --cov-report=term:skip-covered --cov-fail-under=95
+
+# The tests that need Ray, on a local cluster, the slow ones too.
+test-ray: .venv/installed
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[ray]"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m "" tests/cluster
 
 # Other cases at every run, and the tests that take long; FUZZ_FACTOR=5 takes a third of the cases.
 fuzz: .venv/installed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from skvae._model.rows import Rows, distinct_rows
 from skvae._model.schema import Schema, fit_schema
 from skvae._model.vae import VAE, build
 from skvae._nn.noise import priority
+from skvae._table.columns import ConstantColumn
 from skvae._table.margins import margins_of
 from skvae._table.reading import Table
 from skvae._table.transforms import TRANSFORMS
@@ -22,6 +24,7 @@ from skvae._training.loop import Split
 from skvae._training.weights import are_copies, draw_in_proportion
 from skvae._validation import (
     as_layers,
+    caller_stacklevel,
     check_categorical_features,
     check_informative,
     resolve_transforms,
@@ -67,6 +70,17 @@ def fit_table_schema(
         min_frequency=estimator.min_frequency,
         handle_unknown=estimator.handle_unknown,
     )
+
+
+def warn_of_empty_table(schema: Schema) -> None:
+    """Warn if no column has a value."""
+    if all(isinstance(c, ConstantColumn) and c.value is None for c in schema.columns):
+        warnings.warn(
+            "All cells of the table are missing, so there is nothing to learn: scores are 0 and "
+            "imputed cells stay missing. Check how the table was read.",
+            UserWarning,
+            stacklevel=caller_stacklevel(),
+        )
 
 
 def initial_model(

@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 import math
 import time
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -25,7 +24,6 @@ from skvae._model.schema import Schema
 from skvae._model.vae import VAE, for_inference
 from skvae._nn.defaults import with_library_defaults
 from skvae._streaming.batches import StreamBatches
-from skvae._table.columns import ConstantColumn
 from skvae._table.margins import margins_of
 from skvae._table.reading import Table
 from skvae._table.transforms import AFFINE
@@ -34,15 +32,9 @@ from skvae._training.cross_validation import folds, held_out_curve
 from skvae._training.history import join_histories
 from skvae._training.loop import Result, Split, train_all, warn_of_interruption
 from skvae._training.weights import check_sample_weight, split_rows
-from skvae._validation import (
-    as_layers,
-    caller_stacklevel,
-    check_size,
-    check_unchanged,
-    fitted_names,
-)
+from skvae._validation import as_layers, check_size, check_unchanged, fitted_names
 
-from .building import finalize_model, fit_table_schema, initial_model
+from .building import finalize_model, fit_table_schema, initial_model, warn_of_empty_table
 from .callbacks import RoundCallbacks
 from .choosing import choose_n_components, default_n_components
 from .choosing_maps import choose_schema
@@ -91,6 +83,11 @@ class TrainingData:
     def n_train(self) -> int:
         """Rows to train on, of the stream where there is one."""
         return len(self.split.train) if self.stream is None else self.stream.n_rows
+
+    @property
+    def n_workers(self) -> int:
+        """Processes that train, each with batches of its own."""
+        return 1 if self.stream is None else self.stream.n_workers
 
 
 @with_library_defaults
@@ -181,19 +178,9 @@ def encode_table(
     data = TrainingData(names, schema, rows, split, relations)
     if table.stream is not None:
         places = table.stream.sample_rows[order]
-        data.stream = StreamBatches(table.stream, schema, rows, places, split)
+        make = table.stream.batch_source or StreamBatches
+        data.stream = make(table.stream, schema, rows, places, split)
     return data
-
-
-def warn_of_empty_table(schema: Schema) -> None:
-    """Warn if no column has a value."""
-    if all(isinstance(c, ConstantColumn) and c.value is None for c in schema.columns):
-        warnings.warn(
-            "All cells of the table are missing, so there is nothing to learn: scores are 0 and "
-            "imputed cells stay missing. Check how the table was read.",
-            UserWarning,
-            stacklevel=caller_stacklevel(),
-        )
 
 
 def new_schema(
@@ -308,9 +295,10 @@ def train_models(
     states = None
     if context.mode is Mode.NEXT_PASS:
         states = estimator._optimizer_states
-    results = train_all(
+    train = train_all if data.stream is None else data.stream.train
+    results = train(
         there, data.rows.to(device), data.split.to(device), context.components.objective,
-        budget, noise, callbacks, states, context.checkpoint, data.stream,
+        budget, noise, callbacks, states, context.checkpoint,
     )  # fmt: skip
     for model in models:
         model.cpu()
@@ -319,8 +307,8 @@ def train_models(
 
 def _budget(estimator: VAEParameters, data: TrainingData, mode: Mode) -> Budget:
     n_rows = data.n_train
-    per_epoch = math.ceil(n_rows / estimator.batch_size)
-    n_steps = default_steps(n_rows)
+    per_epoch = math.ceil(n_rows / (estimator.batch_size * data.n_workers))
+    n_steps = math.ceil(default_steps(n_rows) / data.n_workers)
     if estimator.max_iter is not None:
         n_steps = estimator.max_iter * per_epoch
     return Budget(
@@ -380,7 +368,8 @@ def _progress(
 ) -> dict[str, Any]:
     """History and number of passes, those of earlier calls included."""
     first, n_rows = results[0], data.n_train
-    n_iter = max(1, math.ceil(first.n_steps / math.ceil(n_rows / estimator.batch_size)))
+    per_epoch = math.ceil(n_rows / (estimator.batch_size * data.n_workers))
+    n_iter = max(1, math.ceil(first.n_steps / per_epoch))
     history = first.history
     if not mode.is_new:
         n_iter += estimator.n_iter_

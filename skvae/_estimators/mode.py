@@ -118,10 +118,15 @@ def checkpoint_of(estimator: VAEParameters, mode: Mode) -> Checkpoint | NoCheckp
     if path.is_dir() or not path.parent.is_dir():
         fault = "is a folder" if path.is_dir() else "lies in a folder that does not exist"
         raise ValueError(f"checkpoint must be the path of a file, but {str(path)!r} {fault}.")
+    return Checkpoint(path, estimator.checkpoint_every, identity_of(estimator))
+
+
+def identity_of(estimator: Any) -> dict[str, str]:
+    """What must be equal in a fit that goes on from a checkpoint, by name."""
     parameters: dict[str, Any] = {"skvae": __version__, "estimator": type(estimator).__name__}
     params = estimator.get_params(deep=False)
     parameters.update({name: params[name] for name in params if name not in NOT_OF_TRAINING})
-    return Checkpoint(path, estimator.checkpoint_every, {n: repr(v) for n, v in parameters.items()})
+    return {name: repr(value) for name, value in parameters.items()}
 
 
 def _has_checkpoint(estimator: VAEParameters, mode: Mode) -> bool:

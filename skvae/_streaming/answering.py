@@ -73,6 +73,44 @@ def method_of(estimator: Any, name: str) -> str:
     return name
 
 
+@dataclass
+class Answer:
+    """What a method says about some rows, as a table of Arrow.
+
+    Attributes
+    ----------
+    estimator : estimator
+    method : str
+    keep : sequence of str
+        Columns of the rows beside the answers.
+    names : sequence of str or None
+        Names of the columns of an answer that is an array; None: those of the rows.
+    n_jobs : int or None
+    """
+
+    estimator: Any
+    method: str
+    keep: Sequence[str]
+    names: Sequence[str] | None = None
+    n_jobs: int | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.keep, str):
+            raise ValueError(
+                f"keep must be a sequence of names of columns. Got {self.keep!r} instead."
+            )
+
+    def __call__(self, frame: nw.DataFrame) -> Any:
+        keep, fitted = list(self.keep), getattr(self.estimator, "feature_names_in_", None)
+        given = frame.drop(keep).columns if fitted is None else list(fitted)
+        check_columns(frame, [*keep, *given])
+        rows = frame.select(given).to_native()
+        options = {} if self.n_jobs is None else {"n_jobs": self.n_jobs}  # pipelines pass none on
+        found = getattr(self.estimator, self.method)(rows, **options)
+        table = as_arrow(found, given if self.names is None else self.names)
+        return with_columns(frame.select(keep).to_arrow(), table)
+
+
 def answer_rows(
     estimator: Any,
     method: str,
@@ -91,20 +129,8 @@ def answer_rows(
     names : sequence of str or None
         Names of the columns of an answer that is an array; None: those of the rows.
     """
-    if isinstance(keep, str):
-        raise ValueError(f"keep must be a sequence of names of columns. Got {keep!r} instead.")
     pyarrow()
-    fitted_names = getattr(estimator, "feature_names_in_", None)
-    options = {} if n_jobs is None else {"n_jobs": n_jobs}  # pipelines pass none on
-
-    def answer(frame: nw.DataFrame) -> Any:
-        given = frame.drop(list(keep)).columns if fitted_names is None else list(fitted_names)
-        check_columns(frame, [*keep, *given])
-        rows = frame.select(given)
-        found = getattr(estimator, method)(rows.to_native(), **options)
-        table = as_arrow(found, given if names is None else names)
-        return with_columns(frame.select(list(keep)).to_arrow(), table)
-
+    answer = Answer(estimator, method, keep, names, n_jobs)
     identity = {"method": method, "estimator": joblib.hash(estimator), "keep": list(keep)}
     return files.write(rows_of(source), answer, identity)
 

@@ -14,6 +14,8 @@ from skvae._model.rows import Rows, row_hashes
 from skvae._model.schema import Schema
 from skvae._table.table import Table
 from skvae._training.batches import Batches, RepeatedBatches, Split, TableBatches
+from skvae._training.loop import Result, train_all
+from skvae._training.workers import OneWorker, Workers
 
 from .parts import named
 from .prefetching import Prefetched
@@ -47,6 +49,8 @@ class StreamBatches:
         unless some of the others do: then equal rows are observations of their own.
     """
 
+    n_workers = 1  # processes that train, each with batches of its own
+
     def __init__(
         self,
         stream: Stream,
@@ -56,13 +60,11 @@ class StreamBatches:
         split: Split,
     ) -> None:
         self.stream, self.schema = stream, schema
+        self.workers: Workers = OneWorker()
         self.has_missing = sample.missing is not None
         held = split.held_out.numpy()
         self.left_out = np.union1d(stream.left_out, places[held])
-        hashes = row_hashes(sample)
-        self.hashes = np.unique(hashes[held])
-        if np.isin(hashes[split.train.numpy()], self.hashes).any():
-            self.hashes = self.hashes[:0]
+        self.hashes = hashes_to_leave_out(sample, split)
         self.n_rows = sum(stream.part_rows) - len(self.left_out)
         per_row = sum(
             each[:1].numel() * each.element_size() for each in sample.fields() if each is not None
@@ -72,6 +74,11 @@ class StreamBatches:
         self.n_open = parts_at_once(stream)
         self.fingerprint = f"{stream.source.fingerprint} {stream.part_rows}"
         self.batch = batch_rows(stream.source, stream.memory)
+
+    def train(self, *run: Any) -> list[Result]:
+        """Train models on the rows, with the arguments of :func:`train_all`."""
+        run = (*run, self)
+        return train_all(*run)
 
     def batches(
         self, n_models: int, size: int, generator: torch.Generator, device: torch.device
@@ -144,15 +151,33 @@ class StreamBatches:
         with closing(tables):
             for first, table in tables:
                 with named(self.stream.title if len(self.stream.part_rows) == 1 else "X"):
-                    rows = self.schema.encode(table, torch.float32)
-                if self.has_missing:
-                    rows = rows.with_mask()
-                kept = np.ones(len(rows), dtype=bool)
+                    rows = encoded(self.schema, table, self.has_missing)
                 near = slice(*np.searchsorted(self.left_out, [first, first + len(rows)]))
-                kept[self.left_out[near] - first] = False
-                if len(self.hashes):
-                    kept &= ~np.isin(row_hashes(rows), self.hashes)
-                yield rows if kept.all() else rows.take(torch.from_numpy(np.flatnonzero(kept)))
+                yield without(rows, self.hashes, self.left_out[near] - first)
+
+
+def hashes_to_leave_out(sample: Rows, split: Split, more: Rows | None = None) -> np.ndarray:
+    """The hashes of rows that are held out, and of others; none if some trained on equal them."""
+    hashes = row_hashes(sample)
+    out = np.unique(hashes[split.held_out.numpy()])
+    if more is not None:
+        out = np.union1d(out, row_hashes(more))
+    return out[:0] if np.isin(hashes[split.train.numpy()], out).any() else out
+
+
+def encoded(schema: Schema, table: Table, has_missing: bool) -> Rows:
+    """Encoded rows; with `has_missing` they have a mask, as others of the table have."""
+    rows = schema.encode(table, torch.float32)
+    return rows.with_mask() if has_missing else rows
+
+
+def without(rows: Rows, hashes: np.ndarray, places: np.ndarray) -> Rows:
+    """The rows that have none of some hashes and are at none of some places."""
+    kept = np.ones(len(rows), dtype=bool)
+    kept[places] = False
+    if len(hashes):
+        kept &= ~np.isin(row_hashes(rows), hashes)
+    return rows if kept.all() else rows.take(torch.from_numpy(np.flatnonzero(kept)))
 
 
 def parts_at_once(stream: Stream) -> int:
@@ -170,15 +195,18 @@ class Cut:
         self.chunks = chunks
         self.rest: Rows | None = None
 
-    def fill(self, window: Window, slots: Tensor) -> None:
-        """Put the next rows in some slots of a window."""
+    def fill(self, window: Window, slots: Tensor) -> int:
+        """Put the next rows in some slots of a window; how many there were."""
         n = 0
         while n < len(slots):
-            rows = next(self.chunks) if self.rest is None else self.rest
+            rows = next(self.chunks, None) if self.rest is None else self.rest
+            if rows is None:
+                break
             piece = slots[n : n + len(rows)]
             window.put(piece, part(rows, 0, len(piece)))
             self.rest = part(rows, len(piece), len(rows)) if len(piece) < len(rows) else None
             n += len(piece)
+        return n
 
 
 class Window:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +24,7 @@ def is_source(X: Any) -> bool:
     TypeError
         If it is an iterator, which can be read only once.
     """
-    if isinstance(X, (str, os.PathLike)):
+    if isinstance(X, (str, os.PathLike, OwnPass)):
         return True
     if _is_in_memory(X):
         return False
@@ -84,6 +85,14 @@ def _made_by(function: Callable[[], Any]) -> Iterator[Any]:
             "frames"
         )
     return iter(made)
+
+
+class OwnPass(ABC):
+    """A source that makes the first pass itself, as by the tasks of a cluster."""
+
+    @abstractmethod
+    def read_stream(self, max_memory: float, categorical: Any, mark: Any) -> Any:
+        """The rows as a table, or a sample of them with its stream: see `read_stream`."""
 
 
 @dataclass

@@ -18,7 +18,7 @@ from .margins import StreamMargins
 from .parts import named
 from .prefetching import Prefetched
 from .reservoir import Reservoir
-from .sources import Source, as_source
+from .sources import OwnPass, Source, as_source
 
 MEGABYTE = 2**20
 MIN_SAMPLE, MAX_SAMPLE = 10_000, 100_000  # rows
@@ -29,6 +29,7 @@ MIN_BATCH, MAX_BATCH = 1024, 65_536  # rows
 N_COLUMNS = 32  # assumed before the first batch is read
 
 Marker = Callable[[Table], Table]
+Categorical = Callable[[list], list[bool]]
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,8 @@ class Stream:
         Places of rows that are not to be used, sorted.
     left_out_rows : Table or None
         The same rows.
+    batch_source : callable or None
+        Makes the batches to train on; None: they are read by this process.
     """
 
     source: Source
@@ -62,6 +65,7 @@ class Stream:
     memory: float
     left_out: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     left_out_rows: Table | None = None
+    batch_source: Callable[..., Any] | None = None
 
     @property
     def n_rows(self) -> int:
@@ -124,9 +128,7 @@ class Stream:
                 yield table
 
 
-def read_stream(
-    X: Any, max_memory: float, categorical: Callable[[list], list[bool]], mark: Marker
-) -> Table:
+def read_stream(X: Any, max_memory: float, categorical: Categorical, mark: Marker) -> Table:
     """The first pass over a source: its rows as a table, or a sample with its stream.
 
     Parameters
@@ -145,6 +147,8 @@ def read_stream(
     ValueError
         If it has no rows, a part cannot be read, or parts differ in their columns.
     """
+    if isinstance(X, OwnPass):
+        return X.read_stream(max_memory, categorical, mark)
     source, memory = as_source(X), max_memory * MEGABYTE
     statistics, reservoir, part_rows, first = Statistics(), None, [], 0
     for i, part in enumerate(source.parts):
@@ -154,10 +158,7 @@ def read_stream(
                 if reservoir is None:
                     reservoir = Reservoir(sample_size(row_size(frame), memory))
                 with named(part.name):
-                    table = mark(read_table(frame.to_native()))
-                    as_label = categorical(table.names)
-                    cells = [table.cells(j, label) for j, label in enumerate(as_label)]
-                    statistics.update(table.names, cells)
+                    update(statistics, mark(read_table(frame.to_native())), categorical)
                 reservoir.update(frame, first)
                 first += len(frame)
         part_rows.append(first - before)
@@ -170,6 +171,13 @@ def read_stream(
     if len(positions) < first:
         table.stream = Stream(source, part_rows, positions, statistics, mark, memory)
     return table
+
+
+def update(statistics: Statistics, table: Table, categorical: Categorical) -> None:
+    """Add the rows of a table."""
+    as_label = categorical(table.names)
+    cells = [table.cells(j, label) for j, label in enumerate(as_label)]
+    statistics.update(table.names, cells)
 
 
 def batch_rows(source: Source, memory: float) -> int:

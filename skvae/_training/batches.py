@@ -13,6 +13,8 @@ from torch import Tensor
 from skvae._model.rows import Rows
 from skvae._nn.noise import weighted_indices
 
+from .workers import Workers
+
 State = dict[str, np.ndarray]
 
 
@@ -57,10 +59,20 @@ class Batches(Protocol):
 
 
 class BatchSource(Protocol):
-    """A source of more rows than are in memory."""
+    """A source of more rows than are in memory.
+
+    Attributes
+    ----------
+    n_rows : int
+        Rows of a pass.
+    fingerprint : str
+    workers : Workers
+        The processes that train on rows of the source.
+    """
 
     n_rows: int
     fingerprint: str
+    workers: Workers
 
     def batches(
         self, n_models: int, size: int, generator: torch.Generator, device: torch.device

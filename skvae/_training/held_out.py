@@ -37,7 +37,7 @@ class BestWeights:
 
     def update(self, progress: float) -> float:
         """Evaluate the weights as they are, and keep those that are the best; the mean bound."""
-        bound = self.run.evaluate(self.rows, self.noise_state)
+        bound = self.run.workers.agree(self.run.evaluate(self.rows, self.noise_state))
         if progress >= self.run.objective.warmup:
             progressed = bound > self.bound + self.run.budget.tol
             self.n_stale = torch.where(progressed, 0, self.n_stale + 1)

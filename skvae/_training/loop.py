@@ -33,6 +33,7 @@ from .masking import EVERY, masked_cells
 from .neighborhood import Neighborhood
 from .run_state import Round, RunState, final_arrays, has_ended, restore_ended
 from .stacking import Stack
+from .workers import OneWorker, Workers
 
 MAX_GRADIENT_NORM = 100.0
 HISTORY = ("step", "bound", "reconstruction", "kl")
@@ -108,13 +109,15 @@ def train(
     stream : BatchSource or None
         Where the rows to train on come from; None: from `data`.
     """
-    run = Run(models, data, objective, budget, generator, optimizer_state)
+    workers = OneWorker() if stream is None else stream.workers
+    own = workers.noise(generator)
+    run = Run(models, data, objective, budget, own, optimizer_state, workers)
     fingerprint = "" if stream is None else stream.fingerprint
     saved = checkpoint.begin(data, (split.train, split.weights, split.held_out), fingerprint)
     if has_ended(saved):
         return restore_ended(run, Result(models), saved)
     if len(models) == 1 and budget.n_planned is None:  # which is for the bound alone
-        parts = models[0], data, split, budget.batch_size, objective, generator
+        parts = models[0], data, split, budget.batch_size, objective, own
         run.neighborhood = Neighborhood.of(*parts)
     best = BestWeights(run, split.held_out[:MAX_HELD_OUT], generator)
     source = run.batches(split, stream)
@@ -129,7 +132,7 @@ def train(
     try:
         if saved:
             state.restore(saved)
-        while result.n_steps < budget.last_step and budget.seconds_left > 0:
+        while result.n_steps < budget.last_step and workers.agree(budget.seconds_left > 0):
             monitor.before_round()
             if state.round is None:
                 n = round_length(budget, result.n_steps, len(best.rows))
@@ -143,6 +146,7 @@ def train(
             state.good, state.repairs = run.flat.copy(), 0
             result.n_steps += n
             budget.fit_to_time(result.n_steps, state.seconds)
+            budget.n_steps = workers.agree(budget.n_steps)
             record = [result.n_steps, *terms]
             if len(best.rows):
                 record.append(best.update(budget.progress(result.n_steps)))
@@ -229,7 +233,9 @@ class Run:
         budget: Budget,
         generator: torch.Generator,
         optimizer_state: dict | None = None,
+        workers: Workers | None = None,
     ) -> None:
+        self.workers: Workers = OneWorker() if workers is None else workers
         self.models, self.data, self.objective = models, data, objective
         self.budget, self.generator = budget, generator
         self.stack = Stack(models, objective)
@@ -273,7 +279,7 @@ class Run:
             round_.n_done += 1
             if after_step is not None:
                 after_step()
-        return (round_.totals / round_.length).tolist()
+        return self.workers.average(round_.totals / round_.length).tolist()
 
     def step(self, batch: Rows, step: int) -> Tensor:
         """One gradient step."""
@@ -283,11 +289,13 @@ class Run:
         metrics = self._add_gradient(batch, step)
         if self.neighborhood is not None:
             self.neighborhood.add_gradient(step)
+        self.workers.average(self.flat.grad)
         norm = self.flat.grad.norm(dim=1, keepdim=True)
         self.flat.grad.mul_((MAX_GRADIENT_NORM / norm).clamp(max=1.0))
         self.optimizer.step(self.flat.grad, self.rate * learning_rate(step, self.budget))
         for model in self.models:
             model.latent.after_step(self.generator)
+            self.workers.after_step(model)
         return metrics.mean(0)
 
     def _add_gradient(
