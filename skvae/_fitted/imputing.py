@@ -98,7 +98,7 @@ class Imputation:
         answer = self.expected if n_draws is None else self.draws
         for conditional in conditionals(self.model, rows, settings, n_codes):
             parts.append(answer(conditional, n_draws or 1))
-            sizes.append(conditional.ess.numpy())
+            sizes.append(conditional.ess.cpu().numpy())
         if not parts:
             return np.empty(0), np.empty(0), sizes[0]
         axis = 0 if n_draws is None else 1
@@ -140,7 +140,8 @@ class Imputation:
         """Scaled means, and the most probable codes; of booleans the more probable sign."""
         n = conditional.weights.shape[1]
         values, codes = [torch.zeros(n, 0)], [torch.zeros(n, 0, dtype=torch.long)]
-        for group, mean in zip(self.model.groups, conditional.mean(), strict=True):
+        means = [mean.cpu() for mean in conditional.mean()]
+        for group, mean in zip(self.model.groups, means, strict=True):
             if group.likelihood.target == "code":
                 codes.append(mean.argmax(-1))
             elif mean.ndim == 3:
