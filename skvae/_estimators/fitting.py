@@ -42,7 +42,7 @@ from skvae._validation import (
     fitted_names,
 )
 
-from .building import finalize_model, fit_table_schema, initial_model
+from .building import finalize_model, fit_table_schema, initial_model, initial_models
 from .callbacks import RoundCallbacks
 from .choosing import choose_n_components, default_n_components
 from .choosing_maps import choose_schema
@@ -238,10 +238,11 @@ def build_models(
     if n_components is None and estimator.init == "pca":
         default = default_n_components(data.schema, data.rows, data.split, context.seed)
     k = latent.size(None if is_auto else n_components, default)
-    start = partial(initial_model, estimator, data.schema, context, data.rows, data.split)
+    work = estimator, data.schema, context, data.rows, data.split
     if is_auto:
+        start = partial(initial_model, *work)
         k = choose_n_components(start, k, latent, data.rows, data.split, context, budget)
-    return [start(k) for _ in range(n_models)], k
+    return initial_models(*work, k, n_models), k
 
 
 def planned_steps(
@@ -253,8 +254,8 @@ def planned_steps(
     if not MIN_CROSS_VALIDATED <= len(data.split.train) <= MAX_CROSS_VALIDATED:
         return None
     splits = folds(data.split, context.generator)
-    models = [initial_model(estimator, data.schema, context, data.rows, split, k)
-              for split in splits]  # fmt: skip
+    start = partial(initial_model, estimator, data.schema, context, data.rows)
+    models = [start(split, k) for split in splits]
     objective = context.components.objective
     half = budget.share(2)  # of the time that is left
     try:
@@ -276,8 +277,7 @@ def start_from_all_rows(
     if split.weights is not None or not len(split.held_out):
         return None
     data.split = Split(torch.cat([split.train, split.held_out]), None, split.held_out[:0])
-    start = partial(initial_model, estimator, data.schema, context, data.rows, data.split, k)
-    return [start() for _ in range(n_models)]
+    return initial_models(estimator, data.schema, context, data.rows, data.split, k, n_models)
 
 
 def take_over(estimator: VAEParameters, schema: Schema) -> list[VAE]:
