@@ -34,7 +34,6 @@ import torch  # noqa: E402
 
 from skvae import Normal, VAEOutlierDetector  # noqa: E402
 
-
 clock = time.process_time if options.processor else time.perf_counter
 
 
