@@ -344,7 +344,9 @@ def main() -> None:
         CLOCK[0] = time.process_time
     found = dict(continuous_tables(options.folder)) if options.folder else {}
     chosen = options.tables or (CHOSEN if options.folder else list(FRAMES)[:5])
-    skvae(np.random.default_rng(0).normal(size=(200, 3)), np.zeros((2, 3)))  # imports
+    few = np.random.default_rng(0).normal(size=(200, 3))
+    skvae(few, few)  # imports
+    plain_torch(few[:2], few[:2], 1)
     curves: dict[str, dict[str, Curve]] = {}
     print(
         "| table | rows × columns | model | bound at the end | seconds | skvae as good after, s "
