@@ -268,6 +268,18 @@ def check_device(device: Any) -> torch.device:
     return resolved
 
 
+def answering_device(device: Any) -> torch.device:
+    """The device of the answers: the CPU where that of an estimator is not there.
+
+    So an estimator that was fitted elsewhere answers, from a file or a pickle.
+    """
+    try:
+        return check_device(device)
+    except ValueError:
+        torch.device(device)  # RuntimeError: it is no device at all
+        return torch.device("cpu")
+
+
 def check_nested(
     estimator: Any, params: Mapping[str, Any], registries: Mapping[str, Mapping[str, type]]
 ) -> None:

@@ -8,6 +8,7 @@ r"""Diagnostics: what the bound of a fitted model loses, and how informative its
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor
 
 from ._inference.importance import (
+    CPU,
     Affine,
     EncodedRows,
     InferenceSettings,
@@ -156,8 +158,8 @@ def inference_gap(
 
 
 def _prepared(estimator: Any, X: Any) -> tuple[VAE, Rows]:
-    """The model and the rows of X in the precision of the estimator's answers."""
-    table, settings = estimator._read(X), estimator._settings()
+    """The model and the rows of X in the precision of the estimator's answers, on the CPU."""
+    table, settings = estimator._read(X), replace(estimator._settings(), device=CPU)
     model = estimator.fitted_model_.in_precision(settings)[0]
     return model, settings.rows(estimator.fitted_model_.encode(table))
 

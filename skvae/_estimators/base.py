@@ -12,7 +12,13 @@ from skvae._model.schema import Schema
 from skvae._model.vae import VAE
 from skvae._nn.defaults import with_library_defaults
 from skvae._table.reading import Table, read_table
-from skvae._validation import check_n_jobs, check_names, check_nested, check_parameters
+from skvae._validation import (
+    answering_device,
+    check_n_jobs,
+    check_names,
+    check_nested,
+    check_parameters,
+)
 
 from .callbacks import CallbackSupportMixin, with_callbacks
 from .components import REGISTRIES
@@ -216,7 +222,8 @@ class BaseVAE(ShowingMixin, SavingMixin, CallbackSupportMixin, VAEParameters):
         check_n_jobs(n_jobs)
         title = f"{type(self).__name__}.{method}" if self.verbose and method else ""
         work = self.n_importance_samples, self.n_refinement_steps
-        return InferenceSettings(*work, self.precision, n_jobs, title)
+        device = answering_device(self.device)
+        return InferenceSettings(*work, self.precision, n_jobs, title, device)
 
     def _unit_names(self) -> list[str]:
         """Names of the columns of ``transform``."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 from skvae._inference.importance import InferenceSettings
 from skvae._inference.log_density import log_density
 from skvae._inference.units import MIN_ROWS, N_ROWS, sort_units, unit_attributes
-from skvae._model.initialization import initialize
+from skvae._model.initialization import initialize, linear_model
 from skvae._model.rows import Rows, distinct_rows
 from skvae._model.schema import Schema, fit_schema
 from skvae._model.vae import VAE, build
@@ -92,21 +93,40 @@ def initial_model(
     n_components: int,
 ) -> VAE:
     """The untrained model, at the closed-form start."""
+    return initial_models(estimator, schema, context, rows, split, n_components, 1)[0]
+
+
+def initial_models(
+    estimator: VAEParameters,
+    schema: Schema,
+    context: FitContext,
+    rows: Rows,
+    split: Split,
+    n_components: int,
+    n_models: int,
+) -> list[VAE]:
+    """Untrained models, which share the closed-form start and differ in their hidden layers."""
     sizes, generator = as_layers(estimator.hidden_layer_sizes), context.generator
     parts = context.components.latent, context.components.prior
-    model = build(schema, n_components, *parts, sizes, estimator.activation, generator)
+    what = schema, n_components, *parts, sizes, estimator.activation, generator
+    models = [build(*what) for _ in range(n_models)]
     index = draw_in_proportion(split.train, split.weights, generator)
     index = index[torch.randperm(len(index), generator=generator)[:MAX_INITIAL_ROWS]]
     some = rows.take(index)
     if estimator.init == "pca":
-        initialize(model, schema, some, generator.initial_seed() % 2**32)
-    if model.prior.n_posteriors:
-        first = some.take(torch.arange(min(len(some), model.prior.n_posteriors)))
-        mean, log_var = map(model.latent.under_prior, model.posteriors(first))
-        model.prior.initialize(mean, log_var, generator)
-    if model.latent.uses_data:
-        model.initialize_from_data(some, generator)
-    return model
+        start = linear_model(models[0], some, generator.initial_seed() % 2**32)
+        for model in models:
+            initialize(model, schema, start)
+    for model in models:
+        if model is not models[0] and estimator.init == "pca":
+            model.prior = copy.deepcopy(models[0].prior)  # of the same posteriors
+        elif model.prior.n_posteriors:
+            first = some.take(torch.arange(min(len(some), model.prior.n_posteriors)))
+            mean, log_var = map(model.latent.under_prior, model.posteriors(first))
+            model.prior.initialize(mean, log_var, generator)
+        if model.latent.uses_data:
+            model.initialize_from_data(some, generator)
+    return models
 
 
 def finalize_model(

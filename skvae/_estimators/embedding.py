@@ -175,6 +175,7 @@ class EmbeddingMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
                 f"Z has {Z.shape[1]} columns, but transform of this {type(self).__name__} gives "
                 f"{self._n_features_out}; pass what transform returns."
             )
-        X = self.fitted_model_.decode(Z, whiten=self.whiten)
+        device = self._settings().device
+        X = self.fitted_model_.decode(Z, whiten=self.whiten, device=device)
         both_pandas = index is not None and self.schema_.layout.container == "pandas"
         return X.set_axis(index, axis=0) if both_pandas else X

@@ -34,7 +34,13 @@ from skvae._training.loop import Result, Split, train_all, warn_of_interruption
 from skvae._training.weights import check_sample_weight, split_rows
 from skvae._validation import as_layers, check_size, check_unchanged, fitted_names
 
-from .building import finalize_model, fit_table_schema, initial_model, warn_of_empty_table
+from .building import (
+    finalize_model,
+    fit_table_schema,
+    initial_model,
+    initial_models,
+    warn_of_empty_table,
+)
 from .callbacks import RoundCallbacks
 from .choosing import choose_n_components, default_n_components
 from .choosing_maps import choose_schema
@@ -225,10 +231,11 @@ def build_models(
     if n_components is None and estimator.init == "pca":
         default = default_n_components(data.schema, data.rows, data.split, context.seed)
     k = latent.size(None if is_auto else n_components, default)
-    start = partial(initial_model, estimator, data.schema, context, data.rows, data.split)
+    work = estimator, data.schema, context, data.rows, data.split
     if is_auto:
+        start = partial(initial_model, *work)
         k = choose_n_components(start, k, latent, data.rows, data.split, context, budget)
-    return [start(k) for _ in range(n_models)], k
+    return initial_models(*work, k, n_models), k
 
 
 def planned_steps(
@@ -240,8 +247,8 @@ def planned_steps(
     if not MIN_CROSS_VALIDATED <= len(data.split.train) <= MAX_CROSS_VALIDATED:
         return None
     splits = folds(data.split, context.generator)
-    models = [initial_model(estimator, data.schema, context, data.rows, split, k)
-              for split in splits]  # fmt: skip
+    start = partial(initial_model, estimator, data.schema, context, data.rows)
+    models = [start(split, k) for split in splits]
     objective = context.components.objective
     half = budget.share(2)  # of the time that is left
     try:
@@ -263,8 +270,7 @@ def start_from_all_rows(
     if split.weights is not None or not len(split.held_out):
         return None
     data.split = Split(torch.cat([split.train, split.held_out]), None, split.held_out[:0])
-    start = partial(initial_model, estimator, data.schema, context, data.rows, data.split, k)
-    return [start() for _ in range(n_models)]
+    return initial_models(estimator, data.schema, context, data.rows, data.split, k, n_models)
 
 
 def take_over(estimator: VAEParameters, schema: Schema) -> list[VAE]:

@@ -167,8 +167,12 @@ class VAETransformer(
     random_state : int, RandomState instance, Generator or None, default=None
         Seed of everything random in ``fit``. The global streams are never touched.
     device : str, default="cpu"
-        Device of torch to train on; "auto": a CUDA device where there is one. Fitted models
-        answer on the CPU.
+        Device of torch to train and answer on; "auto": a CUDA device where there is one. The
+        fitted model is kept on the CPU, in files and pickles too, and copied to the device for
+        answers about given rows and codes and for new rows. Random draws are made on the CPU, so
+        that both give the same answers, to 1e-6 in double precision, but for draws that lie on a
+        boundary to that accuracy; on a GPU a row may depend on the other rows of the call as far.
+        Where the device is not there, a fitted estimator answers on the CPU and ``fit`` raises.
     precision : {"double", "single"}, default="double"
         Of the computation of all answers about given rows: ``score_samples``, ``transform``,
         ``posterior``, ``impute``, ``explain_samples``, ``sample(given=…)``; codes are always

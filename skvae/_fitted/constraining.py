@@ -75,7 +75,8 @@ def level_scores(model: VAE, schema: Schema, j: int, z: Tensor) -> np.ndarray | 
         return None
     place = schema.categorical.index(j)
     size = model.chunk_size(1, most=8192)
-    by_code = torch.cat([_probabilities(model, place, part) for part in z.split(size)])
+    parts = (part.to(model.device) for part in z.split(size))
+    by_code = torch.cat([_probabilities(model, place, part) for part in parts]).cpu()
     share = np.ones(len(column.levels))
     if column.pools:
         pooled = column.pooled

@@ -48,7 +48,7 @@ def typical_rows(models: Sequence[VAE], schema: Schema) -> Table:
     drawn = []
     for model in models:
         z = model.latent.sample(per_model, model.prior, generator)
-        drawn.append(model.decode(z, generator))
+        drawn.append([part.cpu() for part in model.decode(z, generator)])
     values, codes = (torch.cat(part).numpy() for part in zip(*drawn, strict=True))
     cells = schema.cells(values, codes, np.random.default_rng(SEED))
     return read_table(schema.layout.write(cells))
@@ -81,7 +81,7 @@ class Surprise:
         log_p, log_others = _left_out(self.models, rows, settings)
         surprise = self.usual - log_p
         if rows.missing is not None:
-            surprise[rows.missing.numpy()] = -np.inf
+            surprise[rows.missing.cpu().numpy()] = -np.inf
         most = np.argsort(-surprise, axis=1, kind="stable")[:, : self.n_cells]
         row, at = np.repeat(np.arange(len(rows)), most.shape[1]), most.ravel()
         observed = np.isfinite(surprise[row, at])
@@ -128,7 +128,7 @@ def _draws(
     settings: InferenceSettings,
 ) -> np.ndarray:
     """Draws of p(x_j | all other cells) as scaled numbers or codes: (N_DRAWS, n_rows)."""
-    cell = torch.zeros(len(rows), rows.n_columns, dtype=torch.bool)
+    cell = rows.values.new_zeros(len(rows), rows.n_columns, dtype=torch.bool)
     cell[:, position] = True
     generator = torch.Generator().manual_seed(SEED)
     masked = rows.mask(cell)
@@ -149,7 +149,7 @@ def _model_draws(
     n_values, parts = model.inputs.n_values, []
     for conditional in conditionals(model, rows, settings, settings.n_samples):
         z = conditional.sample(N_DRAWS, generator)
-        values, codes = model.decode(z.flatten(0, 1), generator)
+        values, codes = (part.cpu() for part in model.decode(z.flatten(0, 1), generator))
         values = values.double()  # the units of the table may be beyond single precision
         of_column = values[:, position] if position < n_values else codes[:, position - n_values]
         parts.append(of_column.unflatten(0, z.shape[:2]).numpy())

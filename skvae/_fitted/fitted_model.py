@@ -19,7 +19,7 @@ import pandas as pd
 import torch
 
 from skvae._constraints.relations import Relation
-from skvae._inference.importance import InferenceSettings
+from skvae._inference.importance import CPU, InferenceSettings
 from skvae._inference.log_density import (
     N_SCRAMBLINGS,
     LogDensity,
@@ -77,7 +77,7 @@ class FittedModel:
     ----------
     models : list of VAE
         On the CPU, in float64; the density is that of their equal mixture. Draws, embeddings and
-        imputations are those of the first.
+        imputations are those of the first. They are copied to the device of the answers.
     schema : Schema
         What is known of the columns.
     latent, prior, objective : components
@@ -114,13 +114,22 @@ class FittedModel:
         return self.models[0]
 
     @cached_property
-    def _single(self) -> list[VAE]:
-        """The models in single precision."""
-        return [copy.deepcopy(model).float() for model in self.models]
+    def _copies(self) -> dict[tuple[torch.device, torch.dtype], list[VAE]]:
+        """The models on other devices and in single precision, once they have been used."""
+        return {(CPU, torch.float64): self.models}
+
+    def _on(self, device: torch.device, dtype: torch.dtype = torch.float64) -> list[VAE]:
+        """The models on a device."""
+        found = self._copies.get((device, dtype))
+        if found is None:
+            found = [copy.deepcopy(model).to(device, dtype) for model in self.models]
+            self._copies[device, dtype] = found
+        return found
 
     def in_precision(self, settings: InferenceSettings) -> list[VAE]:
-        """The models in the precision of the answers."""
-        return self.models if settings.precision == "double" else self._single
+        """The models in the precision and on the device of the answers."""
+        is_double = settings.precision == "double"
+        return self._on(settings.device, torch.float64 if is_double else torch.float32)
 
     @with_library_defaults
     def encode(self, X: Any) -> Rows:
@@ -215,7 +224,7 @@ class FittedModel:
 
         def answer(block: Table) -> np.ndarray:
             rows = settings.rows(self.schema.encode(block))
-            Z = model.embeddings(rows)[:, model.latent.shown].numpy()
+            Z = model.embeddings(rows)[:, model.latent.shown].cpu().numpy()
             return np.asarray((Z - center) / scale).astype(Z.dtype, copy=False)
 
         return np.concatenate(by_blocks(read_table(X), answer, settings))
@@ -231,14 +240,16 @@ class FittedModel:
         model = self.in_precision(settings)[0]
         mean, log_var = model.posteriors(settings.rows(self.encode(X)))
         units = model.latent.shown
-        return mean[:, units].numpy(), torch.exp(0.5 * log_var)[:, units].numpy()
+        std = torch.exp(0.5 * log_var)
+        return mean[:, units].cpu().numpy(), std[:, units].cpu().numpy()
 
     @with_library_defaults
     def codes(self, X: Any, settings: InferenceSettings) -> np.ndarray:
         """Integer codes, (n_rows, n_positions), of families that have them."""
         model = self.in_precision(settings)[0]
         latent: Any = model.latent
-        return latent.codes(latent.split(model.embeddings(settings.rows(self.encode(X))))).numpy()
+        found = latent.codes(latent.split(model.embeddings(settings.rows(self.encode(X)))))
+        return np.asarray(found.cpu().numpy())
 
     @with_library_defaults
     def vectors(self, codes: np.ndarray) -> np.ndarray:
@@ -253,11 +264,11 @@ class FittedModel:
         return np.asarray(latent.vectors(torch.from_numpy(codes)).numpy())
 
     @with_library_defaults
-    def decode(self, Z: np.ndarray, *, whiten: bool = False) -> Any:
+    def decode(self, Z: np.ndarray, *, whiten: bool = False, device: torch.device = CPU) -> Any:
         """The table that the decoder expects for components as ``embed`` gives them."""
         center, scale = self._affine(whiten)
         z = self.model.completed(torch.from_numpy(Z * scale + center))
-        return sampling.decode(self.model, self.schema, z, self.relations)
+        return sampling.decode(self._on(device)[0], self.schema, z, self.relations)
 
     @with_library_defaults
     def interpolate(self, A: Any, B: Any, n_steps: int) -> Any:
@@ -292,12 +303,15 @@ class FittedModel:
         relations: list[Relation],
     ) -> Any:
         """A table of new rows: z from the prior, then x from p(x | z)."""
-        model, seed = self.model, generator.initial_seed()
+        model, seed = self._on(settings.device)[0], generator.initial_seed()
 
         @torch.no_grad()
+        def new_codes(n: int, own: torch.Generator) -> torch.Tensor:
+            return model.latent.sample(n, model.prior, own).cpu()
+
         def answer(rows: slice) -> tuple[torch.Tensor, ...]:
             own = generator_for(seed, rows)
-            z = model.latent.sample(rows.stop - rows.start, model.prior, own)
+            z = new_codes(rows.stop - rows.start, own)
             return z, *sampling.decoded(model, self.schema, z, None if mean else own)
 
         parts = zip(*by_ranges(n_samples, answer, settings), strict=True)
@@ -305,7 +319,7 @@ class FittedModel:
         return sampling.as_table(
             model, self.schema, z, values, codes,
             generator=generator, mean=mean, missing=missing, relations=relations,
-            new_codes=lambda n, own: model.latent.sample(n, model.prior, own),
+            new_codes=new_codes,
         )  # fmt: skip
 
     @with_library_defaults
@@ -321,21 +335,21 @@ class FittedModel:
         relations: list[Relation],
     ) -> tuple[Any, np.ndarray]:
         """A table of new rows for each condition, and their effective sample sizes."""
-        model = self.in_precision(settings)[0]
+        model, in_double = self.in_precision(settings)[0], self._on(settings.device)[0]
         conditions, seed = sampling.read_conditions(self.schema, given), generator.initial_seed()
 
         def answer(rows: slice) -> tuple[torch.Tensor, ...]:
             own = generator_for(seed, rows)
             work = conditions.part(rows), n_samples, own, settings
             z, ess = sampling.conditional_codes(model, self.schema, *work)
-            drawn = sampling.decoded(self.model, self.schema, z, None if mean else own)
+            drawn = sampling.decoded(in_double, self.schema, z, None if mean else own)
             return ess, z, *drawn
 
         parts = zip(*by_ranges(conditions.n_rows, answer, settings), strict=True)
         ess, z, values, codes = (torch.cat(part) for part in parts)
         repeated = conditions.take(np.repeat(np.arange(conditions.n_rows), n_samples))
         X = sampling.as_table(
-            self.model, self.schema, z, values, codes,
+            in_double, self.schema, z, values, codes,
             generator=generator, mean=mean, missing=missing, given=repeated, relations=relations,
         )  # fmt: skip
         return X, ess.numpy()

@@ -169,7 +169,7 @@ class Imputation:
         for conditional in self._conditionals(rows, settings):
             values, probabilities = self._means(conditional)
             numbers = self._numbers(conditional, values)
-            parts.append((numbers, *probabilities, conditional.ess.numpy()))
+            parts.append((numbers, *probabilities, conditional.ess.cpu().numpy()))
         numbers, *levels, sizes = map(np.concatenate, zip(*parts, strict=True))
         return numbers, levels, sizes
 
@@ -178,7 +178,7 @@ class Imputation:
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Scaled numbers and codes, (n_draws, n_rows, …), and effective sample sizes."""
         each = self._conditionals(rows, settings)
-        parts = [(*self.draws(conditional, n_draws), conditional.ess.numpy()[np.newaxis])
+        parts = [(*self.draws(conditional, n_draws), conditional.ess.cpu().numpy()[np.newaxis])
                  for conditional in each]  # fmt: skip
         numbers, codes, sizes = (np.concatenate(p, axis=1) for p in zip(*parts, strict=True))
         return numbers, codes, sizes[0]
@@ -225,7 +225,8 @@ class Imputation:
         """Scaled means, of booleans P(True) − P(False), and probabilities of levels."""
         n = conditional.weights.shape[1]
         values, levels = [torch.zeros(n, 0)], list[torch.Tensor]()
-        for group, mean in zip(self.model.groups, conditional.mean(), strict=True):
+        means = [mean.cpu() for mean in conditional.mean()]
+        for group, mean in zip(self.model.groups, means, strict=True):
             if group.likelihood.target == "code":
                 levels.extend(mean.unbind(1))
             elif mean.ndim == 3:

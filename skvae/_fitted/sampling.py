@@ -86,8 +86,8 @@ def conditional_codes(
     n_codes = max(settings.n_samples, CODES_EACH * n_samples)
     for conditional in conditionals(model, rows, settings, n_codes):
         z = conditional.sample(n_samples, generator)
-        codes.append(z.double().transpose(0, 1).flatten(0, 1))
-        ess.append(conditional.ess)
+        codes.append(z.double().transpose(0, 1).flatten(0, 1).cpu())
+        ess.append(conditional.ess.cpu())
     return torch.cat(codes), torch.cat(ess).double()
 
 
@@ -120,7 +120,7 @@ def as_table(
     relations: Sequence[Relation] = (),
     new_codes: Callable[[int, torch.Generator], Tensor] | None = None,
 ) -> Any:
-    """Decoded numbers and codes as a table.
+    """Decoded numbers and codes as a table; all tensors are on the CPU.
 
     Parameters
     ----------
@@ -182,18 +182,19 @@ def _draws(
 def draw_in_bounds(
     model: VAE, schema: Schema, z: Tensor, generator: torch.Generator | None
 ) -> tuple[Tensor, Tensor]:
-    """Scaled numbers and codes for z; numbers outside the fitted bounds are drawn again.
+    """Scaled numbers and codes for z, on the CPU; those outside the bounds are drawn again.
 
-    Those that are outside after a few draws are clipped when they are decoded.
+    Numbers that are outside after a few draws are clipped when they are decoded.
     """
-    values, codes = model.decode(z, generator)
+    z = z.to(model.device)
+    values, codes = (part.cpu() for part in model.decode(z, generator))
     if generator is not None:
         for _ in range(N_REDRAWS):
             outside = schema.is_out_of_bounds(values)
             rows = outside.any(1).nonzero().squeeze(1)
             if not len(rows):
                 break
-            again, _ = model.decode(z[rows], generator)
+            again = model.decode(z[rows.to(z.device)], generator)[0].cpu()
             # What is outside is not an atom. If it could become one, atoms would be too frequent.
             replaced = outside[rows] & ~schema.is_atom(again)
             values[rows] = torch.where(replaced, again, values[rows])
@@ -206,8 +207,8 @@ def _missing_masks(model: VAE, schema: Schema, z: Tensor, rng: np.random.Generat
     if all(group.missingness is None for group in model.groups):
         return masks
     with torch.no_grad():
-        parts = [model.missing_probabilities(part) for part in z.split(_size(model))]
-    probability = torch.cat(parts).numpy()
+        parts = [model.missing_probabilities(p.to(model.device)) for p in z.split(_size(model))]
+    probability = torch.cat(parts).cpu().numpy()
     drawn = rng.random(probability.shape) < probability
     masks = masks.copy()
     for i, j in enumerate(schema.order):

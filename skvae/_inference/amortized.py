@@ -36,13 +36,13 @@ class AmortizedDraws:
     """
 
     def __init__(
-        self, model: VAE, settings: InferenceSettings, n_scramblings: int, dtype: torch.dtype
+        self, model: VAE, settings: InferenceSettings, n_scramblings: int, like: Tensor
     ) -> None:
         self.model, self.settings = model, settings
         self.n_samples, self.n_scramblings = settings.n_samples, n_scramblings
         n_noise = model.latent.n_noise
         self.scramblings = [
-            quasi_normal(self.n_samples, n_noise, s).to(dtype) for s in range(n_scramblings)
+            quasi_normal(self.n_samples, n_noise, s).to(like) for s in range(n_scramblings)
         ]
         n_draws = max(self.n_samples, model.latent.n_enumerated)
         self.chunk_size = model.chunk_size(n_draws, most=2**31)

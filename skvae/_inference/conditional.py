@@ -23,8 +23,8 @@ import torch
 from torch import Tensor
 
 from skvae._model.rows import Rows
-from skvae._model.vae import MAX_CHUNK, VAE
-from skvae._nn.noise import quasi_normal
+from skvae._model.vae import VAE
+from skvae._nn.noise import multinomial, quasi_normal
 
 from .from_prior import SHARE, PriorDraws, SharedCodes, draws_from_prior
 from .importance import (
@@ -133,20 +133,20 @@ class Conditional:
         own, n_codes = lost.mixed(self.log_px[lost.index]), len(self.own)
         share = torch.exp(lost.log_px + math.log(SHARE) - own)
         both = torch.cat([(1 - share) * self.weights[:, lost.index], share * lost.weights])
-        position = (torch.arange(n_codes, dtype=both.dtype) + 0.5) / n_codes
+        position = (torch.arange(n_codes, dtype=both.dtype, device=both.device) + 0.5) / n_codes
         cumulated = both.T.contiguous().cumsum(1)
         chosen = torch.searchsorted(cumulated, position * cumulated[:, -1:]).clamp(
             max=len(both) - 1
         )
         z = torch.cat([self.own[:, lost.index], lost.z.expand(-1, len(lost.index), -1)])
-        self.own[:, lost.index] = z[chosen.T, torch.arange(len(lost.index))]
+        self.own[:, lost.index] = z[chosen.T, torch.arange(len(lost.index), device=z.device)]
         self.weights[:, lost.index] = 1 / n_codes
         self.log_px[lost.index], self.ess[lost.index] = own, 1 / both.square().sum(0)
 
     def sample(self, n_draws: int, generator: torch.Generator) -> Tensor:
         """Codes drawn in proportion to their weights, (n_draws, n_rows, k)."""
-        chosen = torch.multinomial(self.weights.T, n_draws, replacement=True, generator=generator).T
-        index = torch.arange(self.own.shape[1]).expand(n_draws, -1)
+        chosen = multinomial(self.weights.T, n_draws, generator).T
+        index = torch.arange(self.own.shape[1], device=chosen.device).expand(n_draws, -1)
         is_own = chosen < len(self.own)
         own = self.own[chosen.clamp(max=len(self.own) - 1), index]
         if self.shared is None:
@@ -183,7 +183,7 @@ def _linearized(linearization: Linearization, rows: Rows, n_codes: int) -> Itera
     Where they are worth little, codes are drawn from them and from codes of the prior together.
     """
     model = linearization.model
-    noise = quasi_normal(n_codes, linearization.n_noise)
+    noise = quasi_normal(n_codes, linearization.n_noise).to(model.device)
     for chunk in encoded_chunks(model, rows, model.chunk_size(n_codes, most=len(rows))):
         z, log_w = _linearized_codes(linearization, chunk, noise)
         conditional = Conditional.of(model, z.to(rows.values), None, log_w.to(rows.values))
@@ -198,15 +198,14 @@ def _linearized_codes(
 ) -> tuple[Tensor, Tensor]:
     """Codes z, (K, n, k), and log w, (K, n)."""
     n, k = len(encoded), linearization.model.latent.n_components
-    z = torch.zeros(len(noise), n, k, dtype=torch.float64)
-    log_w = torch.zeros(len(noise), n, dtype=torch.float64)
+    z, log_w = noise.new_zeros(len(noise), n, k), noise.new_zeros(len(noise), n)
 
     def draw(posterior: LinearizedPosterior, index: Tensor) -> None:
         there = encoded.rows.take(index)
         drawn, log_w[:, index], _ = linearization.draw(posterior, there, noise)
         z[:, index] = drawn.double()
 
-    for index in torch.arange(n).split(linearization.chunk_size):
+    for index in torch.arange(n, device=noise.device).split(linearization.chunk_size):
         draw(linearization.posterior(encoded.take(index)), index)
     weak = torch.nonzero(effective_size(log_w) < MIN_EFFECTIVE_DRAWS).squeeze(1)
     for index in chunks(weak, linearization.chunk_size):
@@ -224,10 +223,10 @@ def _amortized(model: VAE, rows: Rows, settings: InferenceSettings) -> Iterator[
     n_own = max(1, n_samples // 2) if has_shared else n_samples
     most = min(MAX_SHARED, MAX_SHARED_CELLS // max(1, rows.n_columns))
     n_shared = min(SHARED_EACH * n_own, most) if has_shared else 0
-    noise = quasi_normal(n_own, model.latent.n_noise).to(rows.values.dtype)
+    noise = quasi_normal(n_own, model.latent.n_noise).to(rows.values)
     shared = SharedCodes(model, n_shared) if n_shared else None
     size = model.chunk_size(max(n_own, model.latent.n_enumerated), most=len(rows))
-    size = max(1, min(size, MAX_CHUNK // max(1, n_shared * rows.n_columns)))
+    size = max(1, min(size, model.max_numbers // max(1, n_shared * rows.n_columns)))
     for chunk in encoded_chunks(model, rows, size):
         listed = _listed(model, chunk)
         if listed is not None:

@@ -28,6 +28,8 @@ from skvae.latents import Draw
 MIN_EFFECTIVE_DRAWS = 4.0  # a row whose draws are worth less has its posterior refined
 REFINE_DRAWS, REFINE_RATE, REFINE_SCRAMBLING = 8, 0.2, 1_000_000
 
+CPU = torch.device("cpu")
+
 Affine = tuple[Tensor, Tensor]  # shift and log-scale of the base noise, each (n_rows, n_noise)
 
 
@@ -44,6 +46,8 @@ class InferenceSettings:
     precision : {"double", "single"}
         The rule for all answers about given rows: networks, rows and draws are in float64, or
         in float32.
+    device : torch.device
+        Where the networks and the rows are, on which answers are computed.
     n_jobs : int or None
         Threads, as joblib has it.
     title : str
@@ -55,10 +59,11 @@ class InferenceSettings:
     precision: str = "double"
     n_jobs: int | None = None
     title: str = ""
+    device: torch.device = CPU
 
     def rows(self, rows: Rows) -> Rows:
-        """The rows in the precision of the answers."""
-        return rows if self.precision == "double" else rows.float()
+        """The rows in the precision and on the device of the answers."""
+        return (rows if self.precision == "double" else rows.float()).to(self.device)
 
 
 @dataclass(frozen=True)

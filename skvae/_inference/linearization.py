@@ -71,7 +71,7 @@ class GroupedMixture:
         mean, exact = mixture.mean.double()[order], log_var[order].exp()
         sizes = torch.bincount(self.group, minlength=len(self.var)).tolist()
         # −½ μ·Aμ + a·μ of all components is one product with these and (A, a) of each row.
-        i, j = self.upper = torch.triu_indices(mean.shape[1], mean.shape[1])
+        i, j = self.upper = torch.triu_indices(*mean.shape[1:] * 2, device=mean.device)
         half = torch.where(i == j, -0.5, -1.0).to(mean)
         features = torch.cat([half * mean[:, i] * mean[:, j], mean], dim=1).to(dtype)
         self.features = [part.T.contiguous() for part in features.split(sizes)]
@@ -86,16 +86,22 @@ class GroupedMixture:
 
 def _groups(log_var: Tensor, proportions: Tensor) -> tuple[Tensor, Tensor]:
     """Group of each component, and the mean log-variance of each group, by k-means."""
-    points, first = np.unique(log_var.numpy(), axis=0, return_inverse=True)
-    weight = np.bincount(first.ravel(), weights=proportions.double().numpy())
-    if len(points) <= N_GROUPS:
-        return torch.from_numpy(first.ravel()), torch.from_numpy(points)
+    points, first = np.unique(log_var.cpu().numpy(), axis=0, return_inverse=True)
+    group, centers = first.ravel(), points
+    if len(points) > N_GROUPS:
+        weight = np.bincount(group, weights=proportions.double().cpu().numpy())
+        labels, centers = _clusters(points, weight)
+        group = labels[group]
+    return torch.from_numpy(group).to(log_var.device), torch.from_numpy(centers).to(log_var.device)
+
+
+def _clusters(points: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The cluster of each of some weighted points, and the centers."""
     from sklearn.cluster import KMeans  # it imports half of scikit-learn
 
     found = KMeans(N_GROUPS, n_init=1, random_state=0).fit(points, sample_weight=weight + 1e-12)
     used, labels = np.unique(found.labels_, return_inverse=True)
-    centers = torch.from_numpy(found.cluster_centers_[used])
-    return torch.from_numpy(labels[first.ravel()]), centers
+    return labels, found.cluster_centers_[used]
 
 
 # The grouped prior of each fitted model, with the tensors that it was made of and their versions.
@@ -179,7 +185,7 @@ class LinearizedPosterior:
         total = h.unsqueeze(1).repeat(1, len(prior.var), 1, 1)
         total.diagonal(dim1=-2, dim2=-1).add_(1 / prior.var)
         root = torch.linalg.cholesky_ex(total)[0]
-        eye = torch.eye(k, dtype=total.dtype)
+        eye = torch.eye(k, dtype=total.dtype, device=total.device)
         inverse_root = torch.linalg.solve_triangular(root, eye, upper=False)
         covariance = inverse_root.mT @ inverse_root
         mean = (covariance @ shift[:, None, :, None]).squeeze(-1)  # of a component at 0
@@ -238,8 +244,8 @@ class LinearizedPosterior:
         # z = C (b + μ/V) + R ε with C = R Rᵀ, for each group, and then that of the component
         direction = self.shift[:, None, None] + mean.unsqueeze(1) * prior.precision.unsqueeze(1)
         each = (direction @ self.inverse_root.mT + noise) @ self.inverse_root
-        row, draw = torch.arange(len(each)).unsqueeze(1), torch.arange(len(u))
-        z = each[row, prior.group[chosen], draw]
+        row, draw = (torch.arange(n, device=each.device) for n in (len(each), len(u)))
+        z = each[row.unsqueeze(1), prior.group[chosen], draw]
         step = z - self.center.unsqueeze(1)
         linear = (step @ self.gradient.unsqueeze(-1)).squeeze(-1)
         quadratic = ((step @ self.precision) * step).sum(-1)
@@ -258,7 +264,8 @@ class Linearization:
         k = model.latent.n_components
         widest = max(model.decoder.n_outputs, model.head.weight.shape[0])
         numbers = max(k * widest, len(self.prior.var) * k * k, len(self.prior.group))
-        self.chunk_size = max(1, int(MAX_NUMBERS // numbers))
+        most = MAX_NUMBERS if model.device.type == "cpu" else model.max_numbers
+        self.chunk_size = max(1, int(most // numbers))
         self.n_noise = k + 1
 
     @classmethod

@@ -49,16 +49,17 @@ class LinearizedDraws:
         self, linearization: Linearization, settings: InferenceSettings, n_scramblings: int
     ) -> None:
         self.linearization, self.n_samples = linearization, settings.n_samples
-        n_noise = linearization.n_noise
-        self.scramblings = [quasi_normal(self.n_samples, n_noise, s) for s in range(n_scramblings)]
+        size = self.n_samples, linearization.n_noise
+        self.device = linearization.model.device
+        self.scramblings = [quasi_normal(*size, s).to(self.device) for s in range(n_scramblings)]
 
     def estimate(self, encoded: EncodedRows, with_cells: bool = False) -> Estimate:
         """log p(x) under each scrambling; with the expectations of log p(x_j | z)."""
         n, (first, *others) = len(encoded), rounds(self.n_samples)
-        sums = [Sums(n) for _ in self.scramblings]
+        sums = [Sums(n, self.device) for _ in self.scramblings]
         if with_cells:
-            sums[0].cells = torch.zeros(n, encoded.rows.n_columns, dtype=torch.float64)
-        for index in torch.arange(n).split(self.linearization.chunk_size):
+            sums[0].cells = self.scramblings[0].new_zeros(n, encoded.rows.n_columns)
+        for index in torch.arange(n, device=self.device).split(self.linearization.chunk_size):
             posterior = self.linearization.posterior(encoded.take(index))
             self._add(sums, posterior, encoded.rows, index, first)
         # The few rows that need more are gathered, which is worth another linearization.
@@ -73,7 +74,7 @@ class LinearizedDraws:
                     for each in sums:
                         each.forget(index[changed])
                     self._add(sums, posterior.take(changed), encoded.rows, index[changed], first)
-                active = torch.arange(len(index))
+                active = torch.arange(len(index), device=self.device)
                 for draws in others:
                     active = active[~is_accurate(sums[0].ess[index[active]], draws.start)]
                     self._add(sums, posterior.take(active), encoded.rows, index[active], draws)
@@ -114,10 +115,10 @@ class Sums:
         Weighted means of log p(x_j | z).
     """
 
-    def __init__(self, n_rows: int) -> None:
-        self.total = torch.full((n_rows,), -torch.inf, dtype=torch.float64)
+    def __init__(self, n_rows: int, device: torch.device | None = None) -> None:
+        self.total = torch.full((n_rows,), -torch.inf, dtype=torch.float64, device=device)
         self.squares = self.total.clone()
-        self.n_draws = torch.zeros(n_rows, dtype=torch.long)
+        self.n_draws = self.total.new_zeros(n_rows, dtype=torch.long)
         self.cells: Tensor | None = None
 
     def add(self, index: Tensor, log_w: Tensor, cells: Tensor) -> None:
@@ -170,9 +171,10 @@ def linearize_again(
     would overstate the density.
     """
     noise = quasi_normal(DECIDING_DRAWS, linearization.n_noise, REFINE_SCRAMBLING)
-    candidate, every = posterior, torch.arange(len(rows))
-    is_changed = torch.zeros(len(rows), dtype=torch.bool)
-    best = torch.full((len(rows),), torch.nan, dtype=torch.float64)
+    noise = noise.to(rows.values.device)
+    candidate, every = posterior, torch.arange(len(rows), device=noise.device)
+    is_changed = torch.zeros_like(every, dtype=torch.bool)
+    best = noise.new_full((len(rows),), torch.nan)
     for step in range(N_REPEATS + 1):
         z, log_w, _ = linearization.draw(candidate, rows, noise, under_mixture=True)
         value = torch.logsumexp(log_w, 0)

@@ -77,8 +77,8 @@ def log_density(
     """log p(observed cells) of each row under several scramblings."""
     scores, sizes = [torch.zeros(n_scramblings, 0, dtype=torch.float64)], [torch.zeros(0)]
     for chunk, estimate in _estimates(model, rows, settings, n_scramblings):
-        scores.append(estimate.scores + chunk.rows.log_measure)
-        sizes.append(estimate.ess)
+        scores.append((estimate.scores + chunk.rows.log_measure).cpu())
+        sizes.append(estimate.ess.cpu())
     return LogDensity(torch.cat(scores, dim=1).numpy(), torch.cat(sizes).numpy())
 
 
@@ -100,8 +100,8 @@ def attributions(model: VAE, rows: Rows, settings: InferenceSettings) -> tuple[T
     parts, totals = [], []
     for _, estimate in _estimates(model, rows, settings, with_cells=True):
         assert estimate.cells is not None
-        parts.append(estimate.cells)
-        totals.append(estimate.scores[0])
+        parts.append(estimate.cells.cpu())
+        totals.append(estimate.scores[0].cpu())
     return torch.cat(parts), torch.cat(totals)
 
 
@@ -142,7 +142,7 @@ def _draws(
         linearization = Linearization.of(model)
         if linearization is not None:
             return LinearizedDraws(linearization, settings, n_scramblings)
-    return AmortizedDraws(model, settings, n_scramblings, rows.values.dtype)
+    return AmortizedDraws(model, settings, n_scramblings, rows.values)
 
 
 def mixture_density(densities: Sequence[LogDensity]) -> LogDensity:

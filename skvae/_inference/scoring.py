@@ -34,7 +34,7 @@ def density(model: VAE, rows: Rows, settings: InferenceSettings) -> np.ndarray:
 def reconstruction(model: VAE, rows: Rows, settings: InferenceSettings) -> np.ndarray:
     """E_q[log p(x | z)], the reconstruction probability of An & Cho (2015)."""
     each = [log_px.mean(0) for log_px, _ in _draws(model, rows, settings.n_samples)]
-    return (torch.cat(each) + rows.log_measure).numpy()
+    return (torch.cat(each) + rows.log_measure).cpu().numpy()
 
 
 def joint(model: VAE, rows: Rows, settings: InferenceSettings) -> np.ndarray:
@@ -42,33 +42,33 @@ def joint(model: VAE, rows: Rows, settings: InferenceSettings) -> np.ndarray:
     each = [
         (log_px + draw.log_pz).mean(0) for log_px, draw in _draws(model, rows, settings.n_samples)
     ]
-    return (torch.cat(each) + rows.log_measure).numpy()
+    return (torch.cat(each) + rows.log_measure).cpu().numpy()
 
 
 def pseudo_likelihood(model: VAE, rows: Rows, settings: InferenceSettings) -> np.ndarray:
     """Σ_j log p(x_j | all other cells), Besag (1975)."""
-    return (left_out(model, rows, settings)[0].sum(1) + rows.log_measure).numpy()
+    return (left_out(model, rows, settings)[0].sum(1) + rows.log_measure.cpu()).numpy()
 
 
 def left_out(model: VAE, rows: Rows, settings: InferenceSettings) -> tuple[Tensor, Tensor]:
     """log p(x_j | all other cells) of each cell, (n, d), and log p(x) from the same codes, (n,).
 
-    Columns are in the order of the model; the measure is not counted.
+    On the CPU. Columns are in the order of the model; the measure is not counted.
     """
     pieces, log_px, start = [], [], 0
     for conditional in conditionals(model, rows, settings):
         n = conditional.weights.shape[1]
-        chunk = rows.take(torch.arange(start, start + n))
+        chunk = rows.take(torch.arange(start, start + n, device=rows.values.device))
         with torch.no_grad():
-            pieces.append(conditional.left_out(chunk).double())
-        log_px.append(conditional.log_px.double())
+            pieces.append(conditional.left_out(chunk).double().cpu())
+        log_px.append(conditional.log_px.double().cpu())
         start += n
     return torch.cat(pieces), torch.cat(log_px)
 
 
 @torch.no_grad()
 def _draws(model: VAE, rows: Rows, n_samples: int) -> Iterator[tuple[Tensor, Draw]]:
-    noise = quasi_normal(n_samples, model.latent.n_noise).to(rows.values.dtype)
+    noise = quasi_normal(n_samples, model.latent.n_noise).to(rows.values)
     for chunk in rows.chunks(model.chunk_size(n_samples, most=len(rows))):
         yield model(chunk, noise)
 
@@ -99,9 +99,9 @@ def score_rows(
     """The score of each row; for a row without an observed cell its log-measure, usually 0."""
     score, over_models, per_cell = SCORES[method]
     total = over_models(np.stack([score(model, rows, settings) for model in models]))
-    unobserved = models[0].unobserved(rows).numpy()
-    total = np.where(unobserved, rows.log_measure.numpy(), total)
+    unobserved = models[0].unobserved(rows).cpu().numpy()
+    total = np.where(unobserved, rows.log_measure.cpu().numpy(), total)
     if not per_cell:
         return total
-    n_missing = 0 if rows.missing is None else rows.missing.sum(1).numpy()
+    n_missing = 0 if rows.missing is None else rows.missing.sum(1).cpu().numpy()
     return np.asarray(total / np.maximum(rows.n_columns - n_missing, 1))

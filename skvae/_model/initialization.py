@@ -14,6 +14,8 @@ leave through the linearized softmax.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 
@@ -58,9 +60,30 @@ def _column_of_feature(inputs: Inputs) -> np.ndarray:
     return np.concatenate([np.arange(inputs.n_values), levels])
 
 
+@dataclass(frozen=True)
+class LinearModel:
+    """A linear-Gaussian model of the encoded features, with z turned to a diagonal posterior.
+
+    Attributes
+    ----------
+    mean, noise : ndarray of shape (n_features,)
+    W : ndarray of shape (n_features, n_components)
+    g : ndarray of shape (n_components,)
+        Diagonal of Wᵀ Ψ⁻¹ W.
+    tails : pair of ndarray of shape (n_features,)
+        Degrees of freedom and scale of the Student's t that is closest to each residual.
+    """
+
+    mean: np.ndarray
+    noise: np.ndarray
+    W: np.ndarray
+    g: np.ndarray
+    tails: tuple[np.ndarray, np.ndarray]
+
+
 @torch.no_grad()
-def initialize(model: VAE, schema: Schema, rows: Rows, seed: int) -> None:
-    """Set the skip paths of an untrained model to a linear-Gaussian model of some rows."""
+def linear_model(model: VAE, rows: Rows, seed: int) -> LinearModel:
+    """The linear-Gaussian model of some rows that a model, and all of its shape, can start from."""
     k = model.latent.layers[0]  # what the decoder reads
     rows = next(rows.chunks(max(1000, MAX_CELLS // max(model.inputs.n_features, 1))))
     mean, x, seen = observed_features(rows, model.inputs)
@@ -72,17 +95,24 @@ def initialize(model: VAE, schema: Schema, rows: Rows, seed: int) -> None:
         W, noise = np.zeros((0, 0)), np.zeros(0)
     W = np.pad(W, ((0, 0), (0, k - W.shape[1])))
     tails = closest_student_t(standardized_residuals(x, W, noise), seen)
-    psi = noise**2
     # Turn z so that the exact posterior N(A(x − mean), diag(1/(1 + g))) is diagonal.
-    g, rotation = np.linalg.eigh(W.T @ (W / psi[:, None]))
+    g, rotation = np.linalg.eigh(W.T @ (W / noise[:, None] ** 2))
     g, rotation = g[::-1].clip(0), rotation[:, ::-1]
     W = W @ rotation
     signs = np.sign(W.sum(0))
     W = W * np.where(signs == 0, 1, signs)
+    return LinearModel(mean, noise, W, g, tails)
+
+
+@torch.no_grad()
+def initialize(model: VAE, schema: Schema, start: LinearModel) -> None:
+    """Set the skip paths of an untrained model to a linear-Gaussian model."""
+    mean, W, g, psi = start.mean, start.W, start.g, start.noise**2
+    k = W.shape[1]
     A = (W / psi[:, None]).T / (1 + g)[:, None]
 
     weight = torch.zeros(k, model.inputs.n_outputs)
-    weight[:, : len(S)] = torch.tensor(A)
+    weight[:, : len(W)] = torch.tensor(A)
     # log(1 + g) falls to 0 when all cells are missing; each takes its share of the information.
     information = np.zeros((k, model.inputs.n_columns))
     np.add.at(information.T, _column_of_feature(model.inputs), W**2 / psi[:, None])
@@ -93,7 +123,7 @@ def initialize(model: VAE, schema: Schema, rows: Rows, seed: int) -> None:
         LinearPosterior(weight, torch.tensor(-A @ mean), torch.tensor(-np.log1p(g)), missing)
     )
     _initialize_encoder(model)
-    _initialize_decoder(model, schema, W, mean, noise, tails)
+    _initialize_decoder(model, schema, start)
 
 
 def _linear_model(
@@ -133,15 +163,9 @@ def _initialize_encoder(model: VAE) -> None:
         first.weight[:, -model.inputs.n_columns :] = 0
 
 
-def _initialize_decoder(
-    model: VAE,
-    schema: Schema,
-    W: np.ndarray,
-    mean: np.ndarray,
-    noise: np.ndarray,
-    tails: tuple[np.ndarray, np.ndarray],
-) -> None:
+def _initialize_decoder(model: VAE, schema: Schema, start: LinearModel) -> None:
     """Decoder outputs = bias + gain · (W z + mean), group by group; no hidden part."""
+    W, mean = start.W, start.mean
     k = W.shape[1]
     model.head.weight.zero_()
     column_of_feature = _column_of_feature(model.inputs)
@@ -153,7 +177,8 @@ def _initialize_decoder(
             features = np.flatnonzero(column_of_feature == first + i)
             residual = Residual(1.0)
             if len(features):
-                shape = (float(values[features].mean()) for values in (noise, *tails))
+                each = start.noise, *start.tails
+                shape = (float(values[features].mean()) for values in each)
                 residual = Residual(*shape)
             bias, gain = group.likelihood.initialize(column, residual)
             bias = bias + gain[:, : len(features)] @ mean[features]

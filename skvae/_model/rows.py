@@ -58,6 +58,7 @@ class Rows:
         return Rows(*fields)  # type: ignore[arg-type]
 
     def take(self, index: Tensor) -> Rows:
+        index = index.to(self.values.device)
         return self._map(lambda tensor: tensor.index_select(0, index))
 
     def reorder(self, order: Tensor) -> None:
@@ -86,7 +87,8 @@ class Rows:
         """The rows with a mask of missing cells, also where none is missing."""
         if self.missing is not None:
             return self
-        missing = torch.zeros(len(self), self.n_columns, dtype=torch.bool)
+        shape, device = (len(self), self.n_columns), self.values.device
+        missing = torch.zeros(shape, dtype=torch.bool, device=device)
         return replace(self, missing=missing)
 
     @property

@@ -34,7 +34,8 @@ from .rows import Rows
 from .schema import Group, Schema
 
 MAX_INITIAL_ROWS = 5000  # rows that initialize a latent family
-MAX_CHUNK = 2**22  # numbers in the widest tensor of a chunk of rows
+MAX_CHUNK = 2**22  # numbers in the widest tensor of a chunk of rows, on the CPU
+MAX_CHUNK_ELSEWHERE = 2**25  # of which a GPU has to have some to be busy
 
 
 class ColumnGroup(nn.Module):
@@ -195,12 +196,21 @@ class VAE(nn.Module):
         own = [p for part in parts for p in part.parameters()]
         return own + self.latent.generative_parameters()
 
+    @property
+    def device(self) -> torch.device:
+        return self.head.weight.device
+
+    @property
+    def max_numbers(self) -> int:
+        """In one tensor of a chunk of rows: 32 MB, or 256 MB on a GPU, about."""
+        return MAX_CHUNK if self.device.type == "cpu" else MAX_CHUNK_ELSEWHERE
+
     def chunk_size(self, n_draws: int, most: int) -> int:
-        """Rows that go through the decoder at once, so that no tensor is much over 32 MB."""
+        """Rows that go through the decoder at once, so that no tensor has more numbers."""
         widest = max(
             self.head.weight.shape[0], self.decoder.n_outputs, self.prior.width, self.latent.width
         )
-        return max(1, min(most, MAX_CHUNK // (n_draws * widest)))
+        return max(1, min(most, self.max_numbers // (n_draws * widest)))
 
     def encode(self, rows: Rows) -> Tensor:
         """h, the encoder output for each row: (n, n_hidden)."""
@@ -312,7 +322,7 @@ class VAE(nn.Module):
     def unobserved(self, rows: Rows) -> Tensor:
         """Rows without an observed cell and without an informative missing one: (n,)."""
         if rows.missing is None:
-            return torch.full((len(rows),), rows.n_columns == 0)
+            return rows.values.new_full((len(rows),), rows.n_columns == 0, dtype=torch.bool)
         first = self.inputs.n_values
         parts = [(group, self._unobserved(group, rows, group.columns(first)))
                  for group in self.groups]  # fmt: skip
@@ -344,7 +354,7 @@ class VAE(nn.Module):
 
     def decode(self, z: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
         """Scaled numbers and codes for z of shape (n, k): points, or draws with a generator."""
-        values, codes = [z.new_zeros(len(z), 0)], [torch.zeros(len(z), 0, dtype=torch.long)]
+        values, codes = [z.new_zeros(len(z), 0)], [z.new_zeros(len(z), 0, dtype=torch.long)]
         for group, outputs in self.outputs(z):
             o, likelihood = group.split(outputs), group.likelihood
             x = (likelihood.point(o, group) if generator is None

@@ -84,7 +84,8 @@ class Trunk(nn.Module):
     def jacobian(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """h, (n, n_outputs), and its derivatives by each input, (n_inputs, n, n_outputs)."""
         activation = ACTIVATIONS[self.activation]
-        tangents = torch.eye(x.shape[1], dtype=x.dtype).unsqueeze(1).expand(-1, len(x), -1)
+        tangents = torch.eye(x.shape[1], dtype=x.dtype, device=x.device)
+        tangents = tangents.unsqueeze(1).expand(-1, len(x), -1)
         h, hidden = x, tangents
         for i, layer in enumerate(self.linear_layers):
             with torch.enable_grad():

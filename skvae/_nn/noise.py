@@ -1,7 +1,12 @@
-"""Random numbers: quasi-random base noise, weighted draws, and a hash that orders rows."""
+"""Random numbers: quasi-random base noise, draws, and a hash that orders rows.
+
+Draws are made on the device of the generator and moved to that of a tensor, so that a generator of
+the CPU gives the same numbers to models on all devices.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import torch
@@ -23,6 +28,25 @@ def quasi_normal(n_samples: int, n_dims: int, scrambling: int = 0) -> Tensor:
     engine = SobolEngine(n_dims, scramble=True, seed=scrambling)
     u = engine.draw(n_samples, dtype=torch.float64)
     return torch.special.ndtri(u.clamp(2.0**-31, 1 - 2.0**-31)).unsqueeze(1)
+
+
+def normal(shape: Sequence[int], generator: torch.Generator, like: Tensor) -> Tensor:
+    """Standard normal draws of the dtype of a tensor, on its device."""
+    own = generator.device
+    return torch.randn(shape, generator=generator, dtype=like.dtype, device=own).to(like.device)
+
+
+def uniform(shape: Sequence[int], generator: torch.Generator, like: Tensor) -> Tensor:
+    """Draws from [0, 1) of the dtype of a tensor, on its device."""
+    own = generator.device
+    return torch.rand(shape, generator=generator, dtype=like.dtype, device=own).to(like.device)
+
+
+def multinomial(weights: Tensor, n: int, generator: torch.Generator) -> Tensor:
+    """`n` positions along the last axis, drawn with replacement in proportion to weights."""
+    there = weights.to(generator.device)
+    drawn = torch.multinomial(there, n, replacement=True, generator=generator)
+    return drawn.to(weights.device)
 
 
 def weighted_indices(cumulated: Tensor, n: int, generator: torch.Generator) -> Tensor:

@@ -177,7 +177,7 @@ def to_noise(velocity: Velocity, x: Tensor, n_steps: int) -> tuple[Tensor, Tenso
         return v * speed, trace * speed
 
     z, log_determinant, h = x, x.new_zeros(x.shape[:-1]), 1 / n_steps
-    tau = torch.linspace(0, 1, 2 * n_steps + 1, dtype=x.dtype)
+    tau = torch.linspace(0, 1, 2 * n_steps + 1, dtype=x.dtype, device=x.device)
     for start, middle, end in zip(tau[:-1:2], tau[1::2], tau[2::2], strict=True):
         v_1, t_1 = derivative(z, start)
         v_2, t_2 = derivative(z + (h / 2) * v_1, middle)
@@ -191,7 +191,7 @@ def to_noise(velocity: Velocity, x: Tensor, n_steps: int) -> tuple[Tensor, Tenso
 def from_noise(velocity: Velocity, noise: Tensor, n_steps: int) -> Tensor:
     """The code x from which the flow leads to the noise, (n, k)."""
     clock, z, h = velocity.clock, noise, -1 / n_steps
-    tau = torch.linspace(1, 0, 2 * n_steps + 1, dtype=noise.dtype)
+    tau = torch.linspace(1, 0, 2 * n_steps + 1, dtype=noise.dtype, device=noise.device)
     for start, middle, end in zip(tau[:-1:2], tau[1::2], tau[2::2], strict=True):
         v_1 = velocity.at(start)(z) * clock.speed(start)
         v_2 = velocity.at(middle)(z + (h / 2) * v_1) * clock.speed(middle)

@@ -182,7 +182,7 @@ class CodeModule(LatentModule):
     def enumerate(self, h: Tensor, prior: PriorModule) -> Draw | None:
         if not self.n_enumerated:
             return None
-        codes = torch.arange(self.n_codes).reshape(-1, 1, 1).expand(-1, len(h), 1)
+        codes = torch.arange(self.n_codes, device=h.device).reshape(-1, 1, 1).expand(-1, len(h), 1)
         log_pz = prior.log_prob(codes)
         return Draw(self.vectors(codes), log_pz, torch.zeros_like(log_pz))
 

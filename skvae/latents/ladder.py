@@ -14,6 +14,7 @@ from torch.func import functional_call
 from skvae._nn.densities import log_normal
 from skvae._nn.draw import Draw
 from skvae._nn.networks import Linear
+from skvae._nn.noise import normal
 from skvae._validation import a_bool, a_real, as_layers, is_int, layers, or_none
 from skvae.priors import PriorModule
 
@@ -240,7 +241,7 @@ class _LadderModule(LatentModule):
         zs = [prior.sample(n_samples, generator)]
         for down in reversed(self.down):
             mean, log_var = down(zs[0])
-            noise = torch.randn(mean.shape, generator=generator, dtype=mean.dtype)
+            noise = normal(mean.shape, generator, mean)
             zs.insert(0, mean + torch.exp(0.5 * log_var) * noise)
         return torch.cat(zs, -1)
 

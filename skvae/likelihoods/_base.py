@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from skvae._component import Component
+from skvae._nn import noise
 from skvae._nn.densities import inverse_softplus
 from skvae._table.scaling import Map
 from skvae._validation import a_real, is_real
@@ -384,10 +385,10 @@ class Standardized(LocationScale):
 
 def standard_normal(like: Tensor, generator: torch.Generator) -> Tensor:
     """Standard normal draws of the shape and dtype of a tensor."""
-    return torch.randn(like.shape, generator=generator, dtype=like.dtype)
+    return noise.normal(like.shape, generator, like)
 
 
 def uniform(like: Tensor, generator: torch.Generator) -> Tensor:
     """Uniform draws from the open interval (0, 1)."""
-    u = torch.rand(like.shape, generator=generator, dtype=like.dtype)
+    u = noise.uniform(like.shape, generator, like)
     return u.clamp(1e-16, 1 - 1e-16)

@@ -21,6 +21,11 @@ def aligned(each: Tensor, index: Tensor) -> Tensor:
     return index.reshape(*[1] * (each.ndim - index.ndim - 1), *index.shape, 1)
 
 
+def positions(each: Tensor) -> Tensor:
+    """0, 1, … along the first axis, on the device of the tensor."""
+    return torch.arange(len(each), device=each.device)
+
+
 def draw_level(logits: Tensor, generator: torch.Generator) -> Tensor:
     """A draw from each softmax over the last axis: the Gumbel-max trick."""
     gumbel = -torch.log(-torch.log(uniform(logits, generator)))

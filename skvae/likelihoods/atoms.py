@@ -12,7 +12,7 @@ from skvae._table.columns import MAX_LISTED
 from skvae._validation import is_int, is_real
 
 from ._base import Columns, FittedColumn, Likelihood, LocationScale, Residual
-from ._levels import discriminant, draw_level, pick
+from ._levels import discriminant, draw_level, pick, positions
 from .student_t import StudentT
 
 ROWS_PER_LEVEL = 10
@@ -163,7 +163,7 @@ class Atoms(Likelihood):
         self, log_slab: Tensor, log_proportions: Tensor, atom: Tensor, columns: Columns
     ) -> tuple[Tensor, Tensor]:
         """log p of each cell, and the log-odds of its atom against the slab; −∞ without atom."""
-        column = torch.arange(len(columns.grid), device=atom.device)
+        column = positions(columns.grid)
         log_width = columns.grid[column, 1, (atom - 1).clamp(min=0)]
         log_atom = (pick(log_proportions, atom) - log_width).masked_fill(atom == 0, -torch.inf)
         return torch.logaddexp(log_slab, log_atom), log_atom - log_slab
@@ -185,7 +185,7 @@ class Atoms(Likelihood):
 
     def _position(self, which: Tensor, columns: Columns) -> Tensor:
         """Scaled values of the atoms of the given numbers, counted from 1."""
-        return columns.grid[torch.arange(len(columns.grid)), 0, (which - 1).clamp(min=0)]
+        return columns.grid[positions(columns.grid), 0, (which - 1).clamp(min=0)]
 
     def point(self, outputs: Tensor, columns: Columns) -> Tensor:
         """The mean; where the atoms have more than half of the mass, the atom nearest to it."""

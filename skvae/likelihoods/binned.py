@@ -12,7 +12,7 @@ from skvae._table.columns import MAX_REPEATED, MIN_WIDTH
 from skvae._validation import an_int, one_of
 
 from ._base import Columns, FittedColumn, Likelihood, Residual, uniform
-from ._levels import discriminant, draw_level, pick
+from ._levels import discriminant, draw_level, pick, positions
 from .atoms import ROWS_PER_LEVEL
 
 
@@ -89,10 +89,10 @@ class Binned(Likelihood):
     def log_prob(self, x: Tensor, outputs: Tensor, columns: Columns) -> Tensor:
         log_proportions, edges = self._log_proportions(outputs, columns), columns.grid[:, 0]
         last = torch.isfinite(edges).sum(-1) - 1
-        low, high = edges[:, 0], edges[torch.arange(len(edges)), last]
+        low, high = edges[:, 0], edges[positions(edges), last]
         at = (x.unsqueeze(-1) >= edges).sum(-1) - 1
         bin_ = torch.minimum(at.clamp(min=0), last - 1)
-        columns_ = torch.arange(len(edges))
+        columns_ = positions(edges)
         left, right = edges[columns_, bin_], edges[columns_, bin_ + 1]
         inside = self._inside(x, log_proportions, bin_, left, right, edges)
         below = log_proportions[..., 0] - np.log(self.tail) - (low - x).clamp(min=0) / self.tail
@@ -112,7 +112,7 @@ class Binned(Likelihood):
             return log_proportion(bin_) - torch.log(right - left)
         t = ((x - left) / (right - left)).clamp(1e-6, 1 - 1e-6)
         height = torch.log(_heights(edges))
-        columns_ = torch.arange(len(edges))
+        columns_ = positions(edges)
         first, second = height[columns_, bin_], height[columns_, bin_ + 1]
         return torch.logaddexp(
             log_proportion(bin_) + first + torch.log1p(-t),
@@ -124,7 +124,7 @@ class Binned(Likelihood):
         which = draw_level(log_proportions, generator)
         u, side = uniform(which.to(edges), generator), uniform(which.to(edges), generator)
         index = (which - 2).clamp(min=0)
-        every, columns_ = edges.shape[1] - 1, torch.arange(len(edges))
+        every, columns_ = edges.shape[1] - 1, positions(edges)
         last = torch.isfinite(edges).sum(-1) - 1
         here = edges[columns_, index]
         after = edges[columns_, torch.minimum((index + 1).clamp(max=every), last)]
@@ -142,13 +142,13 @@ class Binned(Likelihood):
         """The mean; if one bin has more than half of the mass, its center."""
         middles = self._middles(columns.grid[:, 0])
         best, which = self._log_proportions(outputs, columns)[..., 2:].exp().max(-1)
-        middle = middles[torch.arange(len(middles)), which]
+        middle = middles[positions(middles), which]
         return torch.where(best > 0.5, middle, self.mean(outputs, columns))
 
     def mean(self, outputs: Tensor, columns: Columns) -> Tensor:
         proportions, edges = self._log_proportions(outputs, columns).exp(), columns.grid[:, 0]
         last = torch.isfinite(edges).sum(-1) - 1
-        low, high = edges[:, 0], edges[torch.arange(len(edges)), last]
+        low, high = edges[:, 0], edges[positions(edges), last]
         mean = (proportions[..., 2:] * self._centers(edges)).sum(-1)
         below = proportions[..., 0] * (low - self.tail)
         return mean + below + proportions[..., 1] * (high + self.tail)

@@ -79,7 +79,7 @@ class Poisson(_Count):
         return x * rate.log() - rate - torch.lgamma(x + 1)
 
     def sample(self, outputs: Tensor, columns: Columns, generator: torch.Generator) -> Tensor:
-        return torch.poisson(self.rate(outputs), generator=generator)
+        return poisson(self.rate(outputs), generator)
 
 
 class NegativeBinomial(_Count):
@@ -119,10 +119,15 @@ class NegativeBinomial(_Count):
         # A Poisson variable with a gamma-distributed rate is negative binomial. The operator is
         # private: public functions that draw from gamma distributions take no generator.
         rate, r = self.rate(outputs), self.dispersion(columns)
-        gamma = torch._standard_gamma(r.expand(rate.shape), generator)
-        return torch.poisson(rate / r * gamma, generator=generator)
+        gamma = torch._standard_gamma(r.expand(rate.shape).to(generator.device), generator)
+        return poisson(rate / r * gamma.to(rate.device), generator)
 
     def initialize(self, column: FittedColumn, residual: Residual) -> tuple[np.ndarray, np.ndarray]:
         bias, gain = super().initialize(column, residual)
         bias[1] = 5.0  # nearly Poisson: the overdispersion is learned
         return bias, gain
+
+
+def poisson(rate: Tensor, generator: torch.Generator) -> Tensor:
+    """Draws from Poisson distributions; the generator may be on another device."""
+    return torch.poisson(rate.to(generator.device), generator=generator).to(rate.device)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from skvae._nn.densities import log_mixture, log_normals, shifted_exp
-from skvae._nn.noise import priority
+from skvae._nn.noise import multinomial, normal, priority, uniform
 from skvae._nn.optimizer import Adam
 from skvae._validation import a_real, an_int
 
@@ -177,10 +177,10 @@ class AggregatedModule(PriorModule):
         from_guard = self.guard.sample(n_samples, generator)
         if not self.has_exemplars:
             return from_guard
-        m = torch.multinomial(self.weight, n_samples, replacement=True, generator=generator)
-        noise = torch.randn(from_guard.shape, generator=generator, dtype=from_guard.dtype)
+        m = multinomial(self.weight, n_samples, generator)
+        noise = normal(from_guard.shape, generator, from_guard)
         from_exemplars = self.centers()[m] + (0.5 * self._log_var(self.bandwidth)).exp()[m] * noise
-        u = torch.rand((n_samples, 1), generator=generator, dtype=from_guard.dtype)
+        u = uniform((n_samples, 1), generator, from_guard)
         return torch.where(u < torch.sigmoid(self.guard_logit), from_guard, from_exemplars)
 
     def initialize(self, mean: Tensor, log_var: Tensor, generator: torch.Generator) -> None:

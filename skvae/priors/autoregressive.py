@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from skvae._nn.noise import multinomial
 from skvae._nn.zuko import masked_mlp
 from skvae._validation import as_layers, layers
 
@@ -85,10 +86,11 @@ class AutoregressiveModule(PriorModule):
         return self.log_proportions(z).gather(-1, z.unsqueeze(-1)).squeeze(-1).sum(-1)
 
     def sample(self, n_samples: int, generator: torch.Generator) -> Tensor:
-        codes = torch.zeros(n_samples, self.n_positions, dtype=torch.long)
+        shape, device = (n_samples, self.n_positions), self.log_frequency.device
+        codes = torch.zeros(shape, dtype=torch.long, device=device)
         for i in range(self.n_positions):
             proportions = self.log_proportions(codes)[:, i].exp()
-            codes[:, i] = torch.multinomial(proportions, 1, generator=generator).squeeze(1)
+            codes[:, i] = multinomial(proportions, 1, generator).squeeze(1)
         return codes
 
     @torch.no_grad()

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from skvae._nn.densities import LOG_2PI
-from skvae._nn.noise import quasi_normal
+from skvae._nn.noise import normal, quasi_normal, uniform
 from skvae._nn.tracing import is_traced
 from skvae._nn.velocity import Clock, Velocity, from_noise, to_noise
 from skvae._validation import an_int, one_of, or_none
@@ -277,13 +277,12 @@ class DiffusionModule(PriorModule):
         from_guard = self.guard.sample(n_samples, generator)
         if not self.is_diffusion:
             return from_guard
-        shape, dtype = (n_samples, self.n_components), self.theta.dtype
-        noise = torch.randn(shape, generator=generator, dtype=dtype)
+        noise = normal((n_samples, self.n_components), generator, self.theta)
         size = max(16, BLOCK_SIZE // self.settings.n_hidden)
         velocity = self.velocity()
         x = torch.cat([from_noise(velocity, b, self.n_ode_steps) for b in noise.split(size)])
         z = self.center + torch.linalg.solve(self.standardization, x.T).T
-        u = torch.rand(n_samples, generator=generator, dtype=dtype)
+        u = uniform((n_samples,), generator, self.theta)
         return torch.where((u < torch.sigmoid(self.guard_logit)).unsqueeze(1), from_guard, z)
 
     @property

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from skvae._nn.densities import LOG_2PI
+from skvae._nn.noise import normal
 from skvae._nn.zuko import autoregressive_flow
 from skvae._validation import an_int, as_layers, layers
 
@@ -78,6 +79,5 @@ class _FlowPriorModule(PriorModule):
         return log_determinant - 0.5 * (u.square() + LOG_2PI).sum(-1)
 
     def sample(self, n_samples: int, generator: torch.Generator) -> Tensor:
-        dtype = next(self.parameters()).dtype
-        noise = torch.randn((n_samples, self.n_components), generator=generator, dtype=dtype)
+        noise = normal((n_samples, self.n_components), generator, next(self.parameters()))
         return self.transform().inv(noise)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from skvae._nn.clusters import k_means
 from skvae._nn.densities import log_mixture
+from skvae._nn.noise import multinomial, normal
 from skvae._validation import an_int
 
 from ._base import MixtureOfGaussians, Prior, PriorModule
@@ -76,10 +77,8 @@ class MixtureModule(PriorModule):
 
     def sample(self, n_samples: int, generator: torch.Generator) -> Tensor:
         proportions = torch.softmax(self.logits, 0)
-        m = torch.multinomial(proportions, n_samples, replacement=True, generator=generator)
-        noise = torch.randn(
-            (n_samples, self.mean.shape[1]), generator=generator, dtype=proportions.dtype
-        )
+        m = multinomial(proportions, n_samples, generator)
+        noise = normal((n_samples, self.mean.shape[1]), generator, self.mean)
         scale = (0.5 * self.log_var.clamp(MIN_LOG_VAR, MAX_LOG_VAR)).exp()
         return self.mean[m] + scale[m] * noise
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from skvae._nn.densities import LOG_2PI
+from skvae._nn.noise import normal
 
 from ._base import MixtureOfGaussians, Prior, PriorModule
 
@@ -51,8 +52,7 @@ class StandardNormalModule(PriorModule):
         """The density is the same for all orders and signs of the dimensions."""
 
     def sample(self, n_samples: int, generator: torch.Generator) -> Tensor:
-        shape = (n_samples, len(self.origin))
-        return torch.randn(shape, generator=generator, dtype=self.origin.dtype)
+        return normal((n_samples, len(self.origin)), generator, self.origin)
 
     def kl(self, mean: Tensor, log_var: Tensor) -> Tensor:
         return 0.5 * (mean.square() + log_var.exp() - log_var - 1)

@@ -11,6 +11,9 @@ from components import LATENTS, LIKELIHOODS, OBJECTIVES, PRIORS
 from frames import pandas_frame, with_missing_cells
 
 from skvae import ELBO, StudentT, VAEOutlierDetector, VAETransformer
+from skvae._estimators.building import initial_models
+from skvae._estimators.fitting import encode_table
+from skvae._estimators.mode import FitContext, Mode
 from skvae._training.loop import Budget, NoMonitor, Split, train_all
 from skvae._training.stacking import FlatParameters, Stack
 
@@ -130,3 +133,22 @@ def test_training_continues_with_all_models():
     assert len(detector.models_) == 2
     with pytest.raises(ValueError, match="n_estimators"):
         detector.set_params(n_estimators=3).partial_fit(X)
+
+
+@pytest.mark.parametrize("latent", ["gaussian", "flow", "ladder"])
+def test_members_share_the_start_and_differ_in_their_hidden_layers(latent):
+    vae = VAETransformer(K, latent=latent, hidden_layer_sizes=(8,), random_state=0)
+    context = FitContext.of(vae, Mode.NEW)
+    data = encode_table(vae, vae._read_for_fit(TABLE, None, Mode.NEW), None, context)
+    work = vae, data.schema, context, data.rows, data.split, K
+    first, *others = initial_models(*work, 3)
+    noise = torch.randn(4, 1, first.latent.n_noise)
+    with torch.no_grad():
+        log_px, draw = first(data.rows, noise)
+        for other in others:
+            same, drawn = other(data.rows, noise)
+            torch.testing.assert_close(log_px, same)
+            torch.testing.assert_close(draw.log_pz, drawn.log_pz)
+            assert not torch.equal(first.encoder.layers[0].weight, other.encoder.layers[0].weight)
+    first.prior.apply(lambda part: [p.data.zero_() for p in part.parameters()])
+    assert torch.equal(others[0](data.rows, noise)[1].log_pz, draw.log_pz)  # no memory is shared
