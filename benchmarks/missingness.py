@@ -3,9 +3,9 @@
     python benchmarks/missingness.py FOLDER [--rows 1000] [--rate 0.3] [--patterns NAME ...]
 
 Every ``.csv`` of FOLDER (first column an index), numbers only. The cells of all rows are hidden by
-each pattern, at about the same rate; the same table is fitted and filled. RMSE of the hidden cells in
-standard deviations of their columns, averaged over the columns in which cells were hidden, and then
-over the tables. The patterns follow the list of MissBench (Feitelberg et al., arXiv:2510.02625),
+each pattern, at about the same rate; the same table is fitted and filled. RMSE of the hidden cells
+in standard deviations of their columns, averaged over the columns in which cells were hidden, and
+then over the tables. The patterns follow the list of MissBench (Feitelberg et al., arXiv:2510.02625),
 written anew here. "informative" is ``VAEImputer`` with a model of the missing cells:
 ``VAETransformer(informative_missing="all")``.
 """
@@ -66,14 +66,14 @@ def self_masking(X: np.ndarray, rate: float, rng: np.random.Generator) -> np.nda
 def quantile_self_masking(X: np.ndarray, rate: float, rng: np.random.Generator) -> np.ndarray:
     """Only beyond a quantile of each column, and there at random."""
     limit = np.quantile(X, 1 - min(1.5 * rate, 0.9), axis=0)
-    return (X >= limit) & (rng.random(X.shape) < 2 / 3)
+    return (limit <= X) & (rng.random(X.shape) < 2 / 3)
 
 
 def censoring(X: np.ndarray, rate: float, rng: np.random.Generator) -> np.ndarray:
     """All values beyond a limit, in half of the columns."""
     limited = rng.permutation(X.shape[1]) < X.shape[1] // 2
     limit = np.quantile(X, 1 - min(2 * rate, 0.8), axis=0)
-    return (X > limit) & limited
+    return (limit < X) & limited
 
 
 def polarization(X: np.ndarray, rate: float, rng: np.random.Generator) -> np.ndarray:
