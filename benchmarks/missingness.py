@@ -5,9 +5,9 @@
 Every ``.csv`` of FOLDER (first column an index), numbers only. The cells of all rows are hidden by
 each pattern, at about the same rate; the same table is fitted and filled. RMSE of the hidden cells
 in standard deviations of their columns, averaged over the columns in which cells were hidden, and
-then over the tables. The patterns follow the list of MissBench (Feitelberg et al., arXiv:2510.02625),
-written anew here. "informative" is ``VAEImputer`` with a model of the missing cells:
-``VAETransformer(informative_missing="all")``.
+then over the tables. The patterns follow the list of MissBench (Feitelberg et al.,
+arXiv:2510.02625), written anew here. "informative" is ``VAEImputer`` with a model of the missing
+cells: ``VAETransformer(informative_missing="all")``.
 """
 
 from __future__ import annotations
