@@ -10,10 +10,12 @@ from typing import Any
 from skvae._streaming.column_statistics import Statistics
 from skvae._streaming.files import narwhals_schema
 from skvae._streaming.frames import Schema, as_frame, matched, row_size, schema_of
+from skvae._streaming.parts import named
 from skvae._streaming.reservoir import Reservoir
 from skvae._streaming.stream import Categorical, Marker, update
 from skvae._table.reading import read_table
 
+TITLE = "the Dataset"  # for errors
 N_FIRST = 1000  # rows by which the size of a row is known
 N_HASHED = 100  # rows by which blocks are told from each other
 MARGIN = 6.0  # standard deviations of the number of rows with low priorities
@@ -51,7 +53,21 @@ def first_pass(
     found = Pass(Statistics(), Reservoir(size))
     for table in blocks.iter_batches(batch_size=None, batch_format="pyarrow"):
         for value in table["pass"]:
-            found.merge(pickle.loads(value.as_py()))
+            found.merge(pass_of(value.as_py()))
+    return found
+
+
+def pass_of(content: bytes) -> Pass:
+    """What a task has found.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If it could not read its block.
+    """
+    found: Pass | Exception = pickle.loads(content)
+    if isinstance(found, Exception):
+        raise found
     return found
 
 
@@ -83,12 +99,21 @@ class BlockPass:
     def __call__(self, block: Any) -> Any:
         import pyarrow as pa
 
+        found: Pass | Exception
+        try:
+            with named(TITLE):
+                found = self._read(block)
+        except (ValueError, TypeError) as error:  # Ray would wrap it in errors of its own
+            found = error.with_traceback(None)
+        return pa.table({"pass": pa.array([pickle.dumps(found)], type=pa.large_binary())})
+
+    def _read(self, block: Any) -> Pass:
         found = Pass(Statistics(), Reservoir(self.size, least_left_out=self.highest))
         if len(block):
             frame = matched(as_frame(block), self.schema)
             update(found.statistics, self.mark(read_table(frame.to_native())), self.categorical)
             found.reservoir.update(frame, place_of(block))
-        return pa.table({"pass": pa.array([pickle.dumps(found)], type=pa.large_binary())})
+        return found
 
 
 def place_of(block: Any) -> int:
