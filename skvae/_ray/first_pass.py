@@ -72,8 +72,21 @@ def pass_of(content: bytes) -> Pass:
 
 
 def schema_and_row_size(dataset: Any) -> tuple[Schema, float]:
-    """Names and types of the columns, and the bytes of a row."""
+    """Names and types of the columns, and the bytes of a row.
+
+    Raises
+    ------
+    TypeError
+        If a column holds tensors.
+    """
     first = dataset.take_batch(N_FIRST, batch_format="pyarrow")
+    for field in first.schema:
+        if "tensor" in str(field.type).lower():
+            raise TypeError(
+                f"Column {field.name!r} of {TITLE} holds tensors, as those of ray.data.from_numpy "
+                "do. A column must hold one number, time or level a row: use ray.data.from_pandas "
+                "or from_arrow, or give each number a column of its own."
+            )
     frame, schema = as_frame(first), getattr(dataset.schema(), "base_schema", None)
     if hasattr(schema, "empty_table"):  # of Arrow, of all blocks
         return narwhals_schema(None, schema), row_size(frame)

@@ -99,6 +99,13 @@ def test_errors_of_tasks_name_the_column(table):
         first_pass.pass_of(block.as_py())
 
 
+def test_a_column_of_tensors_is_refused():
+    tensors = pa.FixedShapeTensorArray.from_numpy_ndarray(np.zeros((5, 3)))
+    dataset = SimpleNamespace(take_batch=lambda n, batch_format: pa.table({"data": tensors}))
+    with pytest.raises(TypeError, match="Column 'data' of the Dataset holds tensors"):
+        first_pass.schema_and_row_size(dataset)
+
+
 class Data:
     """An iterator over a shard as Ray gives it."""
 
