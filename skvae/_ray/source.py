@@ -24,11 +24,9 @@ from skvae._training.batches import Split
 from skvae._training.checkpoint import Checkpoint
 from skvae._training.loop import Result, train_all
 
-from .first_pass import first_pass, schema_and_row_size
+from .first_pass import TITLE, first_pass, schema_and_row_size
 from .shards import Reading
 from .training import NAME, Job, run_on_workers
-
-TITLE = "the Dataset"
 
 
 @dataclass

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from types import SimpleNamespace
 
 import numpy as np
@@ -49,7 +48,7 @@ def passed(table, sizes, size, n_rows=N):
     found = first_pass.Pass(Statistics(), Reservoir(size))
     for first, n in zip(np.cumsum([0, *sizes]), sizes, strict=False):
         for block in read(table.slice(first, n))["pass"]:
-            found.merge(pickle.loads(block.as_py()))
+            found.merge(first_pass.pass_of(block.as_py()))
     return found
 
 
@@ -83,8 +82,28 @@ def test_rows_that_cannot_be_in_the_sample_stay_in_their_task(table):
     highest = first_pass.highest_priority(size, 100 * N)
     read = first_pass.BlockPass(schema_of(as_frame(table)), size, highest, no_labels, as_is)
     (block,) = read(table)["pass"]
-    assert pickle.loads(block.as_py()).reservoir.n_held < 10
+    assert first_pass.pass_of(block.as_py()).reservoir.n_held < 10
     assert first_pass.highest_priority(size, size) == first_pass.LAST
+
+
+def test_errors_of_tasks_name_the_column(table):
+    x = table["x"].to_numpy().copy()
+    x[7] = np.inf
+    infinite = table.set_column(0, "x", pa.array(x))
+    with pytest.raises(ValueError, match=r"the Dataset: .*'x'"):
+        passed(infinite, [400, 600], size=200)
+    schema = schema_of(as_frame(table))
+    read = first_pass.BlockPass(schema, 200, first_pass.LAST, no_labels, as_is)
+    (block,) = read(table.drop_columns("k"))["pass"]
+    with pytest.raises(ValueError, match=r"the Dataset: .*\['k'\] are missing"):
+        first_pass.pass_of(block.as_py())
+
+
+def test_a_column_of_tensors_is_refused():
+    tensors = pa.FixedShapeTensorArray.from_numpy_ndarray(np.zeros((5, 3)))
+    dataset = SimpleNamespace(take_batch=lambda n, batch_format: pa.table({"data": tensors}))
+    with pytest.raises(TypeError, match="Column 'data' of the Dataset holds tensors"):
+        first_pass.schema_and_row_size(dataset)
 
 
 class Data:
