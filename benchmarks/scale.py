@@ -148,6 +148,7 @@ def by_workers(path: Path, args: argparse.Namespace) -> dict:
     from skvae._ray import training
 
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
+    os.environ.setdefault("RAY_worker_niceness", "0")  # of 15 by default
     ray.init(num_cpus=args.n_workers + 2, include_dashboard=False, log_to_driver=False,
              object_store_memory=400 * 2**20, logging_level="ERROR")  # fmt: skip
     ray.data.DataContext.get_current().enable_progress_bars = False

@@ -52,6 +52,7 @@ def cluster(tmp_path_factory):
     """Four processors, of which Ray Data has two beside two workers."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))
+        patch.setenv("RAY_worker_niceness", "0")  # of 15, beside other jobs they wait for ever
         ray.init(
             num_cpus=4, object_store_memory=200 * 2**20, include_dashboard=False,
             log_to_driver=False, logging_level="ERROR",
