@@ -21,7 +21,8 @@ DECIMAL = (1.0, 2.0, 2.5, 5.0)  # times powers of ten
 SECONDS = (1, 5, 10, 15, 30, 60, 300, 600, 900, 1800, 3600, 21_600, 43_200, 86_400)
 SECONDS_PER_DAY = 86_400
 SMOOTH = 8.0  # least interquartile range of a column, in spacings
-N_STEPS = 200  # of expectation-maximization
+N_STEPS = 200  # of expectation-maximization, at most
+CONVERGED = 1e-5  # change of a share; the likelihood is flat around its maximum
 MIN_SHARE = 0.02  # of the values that are rounded to a lattice
 MIN_GAIN, PER_LATTICE = 0.05, 3.0  # nats for a row; in all, for each lattice, times log n
 TINY = 1e-9  # least share, so that the finest lattice stays possible
@@ -177,7 +178,9 @@ def _proportions(width: np.ndarray, count: np.ndarray) -> tuple[np.ndarray, floa
     """The most likely shares, by expectation-maximization, and the log-likelihood."""
     share = np.full(width.shape[1], 1 / width.shape[1])
     for _ in range(N_STEPS):
-        part = width * share
+        before, part = share, width * share
         share = count @ (part / part.sum(1, keepdims=True)) / count.sum()
         share = np.maximum(share, TINY)
+        if np.abs(share - before).max() < CONVERGED:
+            break
     return share, float(count @ np.log(width @ share))
