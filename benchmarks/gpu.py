@@ -200,16 +200,16 @@ def answers(X: np.ndarray, device: torch.device, seconds: float) -> None:
         X[:FEW]
     )
     some = X[:AT_ONCE]
-    holes = some.copy()
-    holes[np.random.default_rng(1).random(some.shape) < MISSING] = np.nan
+    incomplete = some.copy()
+    incomplete[np.random.default_rng(1).random(some.shape) < MISSING] = np.nan
     Z = vae.transform(some)
     calls: dict[str, Callable[[], object]] = {
         "score_samples": lambda: vae.score_samples(some),
-        "score_samples, 30 % missing": lambda: vae.score_samples(holes),
+        "score_samples, 30 % missing": lambda: vae.score_samples(incomplete),
         "transform": lambda: vae.transform(some),
         "inverse_transform": lambda: vae.inverse_transform(Z),
         "sample": lambda: vae.sample(len(some), random_state=0),
-        "impute, 30 % missing": lambda: vae.impute(holes, random_state=0),
+        "impute, 30 % missing": lambda: vae.impute(incomplete, random_state=0),
     }
     print("\n| rows per second, answers | double | single |\n|---|---:|---:|")
     for name, call in calls.items():

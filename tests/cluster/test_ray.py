@@ -141,13 +141,13 @@ def saved(vae, path):
 
 def test_answers_are_those_of_the_estimator(cluster, frames, test_rows):
     vae = VAETransformer(2, max_iter=2, **QUICK).fit(frames[0])
-    holes = test_rows.copy()
-    holes.loc[::3, "a"] = np.nan
-    holes["key"] = range(len(holes))
-    dataset = ray.data.from_pandas([holes[:700], holes[700:]])
+    incomplete = test_rows.copy()
+    incomplete.loc[::3, "a"] = np.nan
+    incomplete["key"] = range(len(incomplete))
+    dataset = ray.data.from_pandas([incomplete[:700], incomplete[700:]])
     options = {"keep": ["key"], "batch_size": 300, "n_actors": 1}
     found = skvae.ray.score(vae, dataset, **options).to_pandas().sort_values("key")
-    expected = vae.score_samples(holes.drop(columns="key"))
+    expected = vae.score_samples(incomplete.drop(columns="key"))
     np.testing.assert_allclose(found["score"], expected, rtol=1e-9)
     assert list(found) == ["key", "score"]
 
@@ -158,17 +158,17 @@ def test_answers_are_those_of_the_estimator(cluster, frames, test_rows):
 @pytest.mark.slow
 def test_transform_and_impute(cluster, frames, test_rows):
     vae = VAETransformer(2, max_iter=2, **QUICK).fit(frames[0])
-    holes = test_rows.copy()
-    holes.loc[::3, "a"] = np.nan
-    dataset = ray.data.from_pandas(holes.assign(key=range(len(holes))))
+    incomplete = test_rows.copy()
+    incomplete.loc[::3, "a"] = np.nan
+    dataset = ray.data.from_pandas(incomplete.assign(key=range(len(incomplete))))
     options = {"keep": ["key"], "batch_size": 300}
     found = skvae.ray.transform(vae, dataset, **options).to_pandas().sort_values("key")
     assert list(found) == ["key", *vae.get_feature_names_out()]
-    expected = vae.transform(holes)
+    expected = vae.transform(incomplete)
     numbers = found.drop(columns="key").to_numpy(dtype=float)
     np.testing.assert_allclose(numbers, expected, rtol=1e-9, atol=1e-9)
     filled = skvae.ray.impute(vae, dataset, **options).to_pandas().sort_values("key")
-    expected = vae.impute(holes)["a"]
+    expected = vae.impute(incomplete)["a"]
     np.testing.assert_allclose(filled["a"].to_numpy(dtype=float), expected, rtol=1e-9)
 
 
@@ -202,12 +202,12 @@ def test_both_models_of_a_detector(cluster, small, frames, test_rows):
 
 @pytest.mark.slow
 def test_the_marker_of_an_imputer(cluster, small, frames):
-    holes = [frame.copy() for frame in frames]
-    for frame in holes:
+    incomplete = [frame.copy() for frame in frames]
+    for frame in incomplete:
         frame.loc[::4, "a"] = -999.0
     model = VAETransformer(2, max_iter=4, **QUICK)
     imputer = VAEImputer(model, missing_values=-999.0, random_state=0)
-    dataset, settings = ray.data.from_pandas(holes), run(cluster, "d")
+    dataset, settings = ray.data.from_pandas(incomplete), run(cluster, "d")
     skvae.ray.fit(imputer, dataset, scaling_config=two_workers(), run_config=settings)
     filled = skvae.ray.impute(imputer, dataset).to_pandas()
     assert filled["a"].min() > -99
