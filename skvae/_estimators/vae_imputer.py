@@ -163,6 +163,9 @@ class VAEImputer(ShowingMixin, SavingMixin, TransformerMixin, BaseEstimator):
         is_whole = not self.estimator_._is_interrupted
         self.smooth_ = None
         if smooth is not None and is_whole:
+            # Few rows, by which a linear model prefers fewer components, are no reason to have
+            # fewer here: of half of the cells more are needed.
+            smooth.set_params(n_components=self.estimator_.schema_.n_components(None))
             self.smooth_ = smooth._fit_table(X, table, sample_weight)
         self.indicator_features_ = np.flatnonzero(table.has_missing)
         self.n_features_in_ = estimator.n_features_in_
