@@ -38,9 +38,11 @@ class VAEImputer(ShowingMixin, SavingMixin, TransformerMixin, BaseEstimator):
     ----------
     estimator : VAETransformer, default=None
         The model. None: two models, and the mean of what they say of a missing cell, which is
-        closer to the truth than what each of them says: ``VAETransformer()``, whose likelihoods
-        have masses at repeated values, and ``VAETransformer(hidden_layer_sizes=(256, 256),
-        activation="relu", likelihood="student_t", early_stopping=False)``, of smooth densities.
+        mostly closer to the truth than what each of them says. Both have ``constraints=None`` and
+        ``precision="single"``. The first has the other defaults of :class:`VAETransformer`, with
+        masses at repeated values; the second, of smooth densities, has ``likelihood="student_t"``,
+        ``hidden_layer_sizes=(256, 256)``, ``activation="relu"``, ``early_stopping=False``, and
+        three quarters of the features, up to 16, as `n_components`, with few rows too.
     strategy : {"mean", "median", "most_frequent"}, default="mean"
         What is put in for a number: the conditional mean (of integers and dates rounded), median
         or mode. Levels and booleans are always the most probable.
@@ -158,15 +160,12 @@ class VAEImputer(ShowingMixin, SavingMixin, TransformerMixin, BaseEstimator):
         if estimator.random_state is None:
             estimator.set_params(random_state=random_seed(self.random_state))
         table = read_for_fit(estimator, X, sample_weight, self._marked)
-        smooth = self._smooth(estimator.random_state) if self.estimator is None else None
-        self.estimator_ = estimator._fit_table(X, table, sample_weight)
-        is_whole = not self.estimator_._is_interrupted
-        self.smooth_ = None
-        if smooth is not None and is_whole:
-            # Few rows, by which a linear model prefers fewer components, are no reason to have
-            # fewer here: of half of the cells more are needed.
-            smooth.set_params(n_components=self.estimator_.schema_.n_components(None))
-            self.smooth_ = smooth._fit_table(X, table, sample_weight)
+        estimator._fit_table(X, table, sample_weight)
+        smooth = None
+        is_whole = bool(estimator.schema_.modelled) and not estimator._is_interrupted
+        if self.estimator is None and is_whole:
+            smooth = self._smooth(estimator)._fit_table(X, table, sample_weight)
+        self.estimator_, self.smooth_ = estimator, smooth
         self.indicator_features_ = np.flatnonzero(table.has_missing)
         self.n_features_in_ = estimator.n_features_in_
         self.__dict__.pop("feature_names_in_", None)
@@ -211,7 +210,7 @@ class VAEImputer(ShowingMixin, SavingMixin, TransformerMixin, BaseEstimator):
         table = self._marked(model._read(X))
         n_draws = 1 if self.sample_posterior else None
         settings = model._settings(n_jobs, "impute")
-        smooth = getattr(self, "smooth_", None)
+        smooth = getattr(self, "smooth_", None)  # files of earlier versions have none
         others = [] if smooth is None else [smooth.fitted_model_]
         options = n_draws, self.strategy, self.random_state, settings, others
         (filled, *_), _ = model._impute(X, table, *options)
@@ -268,15 +267,21 @@ class VAEImputer(ShowingMixin, SavingMixin, TransformerMixin, BaseEstimator):
         return VAETransformer(constraints=None, precision="single")
 
     @staticmethod
-    def _smooth(seed: int) -> VAETransformer:
+    def _smooth(fitted: VAETransformer) -> VAETransformer:
+        """The second model of the default, with the seed of the first.
+
+        The columns alone determine its size. With few rows the first has fewer components, by the
+        evidence of a linear model, but to impute many cells more are needed.
+        """
         return VAETransformer(
+            fitted.schema_.n_components(None),
             hidden_layer_sizes=(256, 256),
             activation="relu",
             likelihood="student_t",
             early_stopping=False,
             constraints=None,
             precision="single",
-            random_state=seed,
+            random_state=fitted.random_state,
         )
 
     def _names(self) -> list:

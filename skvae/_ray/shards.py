@@ -18,7 +18,7 @@ import torch
 
 from skvae._model.rows import Rows
 from skvae._model.schema import Schema
-from skvae._streaming.batches import Cut, Window, encoded, without
+from skvae._streaming.batches import Cut, Window, encoded, joined, without
 from skvae._streaming.frames import Schema as FrameSchema
 from skvae._streaming.frames import as_frame, matched
 from skvae._streaming.parts import Part, named
@@ -152,12 +152,7 @@ class Shard:
         return FromAnywhere(make)
 
     def _all_rows(self) -> Rows:
-        window, n = Window(self.n_rows + 1, torch.device("cpu")), 0
-        with Prefetched(self._read()) as chunks:
-            for rows in chunks:
-                window.put(torch.arange(n, n + len(rows)), rows)
-                n += len(rows)
-        return window.first(n)
+        return joined(self._read(), self.n_rows + 1)
 
     def _from_windows(
         self, n_models: int, size: int, seed: int, device: torch.device

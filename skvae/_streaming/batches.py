@@ -95,13 +95,8 @@ class StreamBatches:
 
     def _all_rows(self) -> Rows:
         """All rows, in the order of the stream."""
-        window = Window(self.n_rows, torch.device("cpu"))
-        n, parts = 0, range(len(self.stream.part_rows))
-        with Prefetched(self._encoded(self._read(list(parts), None))) as chunks:
-            for rows in chunks:
-                window.put(torch.arange(n, n + len(rows)), rows)
-                n += len(rows)
-        return window.first(n)
+        parts = list(range(len(self.stream.part_rows)))
+        return joined(self._encoded(self._read(parts, None)), self.n_rows)
 
     def _from_windows(
         self, n_models: int, size: int, seed: int, device: torch.device
@@ -234,6 +229,16 @@ class Window:
     def first(self, n: int) -> Rows:
         """The rows in the first slots."""
         return part(self.rows, 0, n)
+
+
+def joined(chunks: Iterator[Rows], most: int) -> Rows:
+    """All rows, of which there are at most so many, read ahead by a thread."""
+    window, n = Window(most, torch.device("cpu")), 0
+    with Prefetched(chunks) as ahead:
+        for rows in ahead:
+            window.put(torch.arange(n, n + len(rows)), rows)
+            n += len(rows)
+    return window.first(n)
 
 
 def part(rows: Rows, first: int, last: int) -> Rows:
