@@ -48,6 +48,7 @@ MAX_COMPONENTS = 64  # of z; the work for a row is cubic in them
 N_GROUPS = 8  # of components of the prior with equal variances
 MAX_SINGLE = 1e4  # nats; larger log-densities have too large an error in single precision
 MAX_NUMBERS = 2**18  # in the widest tensor of a chunk of rows, which should fit the cache
+MIN_CHUNK = 16  # rows; for fewer the weights of a wide decoder are read too often
 
 
 class GroupedMixture:
@@ -265,7 +266,7 @@ class Linearization:
         widest = max(model.decoder.n_outputs, model.head.weight.shape[0])
         numbers = max(k * widest, len(self.prior.var) * k * k, len(self.prior.group))
         most = MAX_NUMBERS if model.device.type == "cpu" else model.max_numbers
-        self.chunk_size = max(1, int(most // numbers))
+        self.chunk_size = max(MIN_CHUNK, int(most // numbers))
         self.n_noise = k + 1
 
     @classmethod
