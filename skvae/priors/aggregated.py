@@ -18,7 +18,7 @@ from .mixture import Mixture
 
 FIRST_LOGIT = -3.0  # of the guard, before the search
 SEARCH = 0.15, 40  # rate and number of steps
-NEXT_SEARCH = 0.05, 8  # from the bandwidths of the call before
+NEXT_SEARCH = 0.02, 8  # from the bandwidths of the call before
 GROWTH = 1.2  # of the exemplars from call to call, above which the search starts again
 DENSE = 0.3  # quantile of the density above which improbable exemplars are a cluster
 NARROW = 4.0  # difference of the logarithms of two initial bandwidths
