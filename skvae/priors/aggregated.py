@@ -16,10 +16,7 @@ from ._base import MixtureOfGaussians, Prior, PriorModule
 from ._guard import is_clear, mixed
 from .mixture import Mixture
 
-FIRST_LOGIT = -3.0  # of the guard, before the search
-SEARCH = 0.15, 40  # rate and number of steps
-NEXT_SEARCH = 0.02, 8  # from the bandwidths of the call before
-GROWTH = 1.2  # of the exemplars from call to call, above which the search starts again
+RATE, N_STEPS = 0.15, 40
 DENSE = 0.3  # quantile of the density above which improbable exemplars are a cluster
 NARROW = 4.0  # difference of the logarithms of two initial bandwidths
 MAX_QUERIES = 500
@@ -203,8 +200,7 @@ class AggregatedModule(PriorModule):
         if keys is None:
             keys = torch.randint(-(2**63), 2**63 - 1, (len(mean),), generator=generator)
         merged = [keys, mean, log_var.exp(), weight.to(mean)]
-        n_before = len(self.mean) if continued else 0
-        if n_before:
+        if continued and len(self.mean):
             old = (self.key, self.mean, self.var, self.weight)
             merged = [torch.cat(pair) for pair in zip(merged, old, strict=True)]
         # The first occurrence of a key has the newest posterior.
@@ -225,9 +221,7 @@ class AggregatedModule(PriorModule):
         own = torch.repeat_interleave(torch.arange(len(n_draws)), n_draws)
         noise = torch.randn((len(own), self.mean.shape[1]), generator=generator)
         z = self.mean[own] + self.var[own].sqrt() * noise
-        query = (self.weight[: len(n_draws)] / n_draws)[own]
-        is_new = len(self.mean) > GROWTH * n_before
-        self._choose_bandwidth(z, own, query, copies, is_new)
+        self._choose_bandwidth(z, own, (self.weight[: len(n_draws)] / n_draws)[own], copies)
 
     @torch.no_grad()
     def _leave_out_dense_outliers(self) -> None:
@@ -253,29 +247,20 @@ class AggregatedModule(PriorModule):
         return (len(self.mean) ** (-1 / (self.mean.shape[1] + 4)) * spread).log()
 
     @torch.no_grad()
-    def _choose_bandwidth(
-        self, z: Tensor, own: Tensor, query: Tensor, copies: bool, is_new: bool
-    ) -> None:
+    def _choose_bandwidth(self, z: Tensor, own: Tensor, query: Tensor, copies: bool) -> None:
         """Maximize the leave-one-out likelihood of draws z from exemplars `own`.
 
         One repetition of a row is left out, or all of them if they are copies. `query` are the
-        weights of the draws. The search goes on from the bandwidths that there are if they are not
-        of a new prior.
+        weights of the draws.
         """
         log_guard, proportion = self.guard.log_prob(z), query / query.sum()
-        start, logit = self._silverman(), log_guard.new_tensor(FIRST_LOGIT)
+        start = self._silverman()
         has_evidence = not copies and bool((self.weight > 1).any())
         starts = [start, start - NARROW] if has_evidence else [start]
-        search = SEARCH
-        if not is_new:
-            starts, logit, search = [self.bandwidth.log()], self.guard_logit, NEXT_SEARCH
         log_weight = self._log_weights_of_others(own, copies)
         best, left_out = log_guard.new_tensor(-torch.inf), log_guard
         for start in starts:
-            parameters = torch.cat([start, logit.view(1)])
-            log_bandwidth, guard_logit = self._ascend(
-                z, log_weight, log_guard, proportion, parameters, search
-            )
+            log_bandwidth, guard_logit = self._ascend(z, log_weight, log_guard, proportion, start)
             *_, others = self._leave_one_out(z, log_bandwidth, log_weight)
             each = mixed(others, log_guard, guard_logit)
             if (proportion * each).sum() > best:
@@ -297,15 +282,9 @@ class AggregatedModule(PriorModule):
         return (remaining / (self.weight.sum() - weight + left).unsqueeze(1)).log()
 
     def _ascend(
-        self,
-        z: Tensor,
-        log_weight: Tensor,
-        log_guard: Tensor,
-        proportion: Tensor,
-        parameters: Tensor,
-        search: tuple[float, int],
+        self, z: Tensor, log_weight: Tensor, log_guard: Tensor, proportion: Tensor, start: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Log-bandwidths and logit of the guard after some steps of Adam from `parameters`.
+        """Log-bandwidths and logit of the guard after some steps of Adam.
 
         The gradient is analytic, which takes half the time of autograd: with the posterior
         probability r_nm that draw n comes from exemplar m and the variances v_mj,
@@ -313,10 +292,10 @@ class AggregatedModule(PriorModule):
         """
         moments = torch.cat([z.square(), z, torch.ones_like(z[:, :1])], dim=1)
         sizes = [z.shape[1], z.shape[1], 1]
+        parameters = torch.cat([start, start.new_tensor([-3.0])])
         log_bandwidth, guard_logit = parameters[:-1], parameters[-1]
-        rate, n_steps = search
         optimizer = Adam(parameters)
-        for _ in range(n_steps):
+        for _ in range(N_STEPS):
             terms, total, others = self._leave_one_out(z, log_bandwidth, log_weight)
             log_exemplars = others + nn.functional.logsigmoid(-guard_logit)
             p_exemplars = torch.sigmoid(
@@ -329,7 +308,7 @@ class AggregatedModule(PriorModule):
             b_squared = (2 * log_bandwidth).exp()
             grad_bandwidth = b_squared * (squares * precision**2 - total * precision).sum(0)
             grad_guard = (proportion * (torch.sigmoid(-guard_logit) - p_exemplars)).sum()
-            optimizer.step(-torch.cat([grad_bandwidth, grad_guard.view(1)]), rate)
+            optimizer.step(-torch.cat([grad_bandwidth, grad_guard.view(1)]), RATE)
         return log_bandwidth, guard_logit
 
     def _leave_one_out(
