@@ -114,7 +114,7 @@ def initial_models(
     index = index[torch.randperm(len(index), generator=generator)[:MAX_INITIAL_ROWS]]
     some = rows.take(index)
     if estimator.init == "pca":
-        start = linear_model(models[0], some, generator.initial_seed() % 2**32)
+        start = linear_model(models[0], some)
         for model in models:
             initialize(model, schema, start)
     for model in models:

@@ -24,10 +24,10 @@ from skvae.latents import LinearPosterior
 from skvae.likelihoods import Residual
 
 from .linear import (
-    covariance,
     factor_analysis,
     factor_analysis_of_incomplete_rows,
     probabilistic_pca,
+    spectrum,
 )
 from .linear_choice import choose_linear_start, closest_student_t, standardized_residuals
 from .rows import Rows
@@ -82,14 +82,13 @@ class LinearModel:
 
 
 @torch.no_grad()
-def linear_model(model: VAE, rows: Rows, seed: int) -> LinearModel:
+def linear_model(model: VAE, rows: Rows) -> LinearModel:
     """The linear-Gaussian model of some rows that a model, and all of its shape, can start from."""
     k = model.latent.layers[0]  # what the decoder reads
     rows = next(rows.chunks(max(1000, MAX_CELLS // max(model.inputs.n_features, 1))))
     mean, x, seen = observed_features(rows, model.inputs)
-    S = covariance(x, seen)
-    if len(S):
-        shift, W, noise = _linear_model(model, x, seen, S, seed)
+    if x.shape[1]:
+        shift, W, noise = _linear_model(model, x, seen)
         mean = mean + shift
     else:
         W, noise = np.zeros((0, 0)), np.zeros(0)
@@ -127,20 +126,20 @@ def initialize(model: VAE, schema: Schema, start: LinearModel) -> None:
 
 
 def _linear_model(
-    model: VAE, x: np.ndarray, seen: np.ndarray | None, S: np.ndarray, seed: int
+    model: VAE, x: np.ndarray, seen: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Shift of the means, loadings and noise, with the noise that the likelihoods allow."""
-    k = min(model.latent.layers[0], len(S))
+    k, of = min(model.latent.layers[0], x.shape[1]), spectrum(x, seen)
 
     def tie(residual: np.ndarray) -> np.ndarray:
         return _noise(model, residual)
 
-    shift = np.zeros(len(S))
+    shift = np.zeros(x.shape[1])
     if len(x) <= FEW_ROWS and choose_linear_start(x, seen, [k], k).is_shared:
-        W, level = probabilistic_pca(S, k, seed, rank=len(x))
-        return shift, W, tie(np.full(len(S), level))
-    W, _ = probabilistic_pca(S, k, seed)
-    W, noise = factor_analysis(S, W, tie)
+        W, level = probabilistic_pca(of, k, rank=len(x))
+        return shift, W, tie(np.full(len(W), level))
+    W, _ = probabilistic_pca(of, k)
+    W, noise = factor_analysis(of, W, tie)
     if seen is None:
         return shift, W, noise
     return factor_analysis_of_incomplete_rows(x, seen, W, noise, tie)

@@ -9,56 +9,81 @@ factor analysis (Rubin & Thayer 1982).
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
-from sklearn.utils.extmath import randomized_svd
 
-MAX_EXACT = 1024  # features up to which the covariance matrix is decomposed whole
+MAX_EXACT = 1024  # rows or features up to which a covariance matrix is decomposed whole
 EM_STEPS = 100
 MAX_INCOMPLETE, INCOMPLETE_STEPS = 3000, 30  # rows and steps of EM with missing values
 MIN_NOISE = 0.1  # standard deviation, in scaled units: a start with less is stuck
 
 
-def covariance(x: np.ndarray, seen: np.ndarray | None) -> np.ndarray:
-    """Covariance of centered features, over the pairs of cells that were observed.
+class Spectrum(NamedTuple):
+    r"""Eigenvalues and eigenvectors of a covariance matrix :math:`S = V \Lambda V^T`.
 
-    From pairs it need not be that of any table: negative eigenvalues are set to zero.
+    Attributes
+    ----------
+    values : ndarray of shape (rank,)
+        Decreasing; of n rows there are no more than n.
+    vectors : ndarray of shape (n_features, rank)
     """
-    if seen is None:
-        return np.asarray(x.T @ x / max(len(x) - 1, 1))
-    S = x.T @ x / np.maximum(seen.T @ seen - 1, 1)
-    if len(S) > MAX_EXACT:
-        return np.asarray(S)
-    eigenvalues, vectors = np.linalg.eigh(S)
-    return np.asarray((vectors * eigenvalues.clip(0)) @ vectors.T)
+
+    values: np.ndarray
+    vectors: np.ndarray
+
+    @property
+    def variances(self) -> np.ndarray:
+        """The diagonal of S."""
+        return np.asarray((self.vectors**2 * self.values[..., None, :]).sum(-1))
+
+    def times(self, matrix: np.ndarray) -> np.ndarray:
+        """S · matrix, without S, which is large where features are many."""
+        projected = _transposed(self.vectors) @ matrix
+        return np.asarray(self.vectors @ (self.values[..., None] * projected))
 
 
-def probabilistic_pca(
-    S: np.ndarray, k: int, seed: int, rank: int | None = None
-) -> tuple[np.ndarray, float]:
+def spectrum(x: np.ndarray, seen: np.ndarray | None) -> Spectrum:
+    """Of the covariance matrix of centered features, over the pairs of cells that were observed.
+
+    From pairs it need not be that of any table: negative eigenvalues are set to zero. Of thousands
+    of features it is that of some rows with zeros in missing cells, scaled to the right variances.
+    """
+    if min(x.shape) > MAX_EXACT:
+        some = np.random.default_rng(0).permutation(len(x))[:MAX_EXACT]
+        x, seen = x[some], None if seen is None else seen[some]
+    (n, d), degrees = x.shape, max(len(x) - 1, 1)
+    if n < d and seen is not None and d > MAX_EXACT:
+        count = np.maximum(seen.sum(0) - 1, 1)
+        x, seen = x * np.sqrt(degrees / count), None
+    if n < d and seen is None:
+        _, roots, transposed = np.linalg.svd(x / np.sqrt(degrees), full_matrices=False)
+        return Spectrum(roots**2, transposed.T)
+    pairs = degrees if seen is None else np.maximum(seen.T @ seen - 1, 1)
+    values, vectors = np.linalg.eigh(x.T @ x / pairs)
+    return Spectrum(values[::-1].clip(0), vectors[:, ::-1])
+
+
+def probabilistic_pca(of: Spectrum, k: int, rank: int | None = None) -> tuple[np.ndarray, float]:
     """Loadings of shape (n_features, k) and the standard deviation of the noise.
 
     The noise variance is the mean of the eigenvalues that are left over. A covariance matrix of
     few rows has only `rank` eigenvalues above zero: their mean, which is larger, is closer to the
     noise of new rows.
     """
-    d = len(S)
+    d = len(of.vectors)
     rank = d if rank is None else min(rank, d)
-    if d <= MAX_EXACT:
-        eigenvalues, vectors = np.linalg.eigh(S)
-        eigenvalues, vectors = eigenvalues[::-1].clip(0), vectors[:, ::-1]
-    else:
-        vectors, eigenvalues, _ = randomized_svd(S, n_components=k, random_state=seed)
-    top = eigenvalues[:k]
+    missing = max(k - len(of.values), 0)  # eigenvalues that are zero
+    top = np.pad(of.values[:k], (0, missing))
+    vectors = np.pad(of.vectors[:, :k], ((0, 0), (0, missing)))
     # With nothing left over any split of the smallest variance has the same likelihood.
-    noise = (np.trace(S) - top.sum()) / (rank - k) if k < rank else top[-1] / 2
-    noise = max(noise, 0.0)
-    W = vectors[:, :k] * np.sqrt(np.maximum(top - noise, 0))
-    return np.asarray(W), max(float(np.sqrt(noise)), MIN_NOISE)
+    noise = float(of.values[k:].sum()) / (rank - k) if k < rank else top[-1] / 2
+    W = vectors * np.sqrt(np.maximum(top - noise, 0))
+    return W, max(float(np.sqrt(noise)), MIN_NOISE)
 
 
 def factor_analysis(
-    S: np.ndarray, W: np.ndarray, tie: Callable[[np.ndarray], np.ndarray], n_steps: int = EM_STEPS
+    of: Spectrum, W: np.ndarray, tie: Callable[[np.ndarray], np.ndarray], n_steps: int = EM_STEPS
 ) -> tuple[np.ndarray, np.ndarray]:
     """Some steps of EM from the loadings W (Rubin & Thayer 1982): loadings and noise.
 
@@ -71,12 +96,12 @@ def factor_analysis(
     def noise_of(residual_variance: np.ndarray) -> np.ndarray:
         return tie(np.sqrt(np.maximum(residual_variance, MIN_NOISE**2)))
 
-    variance = np.diagonal(S, axis1=-2, axis2=-1)
+    variance = of.variances
     noise = noise_of(variance - (W**2).sum(-1))
     for _ in range(n_steps):
         scaled = W / noise[..., None] ** 2
         B = np.linalg.solve(unit + _transposed(W) @ scaled, _transposed(scaled))  # E[z | x] = B x
-        SB = S @ _transposed(B)
+        SB = of.times(_transposed(B))
         W = _transposed(np.linalg.solve(B @ SB + unit - B @ W, _transposed(SB)))
         noise = noise_of(variance - (W * SB).sum(-1))
     return W, noise

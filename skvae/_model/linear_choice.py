@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from scipy.stats import t as student_t
 
-from .linear import MAX_EXACT, MIN_NOISE, covariance, factor_analysis, probabilistic_pca
+from .linear import MAX_EXACT, MIN_NOISE, Spectrum, factor_analysis, probabilistic_pca, spectrum
 
 SIZES = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 40, 48, 64)
 MAX_ROWS, CHOICE_STEPS = 2000, 30  # rows and steps of EM that a candidate is given
@@ -38,6 +39,20 @@ class LinearStart:
     is_shared: bool = False
 
 
+class Fold(NamedTuple):
+    """Rows that are kept aside, centered as the others, and the covariance of these."""
+
+    test: np.ndarray
+    spectrum: Spectrum
+    n_rows: int
+
+    @classmethod
+    def of(cls, x: np.ndarray, seen: np.ndarray | None, is_test: np.ndarray) -> Fold:
+        train, mean = x[~is_test], x[~is_test].mean(0)
+        seen = None if seen is None else seen[~is_test]
+        return cls(x[is_test] - mean, spectrum(train - mean, seen), len(train))
+
+
 def choose_linear_start(
     x: np.ndarray, seen: np.ndarray | None, sizes: Iterable[int], default: int
 ) -> LinearStart:
@@ -59,13 +74,13 @@ def choose_linear_start(
     """
     n, d = min(len(x), MAX_ROWS), x.shape[1]
     n_folds = FEW_FOLDS if n < FEW_ROWS else FOLDS
-    if n < 2 * n_folds or d > MAX_EXACT or d == 0:
+    if n < 2 * n_folds or min(n, d) > MAX_EXACT or d == 0:
         return LinearStart(default, is_shared=n < 2 * n_folds)
     # The rows are in the order of their contents, so that neighbors are alike.
     fold = np.random.default_rng(0).permutation(n) % n_folds
-    folds = [(x[:n][fold != i], None if seen is None else seen[:n][fold != i], x[:n][fold == i])
-             for i in range(n_folds)]  # fmt: skip
-    most = min(min(len(train) for train, _, _ in folds) - 1, d)
+    x, seen = x[:n], None if seen is None else seen[:n]
+    folds = [Fold.of(x, seen, fold == i) for i in range(n_folds)]
+    most = min(min(each.n_rows for each in folds) - 1, d)
     tried = sorted({min(size, most) for size in sizes})
     shared = _shared_noise(folds, tried)
     own = _own_noise(folds, tried)
@@ -81,39 +96,40 @@ def choose_linear_start(
     return LinearStart(size, bool(is_shared[chosen]))
 
 
-def _shared_noise(folds: list, sizes: list[int]) -> np.ndarray:
+def _shared_noise(folds: list[Fold], sizes: list[int]) -> np.ndarray:
     """Held-out log-density per feature of probabilistic PCA of each size, (n_sizes, n_rows)."""
     found = []
-    for train, seen, test in folds:
-        mean = train.mean(0)
-        eigenvalues, vectors = np.linalg.eigh(covariance(train - mean, seen))
-        eigenvalues, vectors = eigenvalues[::-1].clip(0), vectors[:, ::-1]
-        y = ((test - mean) @ vectors) ** 2
-        d = len(eigenvalues)
-        rank = min(len(train), d)
-        each = []
+    for fold in folds:
+        each, d = fold.spectrum.values, fold.test.shape[1]
+        rank = min(fold.n_rows, d)
+        squares = (fold.test @ fold.spectrum.vectors) ** 2
+        whole = (fold.test**2).sum(1)
+        scores = []
         for k in sizes:
-            rest = eigenvalues[k:].sum() / (rank - k) if k < rank else eigenvalues[k - 1] / 2
+            rest = each[k:].sum() / (rank - k) if k < rank else each[k - 1] / 2
             noise = max(rest, MIN_NOISE**2)
-            variance = np.append(np.maximum(eigenvalues[:k], noise), np.full(d - k, noise))
-            log_density = -0.5 * (np.log(variance) + LOG_2PI + y / variance).sum(1)
-            each.append(log_density / d)
-        found.append(each)
+            top, y = np.maximum(each[:k], noise), squares[:, :k]
+            log_det = np.log(top).sum() + (d - k) * np.log(noise)
+            distance = (y / top).sum(1) + (whole - y.sum(1)) / noise
+            scores.append(-0.5 * (log_det + distance + d * LOG_2PI) / d)
+        found.append(scores)
     return np.concatenate(found, axis=1)
 
 
-def _own_noise(folds: list, sizes: list[int]) -> np.ndarray:
+def _own_noise(folds: list[Fold], sizes: list[int]) -> np.ndarray:
     """Held-out log-density per feature of factor analysis, (n_sizes, n_rows); −inf: not tried."""
-    means = [train.mean(0) for train, _, _ in folds]
-    S = np.stack([covariance(train - m, seen)
-                  for m, (train, seen, _) in zip(means, folds, strict=True)])  # fmt: skip
-    tests = [test - m for m, (_, _, test) in zip(means, folds, strict=True)]
-    found = np.full((len(sizes), sum(map(len, tests))), -np.inf)
+    rank = max(len(fold.spectrum.values) for fold in folds)
+    together = Spectrum(*(
+        np.stack([np.pad(part, [*[(0, 0)] * (part.ndim - 1), (0, rank - part.shape[-1])])
+                  for part in parts])
+        for parts in zip(*(fold.spectrum for fold in folds), strict=True)
+    ))  # fmt: skip
+    found = np.full((len(sizes), sum(len(fold.test) for fold in folds)), -np.inf)
     for i, k in enumerate(sizes):
-        W = np.stack([probabilistic_pca(each, k, 0)[0] for each in S])
-        W, noise = factor_analysis(S, W, lambda residual: residual, CHOICE_STEPS)
-        fits = zip(tests, W, noise, strict=True)
-        found[i] = np.concatenate([gaussian_log_density(*fit) for fit in fits]) / S.shape[-1]
+        W = np.stack([probabilistic_pca(fold.spectrum, k)[0] for fold in folds])
+        W, noise = factor_analysis(together, W, lambda residual: residual, CHOICE_STEPS)
+        fits = zip((fold.test for fold in folds), W, noise, strict=True)
+        found[i] = np.concatenate([gaussian_log_density(*fit) for fit in fits]) / W.shape[-2]
         if found.mean(1).argmax() < i - PATIENCE + 1:
             break
     return found

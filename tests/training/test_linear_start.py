@@ -12,7 +12,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.preprocessing import StandardScaler
 
 from skvae import VAETransformer
-from skvae._model.linear import covariance, probabilistic_pca
+from skvae._model.linear import probabilistic_pca, spectrum
 from skvae._model.linear_choice import (
     choose_linear_start,
     closest_student_t,
@@ -107,7 +107,7 @@ def test_rows_decide_the_size_and_the_noise_of_the_linear_model():
 
 def test_the_noise_of_few_rows_is_that_of_sklearn():
     X = linear_gaussian(12, 30, 0)
-    W, noise = probabilistic_pca(covariance(X - X.mean(0), None), 4, 0, rank=len(X))
+    W, noise = probabilistic_pca(spectrum(X - X.mean(0), None), 4, rank=len(X))
     expected = PCA(4, svd_solver="full").fit(X)
     assert noise**2 == pytest.approx(expected.noise_variance_)
     np.testing.assert_allclose(
