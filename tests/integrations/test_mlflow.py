@@ -1,0 +1,51 @@
+"""MLflow logs a fitted model and loads it; both of its flavours score equally."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+mlflow = pytest.importorskip("mlflow")
+pytest.importorskip("mlflow.sklearn")
+
+pytestmark = [
+    # MLflow's hints on integers, pickles and its own dependencies.
+    pytest.mark.filterwarnings("ignore::UserWarning"),
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+
+@pytest.fixture(scope="module")
+def trusted(vae, tmp_path_factory):
+    """The types of a model that skops lists, all of skvae and of torch.nn."""
+    skops = pytest.importorskip("skops.io")
+    path = tmp_path_factory.mktemp("skops") / "vae.skops"
+    skops.dump(vae, path)
+    return skops.get_untrusted_types(file=path)
+
+
+@pytest.fixture
+def tracking(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/runs.db")
+
+
+@pytest.mark.parametrize("how", ["skops", "cloudpickle"])
+def test_a_logged_model_scores_equally(vae, table, how, trusted, tracking):
+    signature = mlflow.models.infer_signature(table, vae.score_samples(table))
+    assert signature.inputs.input_names() == list(table)
+    trust = {"skops_trusted_types": trusted} if how == "skops" else {}
+    with mlflow.start_run():
+        mlflow.log_params(vae.get_params(deep=False))
+        mlflow.log_metric("score", vae.score(table))
+        logged = mlflow.sklearn.log_model(
+            vae, name="vae", signature=signature, serialization_format=how, **trust,
+            pip_requirements=["skvae"], pyfunc_predict_fn="score_samples",
+        )  # fmt: skip
+    back = mlflow.sklearn.load_model(logged.model_uri)
+    np.testing.assert_array_equal(back.score_samples(table), vae.score_samples(table))
+    function = mlflow.pyfunc.load_model(logged.model_uri)
+    np.testing.assert_array_equal(function.predict(table), vae.score_samples(table))
