@@ -1,9 +1,11 @@
-"""MLflow logs a fitted model and loads it; both of its flavours score equally."""
+"""MLflow logs a fitted model and loads it; what is loaded answers equally."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+
+from skvae import VAEOutlierDetector
 
 mlflow = pytest.importorskip("mlflow")
 pytest.importorskip("mlflow.sklearn")
@@ -43,9 +45,20 @@ def test_a_logged_model_scores_equally(vae, table, how, trusted, tracking):
         mlflow.log_metric("score", vae.score(table))
         logged = mlflow.sklearn.log_model(
             vae, name="vae", signature=signature, serialization_format=how, **trust,
-            pip_requirements=["skvae"], pyfunc_predict_fn="score_samples",
+            pip_requirements=["skvae"],
         )  # fmt: skip
     back = mlflow.sklearn.load_model(logged.model_uri)
     np.testing.assert_array_equal(back.score_samples(table), vae.score_samples(table))
+
+
+def test_the_function_of_a_detector_predicts(table, tracking):
+    """The pyfunc flavour calls `predict`, with cells of the types of the signature."""
+    detector = VAEOutlierDetector(max_iter=2, contamination=0.1, random_state=0).fit(table)
+    labels = detector.predict(table)
+    with mlflow.start_run():
+        logged = mlflow.sklearn.log_model(
+            detector, name="detector", signature=mlflow.models.infer_signature(table, labels),
+            serialization_format="cloudpickle", pip_requirements=["skvae"],
+        )  # fmt: skip
     function = mlflow.pyfunc.load_model(logged.model_uri)
-    np.testing.assert_array_equal(function.predict(table), vae.score_samples(table))
+    np.testing.assert_array_equal(function.predict(table), labels)

@@ -49,7 +49,7 @@ def test_before_tabular_pipeline(X, table, embed):
 
 def test_of_some_columns(X, embed):
     bills = [name for name in X if name.startswith("bill")]
-    mixed = skrub.ApplyToCols(embed, cols=bills, how="frame").fit(X)
+    mixed = skrub.ApplyToCols(embed, cols=bills).fit(X)
     found = mixed.transform(X)
     assert set(X) - set(bills) < set(found)
     assert {"vaetransformer0", "vaetransformer1"} < set(found)
