@@ -5,7 +5,7 @@ BIN := .venv/bin
 # One thread a test process: two processes that spin on the same cores wait for each other.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2
 
-.PHONY: demo test test-ray fuzz lint docs wheel test-oldest clean
+.PHONY: demo test test-ray test-integrations fuzz lint docs wheel test-oldest clean
 
 demo: .venv/installed
 	OMP_NUM_THREADS=1 $(BIN)/python examples/run.py out quickstart missing_values anomalies
@@ -17,6 +17,11 @@ test: .venv/installed
 test-ray: .venv/installed
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[ray]"
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m "" tests/cluster
+
+# The tests with Optuna, SHAP, MLflow, skrub and Dask, which `make test` skips without them.
+test-integrations: .venv/installed
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[integrations]"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q tests/integrations
 
 # Other cases at every run, and the tests that take long; FUZZ_FACTOR=5 takes a third of the cases.
 fuzz: .venv/installed

@@ -29,10 +29,10 @@ class RoundCallbacks:
     X : table
         As the user passed it.
     attributes : callable
-        The fitted attributes as they would be if training ended now.
+        The fitted attributes as they would be if training ended with this history.
     """
 
-    def __init__(self, estimator: Any, X: Any, attributes: Callable[[], dict]) -> None:
+    def __init__(self, estimator: Any, X: Any, attributes: Callable[[dict], dict]) -> None:
         self.estimator, self.X, self.attributes = estimator, X, attributes
         self.fit_context: Any = None
         self.round_context: Any = None
@@ -50,7 +50,7 @@ class RoundCallbacks:
     def after_round(self, history: dict[str, list[float]], n_steps: int) -> bool:
         """A round has ended; True if a callback asks to stop."""
         self._show(history, n_steps)
-        return self._end_round(reconstruction_attributes=self.attributes)
+        return self._end_round(reconstruction_attributes=lambda: self.attributes(history))
 
     def _show(self, history: dict[str, list[float]], n_steps: int) -> None:
         """A bar for verbose=1, a line for each round for more."""

@@ -123,7 +123,10 @@ def fit_attributes(
     else:
         models, k = take_over(estimator, data.schema), estimator.n_components_
     as_fitted_model = partial(_fitted_model, data, context.components)
-    callbacks = RoundCallbacks(estimator, X, lambda: {"fitted_model_": as_fitted_model(models)})
+    callbacks = RoundCallbacks(estimator, X, lambda history: {
+        **data.names, "n_components_": k, "history_": _joined(estimator, history, mode),
+        "fitted_model_": as_fitted_model(models),
+    })  # fmt: skip
     try:
         results = train_models(estimator, models, data, context, budget, callbacks)
     finally:
@@ -375,16 +378,18 @@ def _progress(
     """History and number of passes, those of earlier calls included."""
     first, n_rows = results[0], data.n_train
     per_epoch = math.ceil(n_rows / (estimator.batch_size * data.n_workers))
-    n_iter = max(1, math.ceil(first.n_steps / per_epoch))
-    history = first.history
-    if not mode.is_new:
-        n_iter += estimator.n_iter_
-        history = join_histories(estimator.history_, history)
+    n_before = 0 if mode.is_new else estimator.n_iter_
+    n_iter = n_before + max(1, math.ceil(first.n_steps / per_epoch))
     states = [result.optimizer_state for result in results] if mode.is_one_pass else None
     return {
-        "n_iter_": n_iter, "history_": history, "_optimizer_states": states,
-        "_is_interrupted": results[-1].is_interrupted,
+        "n_iter_": n_iter, "history_": _joined(estimator, first.history, mode),
+        "_optimizer_states": states, "_is_interrupted": results[-1].is_interrupted,
     }  # fmt: skip
+
+
+def _joined(estimator: VAEParameters, history: dict, mode: Mode) -> dict[str, list[float]]:
+    """A history as a copy, with that of earlier calls before it."""
+    return join_histories({} if mode.is_new else estimator.history_, history)
 
 
 def _shape(estimator: VAEParameters, mode: Mode) -> dict[str, Any]:

@@ -2,11 +2,12 @@
 
 A caller may have set another default dtype or device, run in inference mode or without gradients,
 or let numpy raise. Within :func:`library_defaults` none of it matters. What it changes is local to
-the thread and is restored at the end.
+the thread and is restored at the end; but for the number of threads in a process that was forked.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import wraps
@@ -70,9 +71,35 @@ def _number_as_single(arg: Any) -> Any:
     return torch.tensor(arg, dtype=torch.float32) if isinstance(arg, float) else arg
 
 
+class Fork:
+    """Whether this process was forked since torch was last told its number of threads.
+
+    A fork does not copy the threads of OpenMP, for which torch would wait for ever. One thread
+    needs no others: torch's own loader of data sets that in its workers, too.
+    """
+
+    is_new = False
+
+    @classmethod
+    def note(cls) -> None:
+        cls.is_new = True
+
+    @classmethod
+    def use_one_thread(cls) -> None:
+        """At the first use alone: who then sets another number has it."""
+        if cls.is_new:
+            torch.set_num_threads(1)
+            cls.is_new = False
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
+    os.register_at_fork(after_in_child=Fork.note)
+
+
 @contextmanager
 def library_defaults() -> Iterator[None]:
     """Single precision on the CPU, gradients on, numpy's own handling of overflow."""
+    Fork.use_one_thread()
     with ExitStack() as stack:
         stack.enter_context(np.errstate(divide="warn", over="warn", invalid="warn", under="ignore"))
         stack.enter_context(torch.inference_mode(False))

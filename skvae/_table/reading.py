@@ -197,6 +197,12 @@ def _array_type(dtype: np.dtype) -> str:
 def _read_array(X: Any) -> Table:
     if hasattr(X, "collect"):
         raise TypeError(f"X is a lazy {type(X).__name__}; pass X.collect().")
+    if hasattr(X, "__dask_graph__") and hasattr(X, "columns"):  # an array of it has lost its types
+        raise TypeError(
+            f"X is a lazy {type(X).__name__} of Dask; pass X.compute(), or answer its partitions: "
+            "X.map_partitions(estimator.score_samples). To fit it in batches, pass fit "
+            "lambda: (part.compute() for part in X.partitions)."
+        )
     if isinstance(X, (list, tuple)) and any(isinstance(row, dict) for row in X):
         raise TypeError("X is a list of dicts; pass pandas.DataFrame(X), which has named columns.")
     if not hasattr(X, "dtype") and not hasattr(X, "__array__") and not hasattr(X, "shape"):

@@ -12,7 +12,8 @@ def describe(history: dict[str, list[float]]) -> str:
 
 
 def join_histories(before: dict[str, list[float]], after: dict[str, list[float]]) -> dict:
-    """The history of a model that was trained twice."""
+    """The history of a model that was trained twice; of one that was trained once, a copy."""
+    before = before or {"step": []}
     offset = sum(before["step"][-1:])
     after = {**after, "step": [offset + step for step in after["step"]]}
     n_before, n_after = len(before["step"]), len(after["step"])

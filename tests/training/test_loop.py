@@ -330,6 +330,51 @@ def test_callbacks_see_every_round(X):
     assert np.isfinite(watch.scores).all()
 
 
+def test_an_error_of_a_callback_leaves_the_estimator_as_it_was():
+    """As of Optuna's TrialPruned; until then it is shown an estimator of the columns of a frame."""
+    pytest.importorskip("sklearn.callback", reason="scikit-learn 1.9")
+    table = pandas_frame()[["float64", "object"]]
+
+    class Pruned(Exception):
+        pass
+
+    class Prune:
+        def __init__(self):
+            self.shown = []
+
+        def setup(self, estimator, context):
+            pass
+
+        def on_fit_task_begin(self, estimator, context):
+            pass
+
+        def on_fit_task_end(self, estimator, context, *, fitted_estimator=None):
+            assert fitted_estimator.score_samples(table).shape == (len(table),)
+            assert list(fitted_estimator.feature_names_in_) == list(table)
+            self.shown.append(fitted_estimator.history_["bound"])
+            if len(self.shown) == 3:
+                raise Pruned
+
+        def teardown(self, estimator, context):
+            pass
+
+    prune = Prune()
+    vae = quick(early_stopping=False).set_callbacks(prune)
+    before = set(vars(vae))
+    with pytest.raises(Pruned):
+        vae.fit(table)
+    assert [len(bounds) for bounds in prune.shown] == [1, 2, 3]  # each a history of its own
+    assert set(vars(vae)) == before
+    vae.set_callbacks().set_params(warm_start=True).fit(table)
+    answers, n_rounds = vae.score_samples(table), len(vae.history_["bound"])
+    prune.shown.clear()
+    with pytest.raises(Pruned):
+        vae.set_callbacks(prune).fit(table)
+    assert len(prune.shown[0]) == n_rounds + 1  # that of the first fit before it
+    assert len(vae.history_["bound"]) == n_rounds
+    np.testing.assert_array_equal(vae.score_samples(table), answers)
+
+
 @pytest.mark.slow
 def test_warmup_starts_without_the_divergence(X):
     slow = quick(objective=ELBO(warmup=1.0), early_stopping=False).fit(X).history_
