@@ -6,14 +6,14 @@ drawn, and other real rows are held out. For each table and method:
 - **Shape** and **Trend**: errors in per cent, 100 × (1 − score), of the quality report of sdmetrics
   (``shape_and_trend``; ``--sdmetrics`` prints its own beside, where it can be imported);
 - **AUC** of a classifier that tells drawn from fitted rows (HistGradientBoosting, 3 folds; .5: it
-  cannot), **utility**: the score on rows held out of a model that was trained on drawn rows (AUC, of
-  numbers R²), and **copies**, the share of drawn rows that equal a fitted row:
+  cannot); **utility**, the score on rows held out of a model that was trained on drawn rows (AUC,
+  of numbers R²); **copies**, the share of drawn rows that equal a fitted row, as in
   ``skvae.diagnostics.sample_quality``;
-- **distance**: how far drawn rows are from the closest fitted row, as a proportion of the distance
-  of rows held out: ``skvae.privacy.privacy_risks``;
+- **distance** of drawn rows to the closest fitted row, as a proportion of that of rows held out,
+  5 % quantiles, as in ``skvae.privacy.privacy_risks``;
 - seconds of the processor, of fit and of drawing.
 
-The line "held-out rows" has the same of other real rows: no model can be better but by copying.
+The line "held-out rows" has the same of other real rows, and the utility of the fitted ones.
 
     python benchmarks/synthesis.py [FOLDER] [--tables NAME ...] [--methods NAME ...] [--seeds 1]
         [--max-rows 20000] [--out results.jsonl] [--sdmetrics]
@@ -43,9 +43,8 @@ from imputation import read_mixed
 from scipy.stats import ks_2samp
 from synthesizers import METHODS, PEERS
 
-from skvae._quality import Feature, features_of, two_sample_auc
-from skvae.diagnostics import sample_quality
-from skvae.privacy import privacy_risks
+from skvae._quality import Feature, _trained_on, copies, features_of, two_sample_auc
+from skvae.privacy import _closest_record
 
 FILES = {"Adult": "c8", "defaultCredit": "c23", "Magic": "class"}  # and what is predicted
 FRAMES: dict[str, tuple[str, str, list[str]]] = {  # package, what is predicted, what is left out
@@ -61,6 +60,7 @@ FRAMES: dict[str, tuple[str, str, list[str]]] = {  # package, what is predicted,
     "Kershaw": ("Stat2Data", "Swing", ["Time", "Batter"]),  # baseball
 }
 TABLES = [*FILES, *FRAMES]
+HELD_OUT = "held-out rows"
 N_BINS = 10  # of a number that is paired with a level
 MEASURES = {  # what is printed, and how
     "Shape, %": ("shape", ".1f"), "Trend, %": ("trend", ".1f"), "AUC": ("auc", ".3f"),
@@ -94,17 +94,16 @@ def split(table: pd.DataFrame, max_rows: int, seed: int) -> tuple[pd.DataFrame, 
 # ----------------------------------------------------------------------- Shape and Trend
 
 
-def shape_and_trend(real: pd.DataFrame, drawn: pd.DataFrame) -> tuple[float, float]:
+def shape_and_trend(features: list[Feature]) -> tuple[float, float]:
     """Errors in per cent, 100 × (1 − score), of the scores of sdmetrics' quality report.
 
-    Shape is the mean over the columns of 1 − the Kolmogorov–Smirnov statistic (numbers) or 1 − the
-    total variation distance (levels), missing cells left out. Trend is the mean over pairs of
-    columns of 1 − \\|r − r'\\| / 2, with the correlations r and r' of two numbers, or 1 − the total
-    variation distance of the contingency tables, in which a number is one of ten bins of equal width
-    over the range of the real column, those below or above it have bins of their own, and a missing
-    cell is a level.
+    The features have the real and the drawn values. Shape is the mean over the columns of 1 − the
+    Kolmogorov–Smirnov statistic (numbers) or 1 − the total variation distance (levels), missing
+    cells left out. Trend is the mean over pairs of columns of 1 − \\|r − r'\\| / 2, with the correlations r and r' of two numbers, or 1 − the total
+    variation distance of the contingency tables, in which a number is one of ten bins of equal
+    width over the range of the real column, with a bin each below and above it, and a missing cell
+    is a level.
     """
-    features = features_of([real, drawn])
     shapes = [shape_error(feature) for feature in features]
     trends = [trend_error(a, b) for a, b in itertools.combinations(features, 2)]
     return 100 * float(np.mean(shapes)), 100 * float(np.nanmean(trends))
@@ -159,36 +158,40 @@ def of_sdmetrics(real: pd.DataFrame, drawn: pd.DataFrame) -> tuple[float, float]
 # -------------------------------------------------------------------------- measurement
 
 
-def drawn_rows(method: str, real: pd.DataFrame, seed: int) -> tuple[pd.DataFrame, float, float]:
-    """As many rows as were fitted, and seconds of fit and of drawing."""
+def drawn_rows(
+    method: str, real: pd.DataFrame, seed: int, seconds: dict[str, float]
+) -> pd.DataFrame:
+    """As many rows as were fitted; the seconds of fit and of drawing go to `seconds`."""
     begin = time.process_time()
     draw = METHODS[method](real, seed)
     fitted = time.process_time()
     drawn = draw(len(real))
-    return drawn, fitted - begin, time.process_time() - fitted
+    seconds |= {"fit": fitted - begin, "draw": time.process_time() - fitted}
+    return drawn
 
 
 def measure(
     method: str, real: pd.DataFrame, other: pd.DataFrame, target: str, seed: int
-) -> dict[str, Any]:
-    """All measures of drawn rows, and of rows held out as "reference"."""
-    drawn, fit, draw = drawn_rows(method, real, seed)
-    quality = sample_quality(real, drawn, other, target=target, random_state=seed)
-    risks = privacy_risks(real, drawn, other, random_state=seed)
-    measured: dict[str, Any] = {"fit": fit, "draw": draw, "reference": {}}
-    measured["shape"], measured["trend"] = shape_and_trend(real, drawn)
-    reference = measured["reference"]
-    reference["shape"], reference["trend"] = shape_and_trend(real, other)
-    rows = {
-        "auc": quality.loc["two_sample_auc"],
-        "utility": quality.loc["utility"],
-        "copies": risks.loc["exact_copies"],
-        "distance": risks.loc["closest_record"],
-        "closer": risks.loc["closer_to_real"],
+) -> dict[str, float]:
+    """All measures of drawn rows, or of those held out."""
+    seconds: dict[str, float] = {}
+    if method == HELD_OUT:
+        drawn, trained_on = other, 0
+    else:
+        drawn, trained_on = drawn_rows(method, real, seed, seconds), 1
+    features = features_of([real, drawn, other])
+    shape, trend = shape_and_trend(features)
+    y = next(feature for feature in features if feature.name == target)
+    causes = [feature for feature in features if feature is not y]
+    return {
+        "shape": shape,
+        "trend": trend,
+        "auc": two_sample_auc(features, seed),
+        "utility": _trained_on(causes, y, trained_on, seed),
+        "copies": float(copies(features, 1).mean()),
+        "distance": _closest_record(features, np.random.default_rng(seed)),
+        **seconds,
     }
-    for name, row in rows.items():
-        measured[name], reference[name] = float(row["value"]), float(row["reference"])
-    return measured
 
 
 def measured_all(options: argparse.Namespace) -> list[dict[str, Any]]:
@@ -203,7 +206,7 @@ def measured_all(options: argparse.Namespace) -> list[dict[str, Any]]:
             continue
         table, target = found
         real, other = split(table, options.max_rows, seed)
-        for method in options.methods:
+        for method in (HELD_OUT, *options.methods):
             record = {"table": name, "method": method, "seed": seed, "max_rows": options.max_rows,
                       "rows": len(real), "columns": real.shape[1]}  # fmt: skip
             if key(record) not in known:
@@ -213,8 +216,7 @@ def measured_all(options: argparse.Namespace) -> list[dict[str, Any]]:
                     print(f"{method}: {error}; skipped", flush=True)
                     continue
                 known[key(record)] = record
-                print(f"{name}, {method}: AUC {record['auc']:.3f}, fit {record['fit']:.1f} s",
-                      flush=True)  # fmt: skip
+                print(f"{name}, {method}: AUC {record['auc']:.3f}", flush=True)
                 if options.out:
                     with options.out.open("a") as file:
                         file.write(json.dumps(record) + "\n")
@@ -231,30 +233,23 @@ def key(record: dict[str, Any]) -> tuple[Any, ...]:
 
 def print_table(records: list[dict[str, Any]]) -> None:
     """A line for each table and method, the mean over the seeds; then for each method the mean."""
-    references = {}
-    for record in records:
-        reference = {**record, "fit": np.nan, "draw": np.nan, **record["reference"]}
-        references[record["table"], record["seed"]] = {**reference, "method": "held-out rows"}
-    frame = pd.DataFrame([*references.values(), *records])
-    order = [*dict.fromkeys(frame["method"])]
-    columns = [column for column, _ in MEASURES.values()]
-    grouped = frame.groupby(["table", "method"])[["rows", "columns", *columns]].mean()
+    frame = pd.DataFrame(records).reindex(columns=[*records[0], "fit", "draw"])
+    methods = [*dict.fromkeys(frame["method"])]
+    grouped = frame.groupby(["table", "method"]).mean()
     print("\n| table | method | " + " | ".join(MEASURES) + " |")
     print("|---|---|" + "---:|" * len(MEASURES))
     complete = []
     for name in dict.fromkeys(frame["table"]):
         own = grouped.loc[name]
-        for method in (m for m in order if m in own.index):
+        for method in (m for m in methods if m in own.index):
             row = own.loc[method]
-            first = method == "held-out rows"
-            label = f"{name}, {row['rows']:.0f} × {row['columns']:.0f}" if first else ""
-            print_row(label, method, row)
-        if set(order) <= set(own.index):
+            shape = f"{name}, {row['rows']:.0f} × {row['columns']:.0f}"
+            print_row(shape if method == HELD_OUT else "", method, row)
+        if len(own) == len(methods):
             complete.append(name)
-    for method in order if complete else []:
-        rows = grouped.loc[[(name, method) for name in complete]]
-        label = f"**mean of {len(complete)}**" if method == "held-out rows" else ""
-        print_row(label, method, rows.mean())
+    for method in methods if complete else []:
+        mean = grouped.loc[[(name, method) for name in complete]].mean()
+        print_row(f"**mean of {len(complete)}**" if method == HELD_OUT else "", method, mean)
 
 
 def print_row(label: str, method: str, row: pd.Series) -> None:
@@ -269,7 +264,7 @@ def print_columns(name: str, method: str, options: argparse.Namespace) -> None:
     if found is None:
         return
     real, _ = split(found[0], options.max_rows, 0)
-    features = features_of([real, drawn_rows(method, real, 0)[0]])
+    features = features_of([real, drawn_rows(method, real, 0, {})])
     print(f"\n{name}, {method}: AUC {two_sample_auc(features, 0):.3f}\n")
     print("| column | Shape, % | AUC of it alone | AUC without it |\n|---|---:|---:|---:|")
     for feature in features:
@@ -301,8 +296,9 @@ def main() -> None:
             print_columns(name, method, options)
         elif (found := read(name, options.folder)) is not None:
             real, _ = split(found[0], options.max_rows, 0)
-            drawn = drawn_rows(method, real, 0)[0]
-            print(name, method, shape_and_trend(real, drawn), of_sdmetrics(real, drawn))
+            drawn = drawn_rows(method, real, 0, {})
+            features = features_of([real, drawn])
+            print(name, method, shape_and_trend(features), of_sdmetrics(real, drawn))
 
 
 if __name__ == "__main__":

@@ -158,7 +158,7 @@ def ctgan(kind: str, **settings: Any) -> Method:
 
         complete = CompleteTable(table)
         torch.manual_seed(seed)
-        np.random.seed(seed)  # noqa: NPY002, the only one that ctgan takes
+        np.random.seed(seed)
         model = getattr(ctgan, kind)(enable_gpu=False, **settings)
         model.set_random_state(seed)
         model.fit(complete.encode(), complete.levels)
