@@ -99,10 +99,10 @@ def shape_and_trend(features: list[Feature]) -> tuple[float, float]:
 
     The features have the real and the drawn values. Shape is the mean over the columns of 1 − the
     Kolmogorov–Smirnov statistic (numbers) or 1 − the total variation distance (levels), missing
-    cells left out. Trend is the mean over pairs of columns of 1 − \\|r − r'\\| / 2, with the correlations r and r' of two numbers, or 1 − the total
-    variation distance of the contingency tables, in which a number is one of ten bins of equal
-    width over the range of the real column, with a bin each below and above it, and a missing cell
-    is a level.
+    cells left out. Trend is the mean over pairs of columns of 1 − abs(r − r') / 2, with the
+    correlations r and r' of two numbers, or 1 − the total variation distance of the contingency
+    tables, in which a number is one of ten bins of equal width over the range of the real column,
+    those outside are in a bin each below and above it, and a missing cell is a level.
     """
     shapes = [shape_error(feature) for feature in features]
     trends = [trend_error(a, b) for a, b in itertools.combinations(features, 2)]
