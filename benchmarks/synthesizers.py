@@ -183,6 +183,7 @@ SETTINGS: dict[str, Method] = {
     "student_t": skvae(likelihood="student_t"),  # neither atoms nor masses of integers
     "normal_mixture": skvae(likelihood="normal_mixture"),
     "binned": skvae(likelihood="binned"),
+    "atoms": skvae(likelihood="atoms"),  # every repeated value has a mass
     "standard": skvae(numeric_transform="standard"),
     "power": skvae(numeric_transform="power"),
     "quantile": skvae(numeric_transform="quantile"),
