@@ -50,7 +50,7 @@ FILES = {"Adult": "c8", "defaultCredit": "c23", "Magic": "class"}  # and what is
 FRAMES: dict[str, tuple[str, str, list[str]]] = {  # package, what is predicted, what is left out
     "credit_data": ("modeldata", "Status", []),  # loans
     "CPS1988": ("AER", "wage", []),  # wages
-    "flchain": ("survival", "death", []),  # medicine
+    "flchain": ("survival", "futime", []),  # medicine
     "nassCDS": ("DAAG", "dead", ["caseid"]),  # car crashes
     "wa_churn": ("modeldata", "churn", []),  # customers
     "SaratogaHouses": ("mosaicData", "price", []),  # houses
