@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,9 @@ import torch
 from skvae._inference.importance import InferenceSettings
 from skvae._inference.log_density import log_density
 from skvae._inference.units import MIN_ROWS, N_ROWS, sort_units, unit_attributes
-from skvae._model.initialization import initialize, linear_model
+from skvae._model.discriminant import Discriminant
+from skvae._model.initialization import initialize, linear_model, observed_features
+from skvae._model.missingness import Patterns
 from skvae._model.rows import Rows, distinct_rows
 from skvae._model.schema import Schema, fit_schema
 from skvae._model.vae import VAE, build
@@ -130,9 +133,11 @@ def initial_models(
 
 
 def finalize_model(
-    model: VAE, rows: Rows, split: Split, context: FitContext, mode: Mode
+    model: VAE, schema: Schema, rows: Rows, split: Split, context: FitContext, mode: Mode
 ) -> dict[str, Any]:
     """Sort the units, and show the trained posteriors to the prior and the latent family.
+
+    The patterns of missing values of the schema learn which cells they occur with.
 
     The units keep their order where Adam's moments are kept, which would not follow. Returns the
     attributes of the units, and "center" and "spread" of the posterior means.
@@ -143,6 +148,8 @@ def finalize_model(
     some = priority(keys).argsort()[:n_rows]
     every, rows = rows, rows.take(distinct[some])
     keys, weight = keys[some], weight[some]
+    if schema.patterns.discriminant is None:
+        schema.patterns = _with_discriminant(model, schema, rows, weight)
     mean, log_var = model.posteriors(rows)
     units: dict[str, Any] = {}
     too_few = continued and len(rows) < MIN_ROWS  # to judge the units by
@@ -165,6 +172,16 @@ def finalize_model(
         model.finalize_latent(every.take(split.train), continued)
     units.update(center=center.double().numpy(), spread=spread.double().numpy())
     return {**units, **model.latent.attributes()}
+
+
+def _with_discriminant(model: VAE, schema: Schema, rows: Rows, weight: torch.Tensor) -> Patterns:
+    if rows.missing is None:
+        return schema.patterns
+    center, x, _ = observed_features(rows, model.inputs)
+    found = Discriminant.of(
+        np.array(schema.order), rows.missing.numpy(), center, x, weight.double().numpy()
+    )
+    return replace(schema.patterns, discriminant=found)
 
 
 def _well_fitted(model: VAE, rows: Rows, weight: torch.Tensor, trim: float) -> torch.Tensor:

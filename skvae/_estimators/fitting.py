@@ -135,12 +135,12 @@ def fit_attributes(
     if mode.is_new and all(result.is_start for result in results):
         models = start_from_all_rows(estimator, data, k, context, n_models) or models
     # The generator is used from the last to the first, whose attributes are those of the estimator.
-    units = [finalize_model(m, data.rows, data.split, context, mode) for m in models[::-1]][-1]
-    variance = units.get("explained_variance_")
-    center, spread = units.pop("center"), units.pop("spread")
+    what = data.schema, data.rows, data.split, context, mode
+    units = [finalize_model(model, *what) for model in models[::-1]][-1]
+    own = Axes(units.pop("center"), units.pop("spread"), units.get("explained_variance_"))
     # More passes leave the coordinates of the components as they are.
     is_next = mode is Mode.NEXT_PASS
-    axes = estimator.fitted_model_.axes if is_next else Axes(center, spread, variance)
+    axes = estimator.fitted_model_.axes if is_next else own
     attributes = {
         **data.names,
         **units,

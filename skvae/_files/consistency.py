@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from skvae._model.discriminant import Discriminant
 from skvae._model.missingness import Patterns
 from skvae._table.atom_map import AtomMap
 from skvae._table.columns import CategoricalColumn
@@ -75,6 +76,16 @@ def are_lattices(value: Lattices) -> bool:
 def is_atom_map(value: AtomMap) -> bool:
     same = value.remote.shape == value.near.shape == value.half.shape
     return same and isinstance(value.inner, MAPS) and are_increasing(value.remote, value.near)
+
+
+def is_discriminant(value: Discriminant) -> bool:
+    shape = value.directions.shape
+    return (
+        value.missing.dtype == bool
+        and value.missing.shape == (*shape[:1], *value.columns.shape)
+        and value.offsets.shape == shape[:1]
+        and value.center.shape == shape[1:]
+    )
 
 
 def are_patterns(value: Patterns) -> bool:

@@ -15,6 +15,7 @@ from skvae._component import Component
 from skvae._constraints.combinations import FittedCombinations, FittedUnique
 from skvae._constraints.relations import FittedInequality, FittedSum
 from skvae._fitted.fitted_model import Axes, FittedModel
+from skvae._model.discriminant import Discriminant
 from skvae._model.missingness import Patterns
 from skvae._model.schema import Schema
 from skvae._model.vae import VAE, build, for_inference
@@ -36,6 +37,7 @@ from .consistency import (
     are_patterns,
     is_atom_map,
     is_categorical,
+    is_discriminant,
     is_numeric,
     is_quantile_map,
 )
@@ -141,8 +143,9 @@ PLAIN: dict[Any, Callable[[Any], bool]] = {
     int | None: lambda v: v is None or type(v) is int,
     np.ndarray | None: lambda v: v is None or (isinstance(v, np.ndarray) and v.dtype.kind == "f"),
     Lattices | None: lambda v: v is None or type(v) is Lattices,
+    Discriminant | None: lambda v: v is None or type(v) is Discriminant,
 }
-LATER = {"lattices": None}  # fields that the first files of the format lack
+LATER = {"lattices": None, "discriminant": None}  # fields that the first files of the format lack
 
 
 def of_dataclass(kind: type, check: Callable[[Any], bool] = lambda value: True) -> Codec:
@@ -337,6 +340,7 @@ OBJECTS: dict[str, Codec] = {
     "ConstantColumn": of_dataclass(ConstantColumn),
     "CategoricalColumn": of_dataclass(CategoricalColumn, is_categorical),
     "NumericColumn": of_dataclass(NumericColumn, is_numeric),
+    "Discriminant": of_dataclass(Discriminant, is_discriminant),
     "Patterns": of_dataclass(Patterns, are_patterns),
     "Axes": of_dataclass(Axes),
     "FittedInequality": of_dataclass(FittedInequality),

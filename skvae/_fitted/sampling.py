@@ -155,7 +155,7 @@ def as_table(
         z = z.clone()
         cells = constrained(model, schema, z, cells, relations, held=held, **draws)
     if missing == "as_seen":
-        masks = _missing_masks(model, schema, z, rng)
+        masks = _missing_masks(model, schema, z, cells, rng)
         masks = masks if held is None else masks & ~held
         cells = [each.with_missing(mask) for each, mask in zip(cells, masks.T, strict=True)]
     return schema.layout.write(cells)
@@ -201,9 +201,14 @@ def draw_in_bounds(
     return values, codes
 
 
-def _missing_masks(model: VAE, schema: Schema, z: Tensor, rng: np.random.Generator) -> np.ndarray:
-    """Masks of random fitted rows; those of informative columns are drawn from P(m | z)."""
-    masks = schema.patterns.sample(len(z), rng)
+def _missing_masks(
+    model: VAE, schema: Schema, z: Tensor, cells: list[Cells], rng: np.random.Generator
+) -> np.ndarray:
+    """Masks given the drawn cells; those of informative columns are drawn from P(m | z)."""
+    table = Table([c.name for c in schema.columns], len(z), schema.layout, lambda j, _: cells[j])
+    rows = schema.encode(table, torch.float32).to(model.device)
+    features = model.inputs.features(rows.values, rows.codes).detach().cpu().double().numpy()
+    masks = schema.patterns.sample(features, rng)
     if all(group.missingness is None for group in model.groups):
         return masks
     with torch.no_grad():

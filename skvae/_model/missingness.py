@@ -13,13 +13,15 @@ probability depends on a draw of the value.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from .discriminant import Discriminant
 
 MAX_PATTERNS = 2000
 
@@ -69,10 +71,13 @@ class Patterns:
     ----------
     missing : ndarray of bool of shape (n_patterns, n_features)
     weights : ndarray of shape (n_patterns,)
+    discriminant : Discriminant or None
+        What the cells of a row tell about its pattern.
     """
 
     missing: np.ndarray
     weights: np.ndarray
+    discriminant: Discriminant | None = None
 
     @classmethod
     def of(cls, missing: np.ndarray, weights: np.ndarray) -> Patterns:
@@ -88,9 +93,23 @@ class Patterns:
     def updated(self, missing: np.ndarray, weights: np.ndarray) -> Patterns:
         """The patterns after more rows."""
         both = np.concatenate([self.missing, missing])
-        return Patterns.of(both, np.concatenate([self.weights, weights]))
+        updated = Patterns.of(both, np.concatenate([self.weights, weights]))
+        return replace(updated, discriminant=self.discriminant)
 
-    def sample(self, n_samples: int, rng: Any) -> np.ndarray:
-        """Patterns at random, (n_samples, n_features)."""
-        p = self.weights / self.weights.sum()
-        return self.missing[rng.choice(len(p), size=n_samples, p=p)]
+    def sample(self, features: np.ndarray, rng: Any) -> np.ndarray:
+        """A pattern for each row of encoded features, at random: (n_rows, n_features)."""
+        p, n = self.weights / self.weights.sum(), len(features)
+        if self.discriminant is None:
+            return self.missing[rng.choice(len(p), size=n, p=p)]
+        number = self.discriminant.classes(self.missing)
+        log_ratio = self.discriminant.log_ratio(features)
+        share = np.bincount(number, p, log_ratio.shape[1])
+        with np.errstate(divide="ignore"):  # a pattern may have left the sample of very many
+            log_p = log_ratio + np.log(share)
+        cumulated = np.cumsum(np.exp(log_p - log_p.max(1, keepdims=True)), axis=1)
+        drawn = (rng.random((n, 1)) * cumulated[:, -1:] > cumulated).sum(1)
+        found = np.empty(n, dtype=int)
+        for each in np.unique(drawn):  # the patterns that are not told apart, by their shares
+            rows, members = np.flatnonzero(drawn == each), np.flatnonzero(number == each)
+            found[rows] = rng.choice(members, size=len(rows), p=p[members] / p[members].sum())
+        return self.missing[found]
