@@ -18,8 +18,8 @@ N_PROJECTIONS = 6  # rounds in which all constraints repair a row, each what oth
 N_RENEWALS = 20  # of the code of a row that cannot be repaired
 N_UNIQUE = 100  # rounds in which rows that repeat others are drawn again
 
-# From rows, and whether their codes are drawn anew, too, to new values.
-Redraw = Callable[[np.ndarray, bool], Values]
+# From rows to new values: draws for their codes, or values for other codes.
+Redraw = Callable[[np.ndarray], Values]
 
 
 def keep(
@@ -28,6 +28,7 @@ def keep(
     scores: LevelScores,
     rng: np.random.Generator | None = None,
     redraw: Redraw | None = None,
+    renew: Redraw | None = None,
 ) -> None:
     """Change rows, in place, so that they keep constraints.
 
@@ -43,6 +44,8 @@ def keep(
         Draws combinations by their probabilities; None: the most probable ones are taken.
     redraw : callable or None
         Draws rows again. None: they are projected.
+    renew : callable or None
+        Decodes rows, that no repair helped, from other codes.
 
     Raises
     ------
@@ -52,14 +55,14 @@ def keep(
     rows = np.arange(values.n_rows)
     bad = _kept(values, relations, rows, scores, rng, redraw)
     for _ in range(N_RENEWALS):
-        if not len(bad) or redraw is None or values.held[bad].any():
+        if not len(bad) or renew is None or values.held[bad].any():
             break
-        values.set_rows(bad, redraw(bad, True))
+        values.set_rows(bad, renew(bad))
         bad = _kept(values, relations, bad, scores, rng, redraw)
     _complain(values, relations, bad)
     for relation in relations:
         if isinstance(relation, FittedUnique) and redraw is not None:
-            _make_unique(values, relation, relations, scores, rng, redraw)
+            _make_unique(values, relation, relations, scores, rng, redraw, renew or redraw)
 
 
 def _kept(
@@ -117,7 +120,7 @@ def _drawn_again(
     """Replace rows by the first of n draws that keeps all constraints; rows without one."""
     repeated = np.repeat(rows, n)
     trials, every = values.take(repeated), np.arange(len(repeated))
-    trials.set_rows(every, redraw(repeated, False))
+    trials.set_rows(every, redraw(repeated))
     _complete(trials, relations, every, lambda j, at: scores(j, repeated[at]), rng)
     keeps = ~_broken(trials, relations, every).reshape(-1, n)
     first, some = keeps.argmax(1) + np.arange(len(rows)) * n, keeps.any(1)
@@ -139,6 +142,7 @@ def _make_unique(
     scores: LevelScores,
     rng: np.random.Generator | None,
     redraw: Redraw,
+    renew: Redraw,
 ) -> None:
     """Draw rows again that repeat others."""
     for _ in range(N_UNIQUE):
@@ -146,9 +150,9 @@ def _make_unique(
         if not len(rows):
             return
         free = ~values.held[rows].any(1)
-        for some, is_free in ((rows[free], True), (rows[~free], False)):
+        for some, draw in ((rows[free], renew), (rows[~free], redraw)):
             if len(some):
-                values.set_rows(some, redraw(some, is_free))
+                values.set_rows(some, draw(some))
         _complain(values, relations, _kept(values, relations, rows, scores, rng, redraw))
     rows = np.flatnonzero(unique.repeated(values))
     if len(rows):

@@ -148,7 +148,9 @@ class _Pursuit:
         if simple is not None:
             return self._oriented(simple)
         if self._explains(parts, coefficients, constant):
-            return Combination(self.total, tuple(parts), coefficients, constant)
+            is_part = coefficients != 0  # least squares may give 0 to one of equal columns
+            some = tuple(np.array(parts)[is_part].tolist())
+            return Combination(self.total, some, coefficients[is_part], constant) if some else None
         return None
 
     def _rounded(self, parts: list[int], coefficients: np.ndarray) -> Combination | None:

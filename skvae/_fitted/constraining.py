@@ -30,7 +30,7 @@ def constrained(
     held: np.ndarray | None = None,
     rng: np.random.Generator | None = None,
     decode: Decode | None = None,
-    new_codes: Callable[[int], Tensor] | None = None,
+    new_codes: Callable[[Tensor], Tensor] | None = None,
 ) -> list[Cells]:
     """Decoded cells, changed so that the rows keep constraints.
 
@@ -43,9 +43,9 @@ def constrained(
     rng : Generator or None
         Draws what there is to choose; None: the most probable is taken.
     decode : callable or None
-        Draws the cells of rows for their codes. None: rows are repaired, not drawn again.
+        From codes to cells: draws them, if there is an `rng`.
     new_codes : callable or None
-        From a number to that many codes; None: codes are kept.
+        From the codes of rows that nothing else repairs to others; None: codes are kept.
     """
     if not relations:
         return cells
@@ -56,14 +56,18 @@ def constrained(
     def scores(j: int, rows: np.ndarray) -> np.ndarray | None:
         return level_scores(model, schema, j, z[torch.from_numpy(rows)])
 
-    def redraw(rows: np.ndarray, renew: bool) -> Values:
+    def redraw(rows: np.ndarray) -> Values:
         assert decode is not None
-        at = torch.from_numpy(rows)
-        if renew and new_codes is not None:
-            z[at] = new_codes(len(rows))
-        return Values.of(schema.columns, decode(z[at]))
+        return Values.of(schema.columns, decode(z[torch.from_numpy(rows)]))
 
-    keep(values, relations, scores, rng, None if decode is None else redraw)
+    def renew(rows: np.ndarray) -> Values:
+        assert new_codes is not None
+        at = torch.from_numpy(rows)
+        z[at] = new_codes(z[at])
+        return redraw(rows)
+
+    again = None if decode is None or rng is None else redraw
+    keep(values, relations, scores, rng, again, again if new_codes is None else renew)
     return values.written(cells)
 
 

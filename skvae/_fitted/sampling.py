@@ -23,6 +23,7 @@ from .conditions import check_possible, merge
 from .constraining import constrained
 
 N_REDRAWS = 10
+SHRINKAGE = 0.8  # of a code whose row cannot be repaired
 CODES_EACH = 2  # weighted codes for each row that is drawn given others
 CHUNK = 8192
 
@@ -151,7 +152,7 @@ def as_table(
         held = np.stack([~each.missing for each in asked], axis=1)
         cells = [merge(*each) for each in zip(schema.columns, asked, cells, strict=True)]
     if relations:
-        draws = _draws(model, schema, seed, new_codes) if is_drawn else {}
+        draws = _draws(model, schema, seed, new_codes) if is_drawn else _nearer(model, schema)
         z = z.clone()
         cells = constrained(model, schema, z, cells, relations, held=held, **draws)
     if missing == "as_seen":
@@ -175,8 +176,23 @@ def _draws(
         values, codes = decoded(model, schema, z, own)
         return schema.cells(values.numpy(), codes.numpy(), rng)
 
-    renewed = None if new_codes is None else lambda n: new_codes(n, own)
+    renewed = None if new_codes is None else lambda z: new_codes(len(z), own)
     return {"rng": rng, "decode": redrawn, "new_codes": renewed}
+
+
+def _nearer(model: VAE, schema: Schema) -> dict[str, Any]:
+    """How decoded rows that break constraints are decoded again: from codes closer to the origin.
+
+    There the columns are at their means, which lie inside their bounds and keep every sum.
+    """
+    if not model.latent.supports_linearization:  # z is no vector that can be shorter
+        return {}
+
+    def expected(z: Tensor) -> list[Cells]:
+        values, codes = decoded(model, schema, z)
+        return schema.cells(values.numpy(), codes.numpy())
+
+    return {"decode": expected, "new_codes": lambda z: SHRINKAGE * z}
 
 
 def draw_in_bounds(

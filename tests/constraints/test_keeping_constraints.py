@@ -311,13 +311,13 @@ def test_rows_are_drawn_again_by_rejection():
     vae = quick(constraints=[Inequality("a", "b", strict=True)]).fit(X)
     rng = np.random.default_rng(1)
 
-    def draws(rows, renew=False):
+    def draws(rows):
         numbers = rng.integers(0, 3, size=(len(rows), 2)).astype(float)
         nothing = np.zeros(numbers.shape, dtype=bool)
         return Values(vae.schema_.columns, list(numbers.T.copy()), nothing, nothing.copy())
 
     values = draws(np.arange(30_000))
-    keep(values, vae.fitted_model_.relations, lambda j, rows: None, rng, draws)
+    keep(values, vae.fitted_model_.relations, lambda j, rows: None, rng, draws, draws)
     pairs, counts = np.unique(np.stack(values.arrays, axis=1), axis=0, return_counts=True)
     assert pairs.tolist() == [[0, 1], [0, 2], [1, 2]]
     np.testing.assert_allclose(counts / 30_000, 1 / 3, atol=0.02)
@@ -534,3 +534,22 @@ def _even(schema, j, rows):
     """The same probability for each level."""
     levels = getattr(schema.columns[j], "levels", None)
     return None if levels is None else np.zeros((len(rows), len(levels)))
+
+
+@pytest.mark.parametrize("scale", [1, 3, 8])
+def test_a_decoded_row_that_cannot_be_repaired_is_that_of_a_code_closer_to_the_origin(scale):
+    """Indicators of a year add up to it: few of their combinations are inside all bounds."""
+    rng = np.random.default_rng(0)
+    year = rng.integers(81, 88, 120)
+    indicators = {f"d{y}": (year == y).astype(int) for y in range(82, 88)}
+    table = pd.DataFrame({"year": year, **indicators, "x": year + rng.normal(size=120)})
+    parts = list(indicators)
+    total = Sum("year", parts, coefficients=[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], constant=81.0)
+    vae = quick(n_components=2, constraints=[total]).fit(table)
+    codes = scale * np.random.default_rng(1).normal(size=(500, 2))
+    rows = vae.inverse_transform(codes)
+    expected = 81 + rows[parts].to_numpy() @ np.arange(1, 7)
+    np.testing.assert_array_equal(rows["year"], expected)
+    pd.testing.assert_frame_equal(
+        vae.inverse_transform(codes[100:110]), rows[100:110].reset_index(drop=True)
+    )
