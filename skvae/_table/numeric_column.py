@@ -235,7 +235,7 @@ class NumericColumn(NumericSummary, Column):
             on_lattice = self.lattices.rounded(x, low, high, rng)
             if self.decimals is not None:  # start + unit · place is exact up to rounding only
                 on_lattice = np.round(on_lattice, self.decimals)
-            x = np.where(place < 0, on_lattice, x)
+            x = np.where(place < 0, np.clip(on_lattice, low, high), x)
         if not len(self.known_integers):
             return self.cells(x)
         return self.cells(np.where(place < 0, self._integers(x), self.known_integers[place]))

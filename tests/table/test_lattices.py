@@ -137,3 +137,15 @@ def test_rounded_values_are_more_probable(vae):
     row = table().head(1).assign(price=60_000.0)
     gap = vae.score_samples(row) - vae.score_samples(row.assign(price=60_001.0))
     assert gap[0] == pytest.approx(np.log((0.9 * 100 + 0.1) / 0.1), abs=0.3)
+
+
+def test_rounded_values_stay_inside_the_bounds():
+    """Where the smallest value is a billionth, the next lower whole number is zero."""
+    rng = np.random.default_rng(0)
+    spent = np.round(np.exp(rng.normal(7, 1.2, 600)))
+    spent = np.where(rng.random(600) < 0.5, 500 * np.ceil(spent / 500), spent)
+    spent[:6] = [1e-9, 1e-7, 1e-9, 1e-4, 0.01, 1e-9]
+    X = pd.DataFrame({"spent": spent, "size": np.log(spent + 1) + rng.normal(size=600)})
+    drawn = VAETransformer(1, **QUICK).fit(X).sample(5000, random_state=0)["spent"]
+    assert drawn.min() >= 1e-9
+    assert drawn.max() <= spent.max()
