@@ -72,11 +72,12 @@ def _is_list(column: FittedColumn) -> bool:
         return False
     if _is_evenly_spaced(column):
         return False
-    if column.decimals is None and column.kind != "datetime":
-        return True
-    spacing = column.resolution
     if column.decimals is not None:
         spacing = column.step * 10.0**-column.decimals
+    elif column.kind == "datetime":
+        spacing = column.resolution
+    else:  # numbers that were rounded and then scaled are multiples of about their least distance
+        spacing = float(np.diff(column.repeated).min())
     return column.maximum - column.minimum >= SPARSE * n * spacing
 
 

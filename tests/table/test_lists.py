@@ -73,3 +73,13 @@ def test_rounded_numbers_that_were_scaled_are_no_list(scale):
     vae = VAETransformer(1, **QUICK | {"max_iter": 1}).fit(scale(x)[:, np.newaxis])
     assert 24 < len(np.unique(x)) < 200
     assert not isinstance(vae.likelihood_["x0"], Atoms)
+
+
+def test_whole_numbers_that_were_stretched_are_no_list():
+    """Their distances are one or two units, and they have no decimals any more."""
+    rng = np.random.default_rng(0)
+    x = np.round(4 / 3 * rng.binomial(60, 0.3, 4000))
+    assert 24 < len(np.unique(x)) < 60
+    assert (np.diff(np.unique(x))[5:-5] <= 2).all()
+    vae = VAETransformer(1, **QUICK | {"max_iter": 1}).fit(((x - x.mean()) / x.std())[:, None])
+    assert not isinstance(vae.likelihood_["x0"], Atoms)
