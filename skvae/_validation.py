@@ -151,8 +151,9 @@ def fitted_names(header: Any) -> dict[str, Any]:
 
 def check_names(names: list, fitted: list, owner: str) -> None:
     """Raise with the difference of the two lists if columns are missing or new."""
-    missing = [n for n in fitted if n not in set(names)]
-    new = [n for n in names if n not in set(fitted)]
+    given, known = set(names), set(fitted)
+    missing = [n for n in fitted if n not in given]
+    new = [n for n in names if n not in known]
     if missing or new:
         raise ValueError(
             "The feature names should match those that were passed during fit.\n"
@@ -190,7 +191,8 @@ def check_categorical_features(value: Any, names: list) -> list[bool]:
             f"or indices or names of columns. Got {value!r}; the columns are {names}."
             + (did_you_mean(str(unknown[0]), names) if unknown else "")
         )
-    return [n in set(wanted.tolist()) for n in names]
+    chosen = set(wanted.tolist())
+    return [n in chosen for n in names]
 
 
 def check_columns(wanted: list, names: list, parameter: str) -> None:

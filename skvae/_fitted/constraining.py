@@ -77,7 +77,7 @@ def level_scores(model: VAE, schema: Schema, j: int, z: Tensor) -> np.ndarray | 
     column = schema.columns[j]
     if not isinstance(column, CategoricalColumn):
         return None
-    place = schema.categorical.index(j)
+    place = schema.places[j]
     size = model.chunk_size(1, most=8192)
     parts = (part.to(model.device) for part in z.split(size))
     by_code = torch.cat([_probabilities(model, place, part) for part in parts]).cpu()

@@ -277,7 +277,8 @@ class Imputation:
 
 def _places(order: Sequence[int], other: Sequence[int]) -> list[int]:
     """Where the columns of one order are in another one."""
-    return [list(other).index(j) for j in order]
+    place = {j: i for i, j in enumerate(other)}
+    return [place[j] for j in order]
 
 
 def _cells(schema: Schema, numbers: np.ndarray, codes: np.ndarray) -> list[Cells]:

@@ -53,7 +53,7 @@ class Discriminant:
         x: np.ndarray,
         weights: np.ndarray,
     ) -> Discriminant | None:
-        """Of rows; None if their cells tell nothing about the patterns of rows held out.
+        """Of distinct rows; None if cells tell nothing about the patterns of rows held out.
 
         Parameters
         ----------
@@ -64,12 +64,14 @@ class Discriminant:
             Centered features, 0 where missing.
         weights : ndarray of shape (n_rows,)
         """
+        if len(x) < 2 * MIN_ROWS or not missing.any() or not 0 < x.shape[1] <= MAX_FEATURES:
+            return None
         found, index = np.unique(missing, axis=0, return_inverse=True)
         index = index.ravel()
         total = np.bincount(index, weights=weights)
         often = np.argsort(-total, kind="stable")[:MAX_PATTERNS]
         often = often[total[often] >= MIN_ROWS]
-        if not missing.any() or len(often) < 1 or not 0 < x.shape[1] <= MAX_FEATURES:
+        if not len(often):
             return None
         number = np.full(len(found), len(often))  # the last: none of them
         number[often] = np.arange(len(often))

@@ -94,6 +94,9 @@ class Schema:
             extras = slice(first, self.n_extras)
             group = [columns[j] for j in members]
             self.groups.append(Group(likelihood, group, members, cells, extras))
+        # Of each column among the numbers, or among the levels.
+        self.places = {j: i for part in (self.numeric, self.categorical)
+                       for i, j in enumerate(part)}  # fmt: skip
 
     def updated(self, margins: Margins) -> Schema:
         """The schema with bounds, counts, resolution and patterns updated by more rows."""
@@ -202,15 +205,14 @@ class Schema:
             cells = table.cells(j, column.type == "label")
             encoded = column.encode(cells)
             measure += encoded.log_measure
-            if j in self.numeric:
-                i = position = self.numeric.index(j)
-                values[:, i] = torch.from_numpy(encoded.values)
-            elif j in self.categorical:
-                i = self.categorical.index(j)
+            if j not in self.places:
+                continue
+            i = position = self.places[j]
+            if isinstance(column, CategoricalColumn):
                 position = len(self.numeric) + i
                 codes[:, i] = torch.from_numpy(encoded.values)
             else:
-                continue
+                values[:, i] = torch.from_numpy(encoded.values)
             missing.set(position, encoded.missing)
             unknown.set(position, encoded.missing & ~cells.missing)
             if encoded.extra is not None:
@@ -235,9 +237,9 @@ class Schema:
         cells = []
         for j, column in enumerate(self.columns):
             if isinstance(column, NumericColumn):
-                cells.append(column.decode(values[:, self.numeric.index(j)], rng))
+                cells.append(column.decode(values[:, self.places[j]], rng))
             elif isinstance(column, CategoricalColumn):
-                cells.append(column.decode(codes[:, self.categorical.index(j)], rng))
+                cells.append(column.decode(codes[:, self.places[j]], rng))
             elif isinstance(column, ConstantColumn):
                 cells.append(column.decode(len(values)))
         return cells

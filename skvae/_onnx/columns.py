@@ -213,11 +213,11 @@ def _decoded(graph: Graph, schema: Schema, j: int, values: Value, codes: Value, 
     column, form = schema.columns[j], form_of(schema.columns[j])
     if isinstance(column, CategoricalColumn):
         assert form.levels is not None
-        code = graph.node("Gather", codes.name, np.int64(schema.categorical.index(j)), axis=1)
+        code = graph.node("Gather", codes.name, np.int64(schema.places[j]), axis=1)
         level = graph.node("Gather", column.level_of_code, code)
         return graph.node("Gather", form.levels, level)
     if isinstance(column, NumericColumn):
-        place = np.int64(schema.numeric.index(j))
+        place = np.int64(schema.places[j])
         y: Any = TracedArray(graph, graph.node("Gather", values.name, place, axis=1))
         x, known = cast(Any, column).decode_numbers(y)
         if column.type == "time":

@@ -196,7 +196,8 @@ def rows_of(source: Any) -> Source:
 
 def check_columns(frame: nw.DataFrame, names: Sequence[str]) -> None:
     """Raise if a frame lacks some columns."""
-    absent = [name for name in names if name not in set(frame.columns)]
+    given = set(frame.columns)
+    absent = [name for name in names if name not in given]
     if absent:
         raise ValueError(
             f"the columns {absent} are missing: the source has {frame.columns}. It needs those "

@@ -66,8 +66,9 @@ def matched(frame: nw.DataFrame, schema: Schema) -> nw.DataFrame:
 
 def check_names(names: list, expected: list) -> None:
     """Raise if a column is missing or new."""
-    missing = [name for name in expected if name not in set(names)]
-    new = [name for name in names if name not in set(expected)]
+    given, known = set(names), set(expected)
+    missing = [name for name in expected if name not in given]
+    new = [name for name in names if name not in known]
     if missing or new:
         raise ValueError(
             "The columns differ from those read first:"

@@ -51,6 +51,7 @@ def test_nothing_is_learned_where_there_is_nothing_to_learn():
     assert of(missing, x) is None
     assert of(np.zeros_like(missing), x) is None
     assert of(missing, x[:, :0]) is None
+    assert of(missing[:1], x[:1]) is None
 
 
 @pytest.fixture
