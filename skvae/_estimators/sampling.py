@@ -38,9 +38,10 @@ class SamplingMixin(BaseVAE):
             values for one condition; a table with some of the fitted columns for one condition a
             row, in which missing cells are not given.
         missing : {"none", "as_seen"}, default="none"
-            Complete rows, or rows with missing values as the fitted table had them: those of random
-            rows, and for the columns of `informative_missing` with the probability given the drawn
-            value.
+            Complete rows, or rows with missing values as the fitted table had them: a pattern of
+            missing cells is drawn given the other cells by linear discriminant analysis (Fisher
+            1936), or that of a random row where they tell nothing about it; for the columns of
+            `informative_missing` with the probability given the drawn value.
         mean : bool, default=False
             Return what the decoder expects at z, as ``inverse_transform`` does, instead of draws.
         constraints : "fitted", None or list, default="fitted"
