@@ -111,7 +111,10 @@ def assert_equal_tables(outputs, X):
 
 
 @pytest.mark.filterwarnings("ignore:The scores of")
-@pytest.mark.parametrize("name", TABLES)
+@pytest.mark.parametrize("name", [
+    pytest.param(name, marks=[pytest.mark.slow] * (name not in ("unusual", "penguins")))
+    for name in TABLES
+])  # fmt: skip
 def test_answers_of_mixed_tables(name, tmp_path):
     X, options = TABLES[name]
     vae = VAETransformer(max_iter=3, random_state=0, constraints=None, **options).fit(X)
@@ -129,9 +132,11 @@ def test_answers_of_mixed_tables(name, tmp_path):
 
 @pytest.mark.filterwarnings("ignore:The scores of")
 @pytest.mark.parametrize("options", [
-    {"latent": "ladder"}, {"latent": "quantized"}, {"latent": "finite_scalar"},
-    {"prior": "mixture"}, {"prior": "standard_normal"}, {"objective": "embedding"},
-    {"activation": "elu"}, {"activation": "tanh"}, {"hidden_layer_sizes": ()},
+    {"latent": "ladder"}, {"prior": "mixture"}, {"activation": "elu"}, {"hidden_layer_sizes": ()},
+    *(pytest.param(options, marks=pytest.mark.slow) for options in (
+        {"latent": "quantized"}, {"latent": "finite_scalar"}, {"prior": "standard_normal"},
+        {"objective": "embedding"}, {"activation": "tanh"},
+    )),
 ], ids=str)  # fmt: skip
 def test_families(options, tmp_path):
     X = TABLES["penguins"][0]
@@ -142,8 +147,11 @@ def test_families(options, tmp_path):
     np.testing.assert_allclose(scores, amortised(vae).score_samples(X), rtol=TOLERANCE)
 
 
-@pytest.mark.parametrize("method", ["density", "density_per_cell", "mean_log_density", "joint",
-                                    "reconstruction"])  # fmt: skip
+@pytest.mark.parametrize("method", [
+    "density", "reconstruction",
+    *(pytest.param(method, marks=pytest.mark.slow)
+      for method in ("density_per_cell", "mean_log_density", "joint")),
+])  # fmt: skip
 def test_detector(method, tmp_path):
     X = np.random.default_rng(0).normal(size=(80, 4))
     X[::7, 2] = np.nan

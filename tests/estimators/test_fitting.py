@@ -66,7 +66,14 @@ def test_the_encoder_runs_once_for_each_call(X, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "latent", [Quantized(n_codes=8, n_codebooks=2), Quantized(n_codes=8), "finite_scalar"]
+    "latent",
+    [
+        "finite_scalar",
+        *(
+            pytest.param(latent, marks=pytest.mark.slow)
+            for latent in (Quantized(n_codes=8, n_codebooks=2), Quantized(n_codes=8))
+        ),
+    ],
 )
 def test_auto_size_of_families_with_codes(X, latent):
     vae = VAETransformer("auto", latent=latent, **QUICK).fit(X)

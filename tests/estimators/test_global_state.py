@@ -134,8 +134,11 @@ def expected():
         return {name: answers(estimator, frame()) for name, estimator in ESTIMATORS.items()}
 
 
-@pytest.mark.parametrize("name", CONTEXTS)
-@pytest.mark.parametrize("kind", ESTIMATORS)
+@pytest.mark.parametrize(("kind", "name"), [
+    *(("transformer", name) for name in CONTEXTS),
+    ("detector", "float64"),
+    *(pytest.param("detector", name, marks=pytest.mark.slow) for name in list(CONTEXTS)[1:]),
+])  # fmt: skip
 @pytest.mark.filterwarnings("ignore::skvae.ImportanceWarning", "ignore::skvae.CollapseWarning")
 def test_answers_do_not_depend_on_global_state(name, kind, expected):
     table = frame()

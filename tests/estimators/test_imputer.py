@@ -81,6 +81,7 @@ def test_imputations_are_the_mean_of_two_models(table, default):
         assert (filled[name] == each[0][name])[same].all()
 
 
+@pytest.mark.slow
 def test_draws_are_of_both_models(table, default):
     row = int(np.flatnonzero(table.notna().all(axis=1))[0])
     rows = table.iloc[[row] * 4000].assign(float64=np.nan)

@@ -67,8 +67,9 @@ def write(estimator, how, path):
 
 
 @pytest.mark.parametrize("how", [
-    "save", "skops",
-    *(pytest.param(how, marks=pytest.mark.slow) for how in ("pickle", "joblib", "cloudpickle")),
+    "save",
+    *(pytest.param(how, marks=pytest.mark.slow)
+      for how in ("skops", "pickle", "joblib", "cloudpickle")),
 ])  # fmt: skip
 def test_answers_in_another_process(how, tmp_path):
     table = pandas_frame(40)

@@ -97,7 +97,10 @@ def test_an_atom_counts_as_its_mass_over_the_resolution():
     np.testing.assert_allclose(vae.score_samples(rows), expected, atol=0.1)
 
 
-@pytest.mark.parametrize("likelihood", ["auto", "normal", "binned", "normal_mixture"])
+@pytest.mark.parametrize("likelihood", [
+    "auto", "normal",
+    *(pytest.param(name, marks=pytest.mark.slow) for name in ("binned", "normal_mixture")),
+])  # fmt: skip
 def test_no_density_runs_away_on_repeated_values(likelihood):
     """A column of one value but for a few cells, and one rounded to halves."""
     rng = np.random.default_rng(0)  # the same whichever tests ran before
@@ -130,7 +133,10 @@ def test_neighboring_atoms_are_told_apart():
         assert (drawn == value).mean() == pytest.approx(1 / 3, abs=0.08)
 
 
-@pytest.mark.parametrize("transform", ["standard", "log", "power", "quantile"])
+@pytest.mark.parametrize("transform", [
+    "quantile",
+    *(pytest.param(name, marks=pytest.mark.slow) for name in ("standard", "log", "power")),
+])  # fmt: skip
 def test_floors_hold_under_every_map(transform):
     """The mass that a density puts on a rounding cell, density × resolution, is at most one."""
     rng = np.random.default_rng(0)

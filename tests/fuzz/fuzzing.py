@@ -19,7 +19,7 @@ import skvae
 
 # A profile without derandomization takes other and more examples: FUZZ_FACTOR times as many.
 IS_QUICK = settings.default.derandomize
-FACTOR = 0.35 if IS_QUICK else float(os.environ.get("FUZZ_FACTOR", "15"))
+FACTOR = 0.2 if IS_QUICK else float(os.environ.get("FUZZ_FACTOR", "15"))
 PARTS = 1 if IS_QUICK else 4  # so that several processes share the work of a test
 
 _cases = [0]
@@ -35,7 +35,7 @@ def n_cases() -> int:
 
 
 def examples(n: int, **options) -> settings:
-    """Settings of a test with n / 3 examples in the quick profile, and many more in the other.
+    """Settings of a test with n / 5 examples in the quick profile, and many more in the other.
 
     Fits take a fraction of a second, which a health check would call too slow.
     """

@@ -114,7 +114,11 @@ def test_the_information_is_the_covariance_of_the_score(likelihood, n_outputs):
     torch.testing.assert_close(covariance, r @ r.T, atol=0.02, rtol=0.02)
 
 
-@pytest.mark.parametrize("likelihood", [NormalMixture(), DiscretizedLogistic(), Atoms(), "auto"])
+@pytest.mark.parametrize("likelihood", [
+    "auto",
+    *(pytest.param(each, marks=pytest.mark.slow)
+      for each in (NormalMixture(), DiscretizedLogistic(), Atoms())),
+])  # fmt: skip
 def test_draws_are_weighted_right_in_a_nonlinear_model(likelihood):
     """Both proposals, with many draws, give the same density; the linearized one with fewer."""
     X = np.round(np.tanh(linear_table(300)), 1)

@@ -135,7 +135,7 @@ def test_partial_fit_keeps_the_units_in_their_places(cancer):
 
 
 @pytest.mark.parametrize(("k", "nonlinear", "most"), [
-    (3, False, 3),
+    pytest.param(3, False, 3, marks=pytest.mark.slow),
     pytest.param(1, False, 1, marks=pytest.mark.slow),
     pytest.param(2, True, 3, marks=pytest.mark.slow),
 ])  # fmt: skip

@@ -84,7 +84,10 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("estimator", CASES.values(), ids=CASES)
+@pytest.mark.parametrize("estimator", [
+    pytest.param(each, id=name, marks=[pytest.mark.slow] * (name in ("stacked", "buffers")))
+    for name, each in CASES.items()
+])  # fmt: skip
 def test_a_fit_that_is_cut_off_ends_as_one_that_is_not(estimator, X, path, monkeypatch):
     X[::7, 1] = np.nan
     whole = fresh(estimator).fit(X)
