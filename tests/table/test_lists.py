@@ -83,3 +83,14 @@ def test_whole_numbers_that_were_stretched_are_no_list():
     assert (np.diff(np.unique(x))[5:-5] <= 2).all()
     vae = VAETransformer(1, **QUICK | {"max_iter": 1}).fit(((x - x.mean()) / x.std())[:, None])
     assert not isinstance(vae.likelihood_["x0"], Atoms)
+
+
+def test_scaled_values_of_uneven_frequencies_are_a_list():
+    """Intensities of a sensor that never gives some of the whole numbers, and prefers others."""
+    rng = np.random.default_rng(0)
+    values = np.delete(np.arange(60.0), rng.choice(np.arange(1, 59), 26, replace=False))
+    x = rng.choice(values, 4000, p=rng.dirichlet(np.ones(len(values))))
+    X = ((x - x.mean()) / x.std())[:, None]
+    vae = VAETransformer(1, **QUICK | {"max_iter": 1}).fit(X)
+    assert isinstance(vae.likelihood_["x0"], Atoms)
+    assert np.isin(vae.sample(500, random_state=0), X).all()
