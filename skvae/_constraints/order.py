@@ -6,7 +6,7 @@ import numpy as np
 
 EVIDENCE = 40.0  # nats
 MIN_SHARE = 0.02  # of pairs of values from two random rows that break the order
-FEW_ROWS = 16
+FEW_ROWS = 16  # in which most pairs of columns already break the order
 
 
 def ordered_pairs(x: np.ndarray) -> np.ndarray:

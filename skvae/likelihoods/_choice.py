@@ -66,7 +66,8 @@ def choose(column: FittedColumn) -> Choice:
 def _is_list(column: FittedColumn) -> bool:
     """Whether the values are those of a list, such as interest rates or ends of months.
 
-    They are repeated, and are few of those that rounding alone would leave. Numbers that were
+    They are repeated, and are few of those that rounding alone would leave, or, where scaling has
+    hidden the decimals, some are much more frequent than those next to them. Numbers that were
     rounded and then scaled have no decimals, but most are as far from one neighbor as from the
     other: they have an order, and levels would not know it.
     """

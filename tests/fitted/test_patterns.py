@@ -33,7 +33,7 @@ def test_log_ratio_is_that_of_two_gaussians():
     number = found.classes(np.array([[False, True], [False, False], [True, False]]))
     assert number[2] == len(found.missing)
     log_odds = ratio[:, number[0]] - ratio[:, number[1]]
-    # Without shift the ridge and the shrinkage would be nothing: log N(x; 1.5, 1) − log N(x; 0, 1)
+    # log N(x; 1.5, 1) − log N(x; 0, 1), but for the ridge and the shrinkage
     np.testing.assert_allclose(log_odds, 1.5 * grid[:, 0] - 1.5**2 / 2, atol=0.12)
 
 
