@@ -85,12 +85,37 @@ def test_whole_numbers_that_were_stretched_are_no_list():
     assert not isinstance(vae.likelihood_["x0"], Atoms)
 
 
-def test_scaled_values_of_uneven_frequencies_are_a_list():
-    """Intensities of a sensor that never gives some of the whole numbers, and prefers others."""
+def intensities(values, n=4000):
+    """Of a sensor that prefers some of the whole numbers."""
     rng = np.random.default_rng(0)
-    values = np.delete(np.arange(60.0), rng.choice(np.arange(1, 59), 26, replace=False))
-    x = rng.choice(values, 4000, p=rng.dirichlet(np.ones(len(values))))
+    return rng.choice(values, n, p=rng.dirichlet(np.ones(len(values))))
+
+
+def test_scaled_values_of_uneven_frequencies_are_a_list():
+    """Some of the whole numbers never occur, and scaling has hidden that they are whole."""
+    rng = np.random.default_rng(0)
+    x = intensities(np.delete(np.arange(60.0), rng.choice(np.arange(1, 59), 26, replace=False)))
     X = ((x - x.mean()) / x.std())[:, None]
     vae = VAETransformer(1, **QUICK | {"max_iter": 1}).fit(X)
     assert isinstance(vae.likelihood_["x0"], Atoms)
     assert np.isin(vae.sample(500, random_state=0), X).all()
+
+
+@pytest.mark.parametrize("dtype", [int, float])
+def test_neighbors_of_uneven_frequencies_are_a_list(dtype):
+    X = pd.DataFrame({"x": intensities(np.arange(60)).astype(dtype)})
+    vae = VAETransformer(1, **QUICK | {"max_iter": 1}).fit(X)
+    assert vae.likelihood_reasons_["x"].endswith(f"a list of {X['x'].nunique()} values")
+    real, drawn = (t["x"].value_counts(normalize=True) for t in (X, vae.sample(4000)))
+    assert (real - drawn.reindex(real.index).fillna(0)).abs().sum() / 2 < 0.1
+
+
+def test_numbers_that_are_mostly_rounded_to_fives_are_no_list():
+    """Their frequencies are uneven, but it is the rounding that makes them so."""
+    rng = np.random.default_rng(0)
+    x = np.round(150 + 30 * rng.normal(size=6000))
+    x = np.where(rng.random(6000) < 0.5, 5 * np.round(x / 5), x)
+    assert 100 < len(np.unique(x)) < 256
+    vae = VAETransformer(1, **QUICK | {"max_iter": 1}).fit(pd.DataFrame({"x": x}))
+    assert "list" not in vae.likelihood_reasons_["x"]
+    assert "rounded" in vae.likelihood_reasons_["x"]
