@@ -51,7 +51,8 @@ class DensityMixin(BaseVAE):
         a constant that did not occur among n observed cells scores −log(n + 1), or −log(C + 1)
         where rare levels are pooled, which stand for C cells. Rows that were fitted score somewhat
         higher than new ones, as with any density; ``model_.prior.exemplar_bias`` is the part of
-        it that is due to the aggregated prior.
+        it that is due to the aggregated prior. To rank outliers, :class:`VAEOutlierDetector` is
+        the better choice: the noise of its models is chosen for that, not for the density.
 
         Parameters
         ----------
