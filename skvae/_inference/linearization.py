@@ -6,6 +6,13 @@ the Fisher information I of the likelihood,
 .. math:: \log p(x|z) \approx \text{const} + b \cdot z - \tfrac12 z \cdot H z,
     \qquad H = J^T I J, \quad b = H \hat z + J^T s.
 
+The Fisher information of a rare level or atom is small where it occurs, and the curvature of the
+decoder is not in it. The encoder has learned both, on average over rows: with
+:math:`q(z|x) = N(m, \Sigma)`, trained under N(0, I), the likelihood is about proportional to
+:math:`q(z|x) / N(z; 0, I)`, with :math:`H_q = \Sigma^{-1} - I` and :math:`b_q = \Sigma^{-1} m`. The
+two are pooled, :math:`(1 - w)(H, b) + w (H_q, b_q)`, where ẑ = m. Where the encoder is wrong, the
+draws are worth little, and the row is linearized again without it.
+
 Under a prior :math:`\sum_m \pi_m N(\mu_m, V_m)` the posterior of this linear model is a mixture
 with as many components, known in closed form: component m has covariance
 :math:`C_m = (H + V_m^{-1})^{-1}`, mean :math:`C_m (b + V_m^{-1} \mu_m)` and the proportion
@@ -39,6 +46,7 @@ from torch import Tensor
 from skvae._model.rows import Rows
 from skvae._model.vae import VAE
 from skvae._nn.densities import log_mixture
+from skvae.likelihoods import Normal
 from skvae.priors import MixtureOfGaussians, PriorModule
 
 from .importance import EncodedRows
@@ -48,6 +56,9 @@ MAX_COMPONENTS = 64  # of z; the work for a row is cubic in them
 N_GROUPS = 8  # of components of the prior with equal variances
 MAX_SINGLE = 1e4  # nats; larger log-densities have too large an error in single precision
 MAX_NUMBERS = 2**18  # in the widest tensor of a chunk of rows, which should fit the cache
+# w: the standard error of log p of 16 draws fell on tables with many levels to .15 … .6 of what it
+# is with 0, and hardly moved on tables of numbers; with 0.5 it rose on these.
+ENCODER_WEIGHT = 0.3
 MIN_CHUNK = 16  # rows; for fewer the weights of a wide decoder are read too often
 
 
@@ -142,6 +153,13 @@ def linearize(model: VAE, rows: Rows, z: Tensor) -> tuple[Tensor, Tensor]:
         tangents = tangents.flatten(2).transpose(0, 1)
         gradient = gradient + (tangents @ score.flatten(1).unsqueeze(-1)).squeeze(-1)
     return precision, gradient
+
+
+def _is_linear(model: VAE) -> bool:
+    """Whether the model is linear and Gaussian, so that its linearization is exact."""
+    of_columns = [group.likelihood for group in model.groups]
+    is_normal = all(type(each) is Normal and each.scale != "conditional" for each in of_columns)
+    return is_normal and not len(model.decoder.layers)
 
 
 @dataclass(frozen=True)
@@ -262,6 +280,7 @@ class Linearization:
     def __init__(self, model: VAE, mixture: MixtureOfGaussians, is_prior: bool) -> None:
         self.model, self.mixture, self.is_prior = model, mixture, is_prior
         self.prior = grouped(model.prior, mixture)
+        self.encoder_weight = 0.0 if _is_linear(model) else ENCODER_WEIGHT
         k = model.latent.n_components
         widest = max(model.decoder.n_outputs, model.head.weight.shape[0])
         numbers = max(k * widest, len(self.prior.var) * k * k, len(self.prior.group))
@@ -287,12 +306,17 @@ class Linearization:
         return Linearization(model, self.mixture.double(), self.is_prior)
 
     def posterior(self, encoded: EncodedRows) -> LinearizedPosterior:
-        """Of each row, linearized at the mean of its posterior q(z | x)."""
-        mean, _ = self.model.latent.moments(encoded.h, self.model.prior)
-        return self.at(encoded.rows, mean)
+        """Of each row, linearized at the mean m of q(z | x), and pooled with q(z | x)."""
+        mean, log_var = self.model.latent.moments(encoded.h, self.model.prior)
+        w, (precision, gradient) = self.encoder_weight, linearize(self.model, encoded.rows, mean)
+        of_encoder = torch.diag_embed(
+            torch.exp(-log_var).clamp(min=1.0) - 1
+        )  # H_q; b_q − H_q m = m
+        pooled = (1 - w) * precision + w * of_encoder, (1 - w) * gradient + w * mean
+        return LinearizedPosterior.of(self.prior, mean, *pooled)
 
     def at(self, rows: Rows, z: Tensor) -> LinearizedPosterior:
-        """Of each row, linearized at z."""
+        """Of each row, linearized at z, without the encoder."""
         z = z.to(rows.values)
         return LinearizedPosterior.of(self.prior, z, *linearize(self.model, rows, z))
 
