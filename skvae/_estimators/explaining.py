@@ -24,7 +24,8 @@ class ExplanationMixin(BaseVAE):
         A column with a low part holds what the model did not expect, even at the codes that fit
         the row best; the latent part is low where these codes themselves are rare: where each cell
         is usual, but not their combination. An extreme cell moves the codes, which lowers the parts
-        of other columns too; the table of cells scores each cell given all others.
+        of other columns too; the table of cells scores each cell given all others, by at least 64
+        draws from refined posteriors.
 
         Parameters
         ----------

@@ -147,8 +147,8 @@ class VAEOutlierDetector(OutlierMixin, ConformalMixin, ExplanationMixin):
     fitted rows, use ``score_method="density_per_cell"``, or impute the missing values first.
 
     ``model_``, ``schema_``, ``history_``, ``likelihood_`` and the other attributes of the
-    transformer are there too, those of the first model, of coarse noise. What
-    :meth:`explain_samples` expects in a cell is what the model of fine noise expects.
+    transformer are there too, those of the first model, of coarse noise. It is also what the
+    expected values and intervals of :meth:`explain_samples` are of; surprises are pooled.
 
     References
     ----------

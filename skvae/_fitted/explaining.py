@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,8 @@ from skvae._table.reading import Table, read_table
 
 N_TYPICAL = 500  # rows of the model that show what is usual
 N_DRAWS = 200  # of a cell, for its median and interval
+# Distributions of a cell given the others need a posterior that is right, which rankings do not.
+MIN_CODES, MIN_REFINEMENT_STEPS = 64, 10
 SEED = 20_261_124
 
 
@@ -57,7 +60,14 @@ def typical_rows(models: Sequence[VAE], schema: Schema) -> Table:
 class Surprise:
     """The cells of rows that surprise most, with what was expected.
 
-    The surprise of a cell is −log p(x_j | all other cells), less its mean over typical rows.
+    The surprise of a cell is −log p(x_j | all other cells), less its mean over typical rows. In a
+    pool it is the weighted sum of those of the models; what was expected is what this one expects.
+
+    Attributes
+    ----------
+    weight : float
+    others : sequence of Surprise
+        Of the other models of a pool.
     """
 
     def __init__(
@@ -67,9 +77,17 @@ class Surprise:
         settings: InferenceSettings,
         n_cells: int,
         coverage: float,
+        weight: float = 1.0,
+        others: Sequence[Surprise] = (),
     ) -> None:
+        settings = replace(
+            settings,
+            n_samples=max(settings.n_samples, MIN_CODES),
+            n_refinement_steps=max(settings.n_refinement_steps, MIN_REFINEMENT_STEPS),
+        )
         self.models, self.schema, self.settings = models, schema, settings
         self.n_cells, self.coverage = n_cells, coverage
+        self.weight, self.others = weight, others
         typical = typical_rows(models, schema)
         usual, _ = _left_out(models, settings.rows(schema.encode(typical)), settings)
         self.usual = usual.mean(0)
@@ -78,8 +96,11 @@ class Surprise:
         """The `n_cells` most surprising cells of each row; rows by position."""
         schema, settings = self.schema, self.settings
         rows = settings.rows(schema.encode(table))
-        log_p, log_others = _left_out(self.models, rows, settings)
-        surprise = self.usual - log_p
+        surprise, log_others = self._weighted(rows)
+        for other in self.others:
+            by_column, _ = other._weighted(settings.rows(other.schema.encode(table)))
+            place = {j: i for i, j in enumerate(other.schema.order)}
+            surprise = surprise + by_column[:, [place[j] for j in schema.order]]
         if rows.missing is not None:
             surprise[rows.missing.cpu().numpy()] = -np.inf
         most = np.argsort(-surprise, axis=1, kind="stable")[:, : self.n_cells]
@@ -100,6 +121,11 @@ class Surprise:
             for k, (value, *expected) in zip(here, answers, strict=True):
                 found[k] = (row[k], column.name, value, surprise[row[k], position], *expected)
         return _frame_of_cells(found)
+
+    def _weighted(self, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
+        """The weighted surprise of each cell, (n, d), and each model's log p(x_-j), (M, n, d)."""
+        log_p, log_others = _left_out(self.models, rows, self.settings)
+        return self.weight * (self.usual - log_p), log_others
 
 
 def _frame_of_cells(found: list[tuple]) -> pd.DataFrame:

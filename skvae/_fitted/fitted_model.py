@@ -201,12 +201,25 @@ class FittedModel:
 
     @with_library_defaults
     def surprising_cells(
-        self, X: Any, settings: InferenceSettings, n_cells: int, coverage: float
+        self,
+        X: Any,
+        settings: InferenceSettings,
+        n_cells: int,
+        coverage: float,
+        weight: float = 1.0,
+        others: Sequence[tuple[float, FittedModel]] = (),
     ) -> pd.DataFrame:
-        """The most surprising cells of each row, and what was expected in their place."""
-        models = self.in_precision(settings)
-        surprise = explaining.Surprise(models, self.schema, settings, n_cells, coverage)
-        table = read_table(X)
+        """The most surprising cells of each row, and what was expected in their place.
+
+        In a pool the surprise of a cell is the weighted sum of those of all models.
+        """
+
+        def surprise_of(fitted: FittedModel, *more: Any) -> explaining.Surprise:
+            models = fitted.in_precision(settings)
+            return explaining.Surprise(models, fitted.schema, settings, n_cells, coverage, *more)
+
+        of_others = [surprise_of(other, share) for share, other in others]
+        surprise, table = surprise_of(self, weight, of_others), read_table(X)
 
         def answer(rows: slice) -> pd.DataFrame:
             cells = surprise.cells(table.part(rows))

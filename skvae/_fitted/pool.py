@@ -25,7 +25,7 @@ class Pool:
     Attributes
     ----------
     models : list of FittedModel
-        With the same columns. What is expected in a cell is what the last of them expects.
+        With the same columns. What is expected in a cell is what the first of them expects.
     weights : ndarray of shape (n_models,)
         They sum to one.
 
@@ -48,8 +48,9 @@ class Pool:
     def surprising_cells(
         self, X: Any, settings: InferenceSettings, n_cells: int, coverage: float
     ) -> pd.DataFrame:
-        """As :meth:`FittedModel.surprising_cells`, of the last model."""
-        return self.models[-1].surprising_cells(X, settings, n_cells, coverage)
+        """As :meth:`FittedModel.surprising_cells`; what was expected is by the first model."""
+        (weight, first), *others = zip(self.weights.tolist(), self.models, strict=True)
+        return first.surprising_cells(X, settings, n_cells, coverage, weight, others)
 
     def _sum(self, answers: list[np.ndarray]) -> np.ndarray:
         return np.asarray(np.tensordot(self.weights, np.stack(answers), axes=1))
