@@ -194,7 +194,8 @@ def report(results: np.ndarray, names: list[str], found: dict, ks: list[int]) ->
     print("| components | method | linear, AUC | linear, R² | boosting, AUC | boosting, R² | s |")
     print("|---:|---|" + "---:|" * 5)
     for i, k in enumerate(ks):
-        shared = ~np.isnan(results[i, ..., 0]).any(0)
+        missing = np.isnan(results[i, ..., 0])
+        shared = ~missing[~missing.all(1)].any(0)  # a method without any value is not installed
         for j, name in enumerate(names):
             cells = [
                 results[i, j, shared & (kinds == kind), measure].mean()

@@ -188,7 +188,7 @@ def resolve_likelihoods(
             if j in single:
                 raise
             other, why = choose(column)
-            return other, f"{why}; {error}"
+            return other, why if is_default else f"{why}; {error}"
         if is_default and isinstance(likelihood, LocationScale) and column.has_codes:
             # A code such as 99999999 would set the scale of all other values.
             return Atoms(likelihood, max_levels=0), f"{reason}, with atoms at far codes"
