@@ -25,7 +25,6 @@ from .importance import (
     EncodedRows,
     Estimate,
     InferenceSettings,
-    effective_size,
 )
 from .linearization import Linearization, LinearizedPosterior
 
@@ -168,8 +167,6 @@ def linearize_again(
 ) -> Tensor:
     """Linearize rows again where that raises their estimates; positions of the changed ones.
 
-    Or where the draws are worth twice as many, and the estimate is within its standard error.
-
     The draws that decide are not those that score: a proposal that was fitted to its own draws
     would overstate the density.
     """
@@ -177,16 +174,14 @@ def linearize_again(
     noise = noise.to(rows.values.device)
     candidate, every = posterior, torch.arange(len(rows), device=noise.device)
     is_changed = torch.zeros_like(every, dtype=torch.bool)
-    best, best_ess = noise.new_full((2, len(rows)), torch.nan)
+    best = noise.new_full((len(rows),), torch.nan)
     for step in range(N_REPEATS + 1):
         z, log_w, _ = linearization.draw(candidate, rows, noise, under_mixture=True)
-        value, ess = torch.logsumexp(log_w, 0), effective_size(log_w)
-        error = torch.sqrt((1 / best_ess - 1 / DECIDING_DRAWS).clamp(min=0.0))
-        better = (value > best + MIN_GAIN) | ((ess > 2 * best_ess) & (value > best - error))
+        value = torch.logsumexp(log_w, 0)
+        better = value > best + MIN_GAIN
         posterior.put(every[better], candidate.take(every[better]))
         is_changed |= better
         best = torch.where(better | (step == 0), value, best)
-        best_ess = torch.where(better | (step == 0), ess, best_ess)
         if step < N_REPEATS:
             mean = (torch.softmax(log_w, 0).unsqueeze(-1) * z).sum(0)
             candidate = linearization.at(rows, mean)

@@ -204,3 +204,18 @@ def test_a_prior_that_is_no_mixture_has_no_linearization():
         vae.fit(X)
         assert Linearization.of(vae.model_) is None
         assert np.isfinite(vae.score_samples(X)).all()
+
+
+def test_rare_levels_need_the_encoder(monkeypatch):
+    """Their information is small where they occur, so that the linearization alone is too wide."""
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=(1500, 4))
+    logits = z @ rng.normal(size=(4, 30)) - 2.5
+    X = (rng.random(logits.shape) < 1 / (1 + np.exp(-2 * logits))).astype(bool)
+    vae = VAETransformer(4, random_state=0, max_iter=40).fit(X)
+    pooled, std = vae.score_samples(X[:300], return_std=True)
+    assert Linearization.of(vae.model_).encoder_weight == pytest.approx(0.3)
+    monkeypatch.setattr("skvae._inference.linearization.ENCODER_WEIGHT", 0.0)
+    alone, std_alone = vae.score_samples(X[:300], return_std=True)
+    assert std.mean() < std_alone.mean()
+    assert pooled.mean() > alone.mean() - 0.01
