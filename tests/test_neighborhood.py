@@ -153,6 +153,7 @@ def test_held_out_rows_are_judged_by_their_neighborhoods(X):
     assert float(loss.losses(held_out).mean()) < float(worse)
 
 
+@pytest.mark.slow
 def test_with_other_families_and_estimators(X):
     X, params = X[:, :4], {"max_iter": 2, "random_state": 0}
     for latent in ("flow", "ladder"):

@@ -88,6 +88,7 @@ def damaged(content, rng):
     return bytes(content)
 
 
+@pytest.mark.slow
 def test_damaged_bytes(files, tmp_path):
     rng = np.random.default_rng(0)
     path, n_refused = tmp_path / "mutant.skvae", 0
