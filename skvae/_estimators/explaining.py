@@ -25,7 +25,7 @@ class ExplanationMixin(BaseVAE):
         the row best; the latent part is low where these codes themselves are rare: where each cell
         is usual, but not their combination. An extreme cell moves the codes, which lowers the parts
         of other columns too; the table of cells scores each cell given all others, by at least 64
-        draws from refined posteriors.
+        draws from the posterior of the others.
 
         Parameters
         ----------

@@ -25,6 +25,8 @@ N_TYPICAL = 500  # rows of the model that show what is usual
 N_DRAWS = 200  # of a cell, for its median and interval
 # Distributions of a cell given the others need a posterior that is right, which rankings do not.
 MIN_CODES, MIN_REFINEMENT_STEPS = 64, 10
+MIN_CANDIDATES = 6  # cells of a row that are scored by posteriors without them
+MAX_MASKED = 8192  # rows at once
 SEED = 20_261_124
 
 
@@ -63,6 +65,10 @@ class Surprise:
     The surprise of a cell is −log p(x_j | all other cells), less its mean over typical rows. In a
     pool it is the weighted sum of those of the models; what was expected is what this one expects.
 
+    Posteriors of the whole row tell which cells may surprise. A cell that is far from what the
+    others tell has moved them, so that log p(x_-j) of these cells is estimated anew, by posteriors
+    of the other cells.
+
     Attributes
     ----------
     weight : float
@@ -89,43 +95,98 @@ class Surprise:
         self.n_cells, self.coverage = n_cells, coverage
         self.weight, self.others = weight, others
         typical = typical_rows(models, schema)
-        usual, _ = _left_out(models, settings.rows(schema.encode(typical)), settings)
-        self.usual = usual.mean(0)
+        self.usual = _left_out(models, settings.rows(schema.encode(typical)), settings).mean(0)
 
     def cells(self, table: Table) -> pd.DataFrame:
         """The `n_cells` most surprising cells of each row; rows by position."""
-        schema, settings = self.schema, self.settings
-        rows = settings.rows(schema.encode(table))
-        surprise, log_others = self._weighted(rows)
+        row, column = self._candidates(table)
+        if not len(row):
+            return _frame_of_cells([])
+        surprise, log_others = self._without_cells(table, row, column)
         for other in self.others:
-            by_column, _ = other._weighted(settings.rows(other.schema.encode(table)))
-            place = {j: i for i, j in enumerate(other.schema.order)}
-            surprise = surprise + by_column[:, [place[j] for j in schema.order]]
+            surprise = surprise + other._without_cells(table, row, column)[0]
+        order = np.lexsort([-surprise, row])
+        row, column, surprise = row[order], column[order], surprise[order]
+        log_others, rank = log_others[:, order], np.arange(len(row))
+        kept = rank - np.searchsorted(row, row) < self.n_cells
+        return self._described(table, row[kept], column[kept], surprise[kept], log_others[:, kept])
+
+    def _candidates(self, table: Table) -> tuple[np.ndarray, np.ndarray]:
+        """Rows and columns of the cells that may be the most surprising ones of their rows."""
+        surprise = self._by_whole_rows(table)
+        for other in self.others:
+            surprise = surprise + other._by_whole_rows(table)
+        n = max(self.n_cells, MIN_CANDIDATES)
+        column = np.argsort(-surprise, axis=1, kind="stable")[:, :n]
+        row, column = np.repeat(np.arange(len(column)), column.shape[1]), column.ravel()
+        observed = np.isfinite(surprise[row, column])
+        return row[observed], column[observed]
+
+    def _by_whole_rows(self, table: Table) -> np.ndarray:
+        """The weighted surprise of each cell, (n, n_columns); −inf: there is none."""
+        rows = self.settings.rows(self.schema.encode(table))
+        surprise = self.weight * (self.usual - _left_out(self.models, rows, self.settings))
         if rows.missing is not None:
             surprise[rows.missing.cpu().numpy()] = -np.inf
-        most = np.argsort(-surprise, axis=1, kind="stable")[:, : self.n_cells]
-        row, at = np.repeat(np.arange(len(rows)), most.shape[1]), most.ravel()
-        observed = np.isfinite(surprise[row, at])
-        row, at = row[observed], at[observed]
+        by_column = np.full((len(rows), len(self.schema.columns)), -np.inf)
+        by_column[:, self.schema.order] = surprise
+        return by_column
+
+    def _without_cells(
+        self, table: Table, row: np.ndarray, column: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The weighted surprise of some cells, (m,), and each model's log p(x_-j), (M, m)."""
+        rows, at = self.settings.rows(self.schema.encode(table)), self._position(column)
+        whole = self._log_px(rows)[:, row]
+        parts = np.array_split(np.arange(len(row)), max(1, len(row) // MAX_MASKED))
+        masked = [rows.take(torch.from_numpy(row[i])).mask(_cells(rows, at[i])) for i in parts]
+        others = np.concatenate([self._log_px(part) for part in masked], axis=1)
+        log_p = logsumexp(whole, axis=0) - logsumexp(others, axis=0)
+        return self.weight * (self.usual[at] - log_p), others
+
+    def _position(self, column: np.ndarray) -> np.ndarray:
+        """Positions of columns of the table in the order of the model."""
+        position = np.zeros(len(self.schema.columns), dtype=np.int64)
+        position[self.schema.order] = np.arange(len(self.schema.order))
+        return position[column]
+
+    def _log_px(self, rows: Rows) -> np.ndarray:
+        """Each model's log p(observed cells), (M, n)."""
+        n_codes = self.settings.n_samples
+        of_models = (
+            torch.cat([c.log_px for c in conditionals(model, rows, self.settings, n_codes)])
+            for model in self.models
+        )
+        return np.stack([log_px.double().cpu().numpy() for log_px in of_models])
+
+    def _described(
+        self,
+        table: Table,
+        row: np.ndarray,
+        column: np.ndarray,
+        surprise: np.ndarray,
+        log_others: np.ndarray,
+    ) -> pd.DataFrame:
+        """One line for each cell, with the value and what was expected."""
+        rows = self.settings.rows(self.schema.encode(table))
         found: list[tuple] = [()] * len(row)
-        for position in map(int, np.unique(at)):
-            here = np.flatnonzero(at == position)
-            i = row[here]
-            some = rows.take(torch.from_numpy(i))
-            draws = _draws(self.models, some, position, log_others[:, i, position], settings)
-            j = schema.order[position]
-            column = schema.columns[j]
-            cells = table.cells(j, column.type == "label").take(i)
-            summary = _summary(column, draws, self.coverage)
+        for j in map(int, np.unique(column)):
+            here = np.flatnonzero(column == j)
+            some, of_column = rows.take(torch.from_numpy(row[here])), self.schema.columns[j]
+            (position,) = self._position(np.array([j])).tolist()
+            draws = _draws(self.models, some, position, log_others[:, here], self.settings)
+            cells = table.cells(j, of_column.type == "label").take(row[here])
+            summary = _summary(of_column, draws, self.coverage)
             answers = zip(objects(cells), *summary, strict=True)
             for k, (value, *expected) in zip(here, answers, strict=True):
-                found[k] = (row[k], column.name, value, surprise[row[k], position], *expected)
+                found[k] = (row[k], of_column.name, value, surprise[k], *expected)
         return _frame_of_cells(found)
 
-    def _weighted(self, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
-        """The weighted surprise of each cell, (n, d), and each model's log p(x_-j), (M, n, d)."""
-        log_p, log_others = _left_out(self.models, rows, self.settings)
-        return self.weight * (self.usual - log_p), log_others
+
+def _cells(rows: Rows, position: np.ndarray) -> torch.Tensor:
+    """One cell of each row: a mask of shape (len(position), n_columns)."""
+    every = torch.arange(rows.n_columns, device=rows.values.device)
+    return every == torch.from_numpy(position).to(every).unsqueeze(1)
 
 
 def _frame_of_cells(found: list[tuple]) -> pd.DataFrame:
@@ -137,13 +198,11 @@ def _frame_of_cells(found: list[tuple]) -> pd.DataFrame:
     return frame.astype({"row": np.int64, "surprise": float})
 
 
-def _left_out(
-    models: Sequence[VAE], rows: Rows, settings: InferenceSettings
-) -> tuple[np.ndarray, np.ndarray]:
-    """log p(x_j | all other cells), (n, d), and each model's log p(x_-j), (M, n, d)."""
+def _left_out(models: Sequence[VAE], rows: Rows, settings: InferenceSettings) -> np.ndarray:
+    """log p(x_j | all other cells), (n, d), by posteriors of whole rows."""
     parts, log_px = zip(*(left_out(model, rows, settings) for model in models), strict=True)
     each, whole = torch.stack(parts).numpy(), torch.stack(log_px).numpy()[..., None]
-    return logsumexp(whole, axis=0) - logsumexp(whole - each, axis=0), whole - each
+    return np.asarray(logsumexp(whole, axis=0) - logsumexp(whole - each, axis=0))
 
 
 def _draws(
@@ -154,10 +213,8 @@ def _draws(
     settings: InferenceSettings,
 ) -> np.ndarray:
     """Draws of p(x_j | all other cells) as scaled numbers or codes: (N_DRAWS, n_rows)."""
-    cell = rows.values.new_zeros(len(rows), rows.n_columns, dtype=torch.bool)
-    cell[:, position] = True
     generator = torch.Generator().manual_seed(SEED)
-    masked = rows.mask(cell)
+    masked = rows.mask(_cells(rows, np.full(len(rows), position)))
     each = [_model_draws(model, masked, position, generator, settings) for model in models]
     weight = torch.from_numpy(np.exp(log_softmax(log_others, axis=0)))
     which = torch.multinomial(weight.T, N_DRAWS, replacement=True, generator=generator)

@@ -72,7 +72,9 @@ def test_parts_of_an_ensemble_add_up(people, strange):
 def test_a_row_without_cells_has_no_parts(vae, people):
     empty = people.iloc[:1].astype(object)
     empty.iloc[0] = None
-    np.testing.assert_array_equal(vae.explain_samples(empty), 0.0)
+    parts, cells = vae.explain_samples(empty, return_cells=True)
+    np.testing.assert_array_equal(parts, 0.0)
+    assert not len(cells)
 
 
 def test_parts_of_the_linear_model_are_exact():
@@ -92,6 +94,26 @@ def test_parts_of_the_linear_model_are_exact():
     np.testing.assert_allclose(cells, expected, atol=0.05)
     kl = 0.5 * (np.trace(cov) + (mean**2).sum(1) - 2 - np.linalg.slogdet(cov)[1])
     np.testing.assert_allclose(log_px - cells.sum(1), -kl, atol=0.05)
+
+
+def test_surprise_of_the_linear_model_is_exact_far_from_all_rows():
+    """A cell that moves the posterior of its row by many deviations."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(500, 2)) @ rng.normal(size=(2, 5)) + 0.5 * rng.normal(size=(500, 5))
+    vae = VAETransformer(2, hidden_layer_sizes=(), likelihood=Normal(scale=0.6), max_iter=1,
+                         prior="standard_normal", random_state=0).fit(X)  # fmt: skip
+    strange = X[:2].copy()
+    strange[1, 3] += 40.0
+    _, cells = vae.explain_samples(strange, return_cells=True, n_cells=5)
+    assert cells["column"][5] == "x3"
+    found = cells.pivot(index="row", columns="column", values="surprise")
+    model = for_inference(vae.model_)
+    x = vae.fitted_model_.encode(strange).values.numpy() - model.head.bias.numpy()
+    W = model.head.weight.numpy()
+    precision = np.linalg.inv(W @ W.T + 0.6**2 * np.eye(5))
+    deviation = x @ precision / np.sqrt(np.diag(precision))  # of each cell, given the others
+    exact = 0.5 * (deviation[1] ** 2 - deviation[0] ** 2)
+    np.testing.assert_allclose(found.loc[1] - found.loc[0], exact, rtol=0.02, atol=0.1)
 
 
 def test_columns_keep_their_places_whatever_their_kinds():
