@@ -59,7 +59,7 @@ def test_latent_plane_by_number_and_plain(vae):
     assert len(colored.figure_.axes) == 2
     plain = LatentPlaneDisplay.from_estimator(vae, TABLE, components=(1, 0))
     np.testing.assert_array_equal(plain.Z, vae.transform(TABLE)[:, ::-1])
-    assert plain.ax_.get_xlabel() == "z1"
+    assert plain.ax_.get_xlabel() == vae.get_feature_names_out()[1]
 
 
 def test_contours_hold_half_and_nine_tenths_of_the_draws(vae):
@@ -113,7 +113,7 @@ def test_a_level_named_as_the_pool_is_a_group_of_its_own(vae):
 
 def test_the_earlier_unit_is_on_the_x_axis(vae):
     display = LatentPlaneDisplay.from_estimator(vae, TABLE)
-    assert display.names == ("z0", "z1")
+    assert display.names == tuple(vae.get_feature_names_out()[:2])
 
 
 def test_legend_covers_no_points(vae):
