@@ -52,6 +52,7 @@ def rate_distortion(estimator: Any, X: Any) -> pd.DataFrame:
     estimator : VAETransformer
         Fitted.
     X : table of shape (n_samples, n_features)
+        Rows with the fitted columns; cells may be missing.
 
     Returns
     -------
@@ -106,6 +107,7 @@ def inference_gap(
     estimator : VAETransformer
         Fitted.
     X : table of shape (n_samples, n_features)
+        Rows with the fitted columns; cells may be missing.
     n_importance_samples : int, default=1000
         Draws for log p(x).
     n_steps : int, default=100

@@ -22,6 +22,7 @@ class ExplanationDisplay:
     cells : DataFrame
         The cells of the row, as ``explain_samples`` gives them.
     title : str
+        Title of the picture.
     max_columns : int, default=12
         Bars to draw, of those that surprise most.
 
@@ -55,6 +56,7 @@ class ExplanationDisplay:
         estimator : VAETransformer or VAEOutlierDetector
             Fitted.
         X : table of shape (n_samples, n_features)
+            Rows with the fitted columns; cells may be missing.
         row : int, default=0
             Position of the row to draw.
         max_columns : int, default=12

@@ -84,6 +84,7 @@ class LatentPlaneDisplay:
         estimator : VAETransformer
             Fitted.
         X : table of shape (n_samples, n_features)
+            Rows with the fitted columns; cells may be missing.
         color : array-like of shape (n_samples,) or str, default=None
             Group or number of each row, or the name of a column of X.
         components : tuple of two int, default=None
