@@ -124,5 +124,8 @@ html_theme_options = {
     "secondary_sidebar_items": ["page-toc"],
 }
 # Pages that have no others below them.
-ALONE = "start settings how_it_works comparisons extending contributing glossary changelog".split()
+ALONE = [
+    "start", "settings", "how_it_works", "comparisons", "extending", "contributing", "glossary",
+    "changelog",
+]  # fmt: skip
 html_sidebars = {page: [] for page in ALONE}
