@@ -18,6 +18,7 @@ from skvae.plots import (
     PathDisplay,
     TrainingDisplay,
 )
+from skvae.plots._style import short
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
@@ -212,6 +213,12 @@ def test_paths_of_arrays_and_polars():
     frame = pl.DataFrame({"a": np.arange(50.0), "b": list("xy") * 25})
     vae = VAETransformer(1, max_iter=2, random_state=0).fit(frame)
     assert "a" in PathDisplay.from_interpolation(vae, frame[:1], frame[-1:]).columns
+
+
+def test_numbers_in_labels_have_no_exponent_where_they_are_read():
+    assert [short(v) for v in (18034, 18034.5, 9999.4, 0.12345, 2_000_000.0, True, "a")] == [
+        "18,034", "18,034", "9999", "0.1235", "2,000,000", "True", "a",
+    ]  # fmt: skip
 
 
 def test_explanation_draws_a_bar_a_column(vae):

@@ -75,7 +75,8 @@ class ExplanationDisplay:
         parts, cells = estimator.explain_samples(
             table.take(np.array([position])), return_cells=True, n_cells=len(table.names)
         )
-        title = f"Row {label}: log-density {parts.iloc[0].sum():.1f} nats"
+        score = f"{parts.iloc[0].sum():.1f}".replace("-", "\N{MINUS SIGN}")
+        title = f"Row {label}: log-density {score} nats"
         return cls(cells, title, max_columns).plot(ax=ax)
 
     def plot(self, *, ax: Any = None) -> ExplanationDisplay:
