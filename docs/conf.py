@@ -31,7 +31,8 @@ extensions = [
     "sphinx.ext.viewcode",
     "sphinx_gallery.gen_gallery",
 ]
-exclude_patterns = ["_build", "**/README.rst"]
+# Pages of computation times would take scripts from the network.
+exclude_patterns = ["_build", "**/README.rst", "sg_execution_times.rst"]
 
 # ---------------------------------------------------------------------------------- API reference
 
@@ -99,7 +100,7 @@ sphinx_gallery_conf = {
     "remove_config_comments": True,
     "show_memory": False,
     "min_reported_time": 0,
-    "write_computation_times": False,  # pages with scripts from the network
+    "write_computation_times": False,
     "doc_module": ("skvae",),
     "reference_url": {"skvae": None},
     "backreferences_dir": "api/examples_of",
