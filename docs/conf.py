@@ -7,6 +7,10 @@ from datetime import date
 from pathlib import Path
 
 import matplotlib as mpl
+from docutils import nodes
+from docutils.utils.math import MathError
+from docutils.utils.math.latex2mathml import tex2mathml
+from sphinx.util import logging
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 mpl.use("Agg")
@@ -24,9 +28,10 @@ extensions = [
     "numpydoc",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
-    "sphinx.ext.mathjax",
+    "sphinx.ext.viewcode",
     "sphinx_gallery.gen_gallery",
 ]
+# Pages of computation times would take scripts from the network.
 exclude_patterns = ["_build", "**/README.rst", "sg_execution_times.rst"]
 
 # ---------------------------------------------------------------------------------- API reference
@@ -49,8 +54,28 @@ def without_references(app, what, name, obj, options, lines):
     lines[:] = re.sub(r"(?<![`\w.])n_components_(?![`\w])", r"n_components\_", text).split("\n")
 
 
+# ---------------------------------------------------------------------------------------- formulas
+
+html_math_renderer = "mathml"
+
+
+def write_mathml(translator, node):
+    """A formula in MathML, which browsers draw by themselves: the site needs no network."""
+    is_block = isinstance(node, nodes.math_block)
+    try:
+        formula = tex2mathml(node.astext(), as_block=is_block)
+    except MathError as error:
+        logging.getLogger(__name__).warning("no MathML: %s", error, location=node)
+        formula = translator.encode(node.astext())
+    # The thin space of TeX between a function and what follows without a bracket.
+    formula = re.sub(r"<mo>(&ApplyFunction;</mo>)(?!\s*<mo)", r'<mo rspace="0.17em">\1', formula)
+    translator.body.append(f'<div class="formula">{formula}</div>' if is_block else formula)
+    raise nodes.SkipNode
+
+
 def setup(app):
     app.connect("autodoc-process-docstring", without_references, priority=0)
+    app.add_html_math_renderer("mathml", (write_mathml, None), (write_mathml, None))
 
 
 # ------------------------------------------------------------------------------------------ pages
@@ -75,6 +100,7 @@ sphinx_gallery_conf = {
     "remove_config_comments": True,
     "show_memory": False,
     "min_reported_time": 0,
+    "write_computation_times": False,
     "doc_module": ("skvae",),
     "reference_url": {"skvae": None},
     "backreferences_dir": "api/examples_of",
@@ -86,6 +112,8 @@ sphinx_gallery_conf = {
 
 html_theme = "pydata_sphinx_theme"
 html_title = "skvae"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_show_sourcelink = False
 html_theme_options = {
     "navbar_align": "left",
@@ -96,4 +124,9 @@ html_theme_options = {
     "footer_end": [],
     "secondary_sidebar_items": ["page-toc"],
 }
-html_sidebars = {"start": [], "changelog": [], "comparisons": [], "glossary": []}
+# Pages that have no others below them.
+ALONE = [
+    "start", "settings", "how_it_works", "comparisons", "extending", "contributing", "glossary",
+    "changelog",
+]  # fmt: skip
+html_sidebars = {page: [] for page in ALONE}

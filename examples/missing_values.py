@@ -47,7 +47,8 @@ place = np.arange(len(rows))
 axes[1].vlines(place, low[rows], high[rows], color="C1", alpha=0.7, label="90 % of the draws")
 axes[1].plot(place, filled["age"].iloc[rows], ".", color="C0", label="mean")
 axes[1].set(xlabel="passengers without an age", ylabel="age, years", title="How uncertain each is")
-axes[1].legend(frameon=False)
+axes[1].set_ylim(top=80)  # room for the legend
+axes[1].legend(frameon=False, loc="upper left", ncols=2)
 plt.show()
 
 # %%

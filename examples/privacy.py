@@ -38,6 +38,7 @@ print(pd.DataFrame(found).round(3).to_string())
 figure, ax = plt.subplots(figsize=(7, 2.6), layout="constrained")
 closer = [values["closer_to_real"] for values in found.values()]
 ax.barh(list(found), closer, color=["C0", "C1"])
-ax.axvline(0.5, color="0.4", linestyle="--", linewidth=1)
+ax.axvline(0.5, color="0.4", linestyle="--", linewidth=1, label="no closer to fitted rows")
+ax.legend(frameon=False, loc="center right")
 ax.set(xlabel="share of drawn rows closer to a fitted row than to a held-out one", xlim=(0, 1))
 plt.show()

@@ -61,7 +61,8 @@ for prior, part in found.groupby("prior", sort=False):
     right.plot(np.arange(len(part)), part["AUC"], "o-", label=prior)
 part = found[found["prior"] == "standard_normal"]
 for beta, x, y in zip(part["β"], part["rate"], part["distortion"], strict=True):
-    left.annotate(f"β = {beta:g}", (x, y), xytext=(5, 5), textcoords="offset points", size=8)
+    left.annotate(f"β = {beta:g}", (x, y), xytext=(8, 1), textcoords="offset points", size=8)
+left.margins(x=0.12)
 left.set(xlabel="rate, nats per row", ylabel="distortion, nats per row")
 right.axhline(0.5, color="0.5", linewidth=0.8, linestyle=":")
 right.set_xticks(range(len(betas)), [f"{beta:g}" for beta in betas])

@@ -113,8 +113,16 @@ SYNONYMS = {  # names that users try, and the name of what they mean
 
 
 def did_you_mean(name: str, known: Iterable[Any]) -> str:
-    close = difflib.get_close_matches(name, [str(k) for k in known], n=1)
-    return f" Did you mean {close[0]!r}?" if close else ""
+    """A hint at the known name of which this is a slip, if there is one.
+
+    In a short name one letter may be wrong, in a longer one a fifth; capitals do not count. Names
+    that share less are others, and a hint at them would mislead.
+    """
+    n = max(len(name), 3)
+    cutoff = min(0.8, (n - 1) / n)
+    names = {str(k).lower(): str(k) for k in known}
+    close = difflib.get_close_matches(name.lower(), names, n=1, cutoff=cutoff)
+    return f" Did you mean {names[close[0]]!r}?" if close else ""
 
 
 def resolve_component(

@@ -104,7 +104,9 @@ class Sum(Constraint):
     Parameters
     ----------
     total : str or other name of a column
+        The column that holds the sum.
     parts : list of names of columns
+        The columns that are added.
     coefficients : None, list of float or dict, default=None
         a, one for each part, or a dict from parts to theirs, the others being 1. None: all are 1.
     constant : float, default=0.0
@@ -202,6 +204,7 @@ class Determined(Constraint):
     Parameters
     ----------
     column : str or other name of a column
+        The column that follows from the others.
     by : list of names of columns
         Columns with few values.
 
@@ -246,6 +249,7 @@ class Unique(Constraint):
     Parameters
     ----------
     columns : list of names of columns
+        Together they are different in every row.
 
     See Also
     --------

@@ -1,8 +1,8 @@
 r"""Diagnostics: what the bound of a fitted model loses, and how informative its code is.
 
-.. math:: \log p(x) = \underbrace{E_q[\log p(x|z)]}_{-\text{distortion}}
-    - \underbrace{KL(q(z|x) \| p(z))}_{\text{rate}}
-    + \underbrace{KL(q(z|x) \| p(z|x))}_{\text{gap of the bound}}
+.. math:: \log p(x) = \underset{-\text{distortion}}{\underbrace{E_q[\log p(x|z)]}}
+    - \underset{\text{rate}}{\underbrace{KL(q(z|x) \| p(z))}}
+    + \underset{\text{gap of the bound}}{\underbrace{KL(q(z|x) \| p(z|x))}}
 """
 
 from __future__ import annotations
@@ -52,6 +52,7 @@ def rate_distortion(estimator: Any, X: Any) -> pd.DataFrame:
     estimator : VAETransformer
         Fitted.
     X : table of shape (n_samples, n_features)
+        Rows with the fitted columns; cells may be missing.
 
     Returns
     -------
@@ -92,8 +93,9 @@ def inference_gap(
 ) -> pd.DataFrame:
     r"""How far the bound is from log p(x), and its two causes.
 
-    .. math:: \log p(x) - L[q] = \underbrace{\log p(x) - L[q^*]}_\text{approximation gap}
-        + \underbrace{L[q^*] - L[q]}_\text{amortization gap}
+    .. math:: \log p(x) - L[q]
+        = \underset{\text{approximation gap}}{\underbrace{\log p(x) - L[q^*]}}
+        + \underset{\text{amortization gap}}{\underbrace{L[q^*] - L[q]}}
 
     q* is the best posterior of the row within the family: a large approximation gap calls for a
     richer family, a large amortization gap for a larger encoder or longer training. log p(x) is
@@ -106,6 +108,7 @@ def inference_gap(
     estimator : VAETransformer
         Fitted.
     X : table of shape (n_samples, n_features)
+        Rows with the fitted columns; cells may be missing.
     n_importance_samples : int, default=1000
         Draws for log p(x).
     n_steps : int, default=100
@@ -179,7 +182,7 @@ def _log_weights(model: VAE, encoded: EncodedRows, n_draws: int, affine: Affine 
 def mutual_information(estimator: Any, X: Any) -> float:
     r"""Mutual information of the code and the row, in nats.
 
-    .. math:: I_q(x; z) = E_x\Big[ E_{q(z|x)} \log \frac{q(z|x)}{\tfrac1N \sum_n q(z|x_n)} \Big]
+    .. math:: I_q(x; z) = E_x\Bigl[ E_{q(z|x)} \log \frac{q(z|x)}{\tfrac1N \sum_n q(z|x_n)} \Bigr]
 
     Between 0 (posterior collapse) and log N, where every row has a code of its own; so it can
     be no more than log N nats.

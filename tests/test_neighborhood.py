@@ -189,6 +189,20 @@ def test_the_automatic_weight_is_for_few_components(X):
     )
 
 
+def test_sizes_are_compared_by_the_bound_alone(X, monkeypatch):
+    weights = []
+
+    def of(model, data, split, size, objective, generator):
+        weights.append(objective.neighbor_weight(2))
+
+    monkeypatch.setattr(Neighborhood, "of", of)
+    VAETransformer("auto", objective="embedding", max_iter=2, random_state=0).fit(X[:, :3])
+    *trials, last = weights
+    assert len(trials) > 1
+    assert not any(trials)
+    assert last > 0
+
+
 @pytest.mark.parametrize(("name", "value"), [("neighbors", -1.0), ("n_neighbors", 0)])
 def test_illegal_values_are_named(X, name, value):
     with pytest.raises(ValueError, match=name):

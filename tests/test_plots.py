@@ -18,6 +18,7 @@ from skvae.plots import (
     PathDisplay,
     TrainingDisplay,
 )
+from skvae.plots._style import short
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
@@ -59,7 +60,7 @@ def test_latent_plane_by_number_and_plain(vae):
     assert len(colored.figure_.axes) == 2
     plain = LatentPlaneDisplay.from_estimator(vae, TABLE, components=(1, 0))
     np.testing.assert_array_equal(plain.Z, vae.transform(TABLE)[:, ::-1])
-    assert plain.ax_.get_xlabel() == "z1"
+    assert plain.ax_.get_xlabel() == vae.get_feature_names_out()[1]
 
 
 def test_contours_hold_half_and_nine_tenths_of_the_draws(vae):
@@ -113,7 +114,7 @@ def test_a_level_named_as_the_pool_is_a_group_of_its_own(vae):
 
 def test_the_earlier_unit_is_on_the_x_axis(vae):
     display = LatentPlaneDisplay.from_estimator(vae, TABLE)
-    assert display.names == ("z0", "z1")
+    assert display.names == tuple(vae.get_feature_names_out()[:2])
 
 
 def test_legend_covers_no_points(vae):
@@ -212,6 +213,12 @@ def test_paths_of_arrays_and_polars():
     frame = pl.DataFrame({"a": np.arange(50.0), "b": list("xy") * 25})
     vae = VAETransformer(1, max_iter=2, random_state=0).fit(frame)
     assert "a" in PathDisplay.from_interpolation(vae, frame[:1], frame[-1:]).columns
+
+
+def test_numbers_in_labels_have_no_exponent_where_they_are_read():
+    assert [short(v) for v in (18034, 18034.5, 9999.4, 0.12345, 2_000_000.0, True, "a")] == [
+        "18,034", "18,034", "9999", "0.1235", "2,000,000", "True", "a",
+    ]  # fmt: skip
 
 
 def test_explanation_draws_a_bar_a_column(vae):

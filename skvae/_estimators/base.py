@@ -94,6 +94,7 @@ class BaseVAE(ShowingMixin, SavingMixin, CallbackSupportMixin, VAEParameters):
         Parameters
         ----------
         X : table of shape (n_samples, n_features)
+            The next rows, in a table like the first; cells may be missing.
         y : None
             Ignored.
         sample_weight : array-like of shape (n_samples,), default=None

@@ -33,6 +33,7 @@ class ConformalMixin(BaseVAE):
         Parameters
         ----------
         X : table of shape (n_samples, n_features)
+            Rows with the fitted columns; cells may be missing.
 
         Returns
         -------
@@ -78,6 +79,7 @@ class ConformalMixin(BaseVAE):
         Parameters
         ----------
         X : table of shape (n_samples, n_features)
+            Rows with the fitted columns; cells may be missing.
         alpha : float, default=0.1
             False discovery rate, in (0, 1).
 

@@ -57,6 +57,7 @@ class DensityMixin(BaseVAE):
         Parameters
         ----------
         X : table of shape (n_samples, n_features)
+            Rows with the fitted columns; cells may be missing.
         columns : column or list of columns, default=None
             Score these cells only: the marginal log p(x_a). None: all, or with `given` all others.
         given : column or list of columns, default=None
@@ -145,6 +146,7 @@ class DensityMixin(BaseVAE):
         Parameters
         ----------
         X : table of shape (n_samples, n_features)
+            Rows with the fitted columns; cells may be missing.
         y : None
             Ignored.
 

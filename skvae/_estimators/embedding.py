@@ -110,6 +110,7 @@ class EmbeddingMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
         Parameters
         ----------
         X : table of shape (n_samples, n_features)
+            Rows with the fitted columns; cells may be missing.
 
         Returns
         -------

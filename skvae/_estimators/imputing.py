@@ -67,6 +67,7 @@ class ImputationMixin(BaseVAE):
         Parameters
         ----------
         X : table of shape (n_samples, n_features)
+            Rows with the fitted columns; cells may be missing.
         n_draws : int or None, default=None
             None: one table, with the expected value of each cell. A number: that many tables of
             draws from p(missing cells | observed cells), for multiple imputation; each is a

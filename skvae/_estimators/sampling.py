@@ -75,6 +75,9 @@ class SamplingMixin(BaseVAE):
         -----
         ImportanceWarning
             If for more than a tenth of the conditions one or two codes carry all the weight.
+        UserWarning
+            If a given number or date is outside the bounds of the fitted ones. Such rows have a low
+            density, and their other cells are extrapolated.
 
         References
         ----------

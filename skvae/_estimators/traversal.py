@@ -55,6 +55,7 @@ class TraversalMixin(BaseVAE):
         Parameters
         ----------
         X : table of shape (n_samples, n_features)
+            Rows with the fitted columns; cells may be missing.
         unit : int or str
             Position of the unit among the columns of ``transform``, negative from the end, or
             its name there.

@@ -179,6 +179,7 @@ class VAEImputer(ShowingMixin, SavingMixin, TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : table of shape (n_samples, n_features)
+            Rows with the fitted columns; cells may be missing.
         n_jobs : int or None, default=None
             Number of threads for tables of more than 8 192 rows; −1: one for each processor.
             None: one, unless in a :obj:`joblib.parallel_config` context. The answers are the same.

@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.base import OutlierMixin
 
-from skvae._fitted.pool import Pool
 from skvae._inference.scoring import SCORES
 from skvae._table.reading import Table
 from skvae._training.weights import check_sample_weight, split_calibration
@@ -22,9 +21,10 @@ from .explaining import ExplanationMixin
 from .mode import Mode, seed_of
 from .parameters import VAEParameters
 from .pooling import SHARE, fine_noise, pool_and_threshold
+from .ranking import RankingMixin
 
 
-class VAEOutlierDetector(OutlierMixin, ConformalMixin, ExplanationMixin):
+class VAEOutlierDetector(OutlierMixin, RankingMixin, ConformalMixin, ExplanationMixin):
     r"""Outliers of a table by the log-densities of variational autoencoders.
 
     By default two models are fitted to the same rows, one of coarse and one of fine noise, and a
@@ -47,8 +47,9 @@ class VAEOutlierDetector(OutlierMixin, ConformalMixin, ExplanationMixin):
     Parameters
     ----------
     n_components : int, "auto" or None, default=None
-        Latent dimensions. This and all parameters down to `random_state` and
-        `n_refinement_steps` are those of :class:`VAETransformer`, some with other defaults.
+        Latent dimensions. None: by the numbers of features and rows; "auto": the smallest size
+        whose held-out density is as good as the best. :class:`VAETransformer` says more about this
+        parameter and those from `latent` on, some of which have other defaults here.
     n_estimators : int, default=1
         Models that are trained together on the same rows, from other random hidden layers and in
         another order. Where the family of the posterior allows it (Gaussian, ladder; not with
@@ -72,31 +73,49 @@ class VAEOutlierDetector(OutlierMixin, ConformalMixin, ExplanationMixin):
         :meth:`predict_fdr`; each counts once, whatever its weight. After ``partial_fit`` they are
         those of the last call. None: no rows, and neither method.
     latent : str or Latent, default="gaussian"
+        Family of the posterior q(z | x): "gaussian", "flow", "ladder", "quantized",
+        "finite_scalar", or an object with parameters.
     prior : str or Prior, default="auto"
-        "auto" is ``Aggregated(guard=StandardNormal(), trim=0.2)``, in which a dense cluster of
-        improbable training rows does not raise the density around itself; families of the
-        posterior with a prior of their own have that.
+        Family of p(z). "auto" is ``Aggregated(guard=StandardNormal(), trim=0.2)``, in which a
+        dense cluster of improbable training rows does not raise the density around itself;
+        families of the posterior with a prior of their own have that.
     likelihood : "auto", str, Likelihood or dict, default="auto"
-        "auto": two models, each with half of `max_time`; numbers and dates have
-        ``StudentT("column", min_scale=0.5)`` in the first and "student_t" in the second, other
-        columns what they have in the transformer. Anything else: one model with that likelihood.
+        Family of p(x_j | z). "auto": two models, each with half of `max_time`; numbers and dates
+        have ``StudentT("column", min_scale=0.5)`` in the first and "student_t" in the second,
+        other columns what they have in the transformer. Anything else: one model with that
+        likelihood.
     objective : "auto", str or Objective, default="auto"
-        "auto" is ``ELBO(beta=0.2)``. Where many of the training rows may be outliers
-        themselves, ``Trimmed(0.1)`` leaves the worst tenth of each batch out, and with
+        What training maximizes. "auto" is ``ELBO(beta=0.2)``. Where many of the training rows may
+        be outliers themselves, ``Trimmed(0.1)`` leaves the worst tenth of each batch out, and with
         ``prior="standard_normal"`` no row raises the density around itself.
     hidden_layer_sizes : int or tuple of int, default=(128, 128)
-    activation : str, default="silu"
+        Widths of the encoder's hidden layers; the decoder's are the same, reversed.
+    activation : {"silu", "relu", "tanh", "logistic", "gelu", "elu", "identity"}, default="silu"
+        Activation of the hidden layers.
     init : {"pca", "random"}, default="pca"
+        Start at probabilistic PCA of the encoded table, in closed form, or at random weights.
     numeric_transform : str or dict, default="auto"
+        Monotone map of each number on its way into the model: "auto", "standard", "robust",
+        "power", "quantile", "log", or a dict from columns to these.
     categorical_features : array-like of names, indices or bool, default=None
+        Columns to treat as categorical whatever their dtype.
     handle_unknown : {"infrequent_if_exist", "error"}, default="infrequent_if_exist"
+        Levels that were not there in ``fit``: count them among the rare ones, or raise.
     max_categories : int or None, default=100
+        Number of distinguished levels of a column, the pool of the rarest included.
     min_frequency : int, float or None, default=2
+        Count, or share of the seen cells, under which a level goes to the pool.
     mask_ratio : "auto" or float, default="auto"
+        Most of the cells of a row that are masked in the steps that train the encoder for
+        incomplete rows. "auto": 0.6 where the table has missing values, otherwise 0.
     informative_missing : None, "all" or list of columns, default=None
+        Columns whose cells are missing because of their values; that they are is part of the score.
     batch_size : int, default=256
+        Rows in a training step.
     learning_rate_init : float, default=8e-3
+        Peak of the learning rate of Adam.
     max_iter : int or None, default=None
+        Passes over the table, of each model. None: a budget of 12 n^0.6 steps for n rows.
     max_time : float or None, default=None
         Seconds that ``fit`` may take, about. Where there is no time for all steps, fewer are
         planned, and the learning rate falls over these.
@@ -105,19 +124,35 @@ class VAEOutlierDetector(OutlierMixin, ConformalMixin, ExplanationMixin):
         the window of rows that are trained on, and the batches. What Python, torch and the model
         take comes on top. It does not matter for tables in memory.
     early_stopping : bool, default=True
+        Hold out rows, keep the weights that are best for them, and stop when their bound does not
+        rise.
     validation_fraction : float, default=0.1
+        Proportion of the rows to hold out for this, at most 10 000 rows.
     n_iter_no_change : int, default=20
+        Evaluations of the held-out bound without progress after which training stops.
     tol : float, default=1e-4
+        Increase of the held-out bound, in nats per row, that counts as progress.
     warm_start : bool, default=False
+        Whether ``fit`` continues from the weights and columns of the last call.
     verbose : bool or int, default=False
+        1: a progress bar, or lines where there is no terminal. 2: the terms of the bound, too.
     random_state : int, RandomState instance, Generator or None, default=None
+        Seed of everything random in ``fit``. The global streams are never touched.
     device : str, default="cpu"
+        Device of torch to train and answer on; "auto": a CUDA device where there is one.
     precision : {"double", "single"}, default="double"
+        Of the computation of all answers: single is faster, with errors of about 1e-4 nats.
     checkpoint : path or None, default=None
-        The model of fine noise has a file of its own, whose name ends with ".fine".
+        A file that keeps the state of training, from which a ``fit`` that was cut off goes on. The
+        model of fine noise has a file of its own, whose name ends with ".fine".
     checkpoint_every : float, default=60.0
+        Seconds between two checkpoints, at least.
     n_importance_samples : int, default=16
+        Draws of z by which a row is scored.
     n_refinement_steps : int, default=0
+        0: draws come from the posterior q(z | x) that the encoder gives. More: from a posterior of
+        the row itself, as in :class:`VAETransformer`, which finds likely codes for unlikely rows:
+        better for densities, no help to the ranking.
 
     Attributes
     ----------
@@ -132,8 +167,9 @@ class VAEOutlierDetector(OutlierMixin, ConformalMixin, ExplanationMixin):
     models_ : list of torch.nn.Module
         The fitted networks of the first model.
     n_features_in_ : int
+        Number of columns.
     feature_names_in_ : ndarray of str
-        Where all column names are strings.
+        Names of the columns, where all are strings.
 
     See Also
     --------
@@ -268,108 +304,6 @@ class VAEOutlierDetector(OutlierMixin, ConformalMixin, ExplanationMixin):
         self.score_method = score_method
         self.contamination = contamination
         self.calibration_fraction = calibration_fraction
-
-    def score_samples(self, X, *, n_jobs=None):
-        """Scores of rows by `score_method`, in nats; higher is more normal.
-
-        Parameters
-        ----------
-        X : table of shape (n_samples, n_features)
-            Rows may have missing values.
-        n_jobs : int or None, default=None
-            Number of threads for tables of more than 8 192 rows; −1: one for each processor.
-            None: one, unless in a :obj:`joblib.parallel_config` context. The answers are the same.
-
-        Returns
-        -------
-        scores : ndarray of shape (n_samples,)
-            The score of a row does not depend on the other rows. A row without an observed cell
-            has 0.
-
-        Raises
-        ------
-        ValueError
-            If X does not have the fitted columns.
-
-        Examples
-        --------
-        >>> import numpy as np
-        >>> from skvae import VAEOutlierDetector
-        >>> X = np.random.default_rng(0).normal(size=(400, 2))
-        >>> detector = VAEOutlierDetector(1, max_iter=20, random_state=0).fit(X)
-        >>> scores = detector.score_samples([[0.0, 0.0], [9.0, -9.0]])
-        >>> bool(scores[0] > scores[1])
-        True
-        """
-        table, settings = self._read(X), self._settings(n_jobs, "score_samples")
-        return self._scoring_model.score(table, self.score_method, settings)
-
-    def decision_function(self, X):
-        """Scores minus the threshold: negative for outliers.
-
-        Parameters
-        ----------
-        X : table of shape (n_samples, n_features)
-
-        Returns
-        -------
-        distances : ndarray of shape (n_samples,)
-            In nats; at least 0 for inliers.
-
-        Raises
-        ------
-        ValueError
-            If X does not have the fitted columns.
-
-        Examples
-        --------
-        >>> import numpy as np
-        >>> from skvae import VAEOutlierDetector
-        >>> X = np.random.default_rng(0).normal(size=(400, 2))
-        >>> detector = VAEOutlierDetector(1, max_iter=20, random_state=0).fit(X)
-        >>> bool(detector.decision_function([[9.0, -9.0]])[0] < 0)
-        True
-        """
-        return self.score_samples(X) - self.offset_
-
-    def predict(self, X):
-        """Which rows are below the threshold of `contamination`.
-
-        Parameters
-        ----------
-        X : table of shape (n_samples, n_features)
-
-        Returns
-        -------
-        labels : ndarray of int of shape (n_samples,)
-            −1 for outliers, 1 for the others.
-
-        Raises
-        ------
-        ValueError
-            If X does not have the fitted columns.
-
-        Examples
-        --------
-        >>> import numpy as np
-        >>> from skvae import VAEOutlierDetector
-        >>> X = np.random.default_rng(0).normal(size=(400, 2))
-        >>> detector = VAEOutlierDetector(1, max_iter=20, random_state=0).fit(X)
-        >>> detector.predict([[0.0, 0.0], [9.0, -9.0]])
-        array([ 1, -1])
-        """
-        return np.where(self.decision_function(X) >= 0, 1, -1)
-
-    @property
-    def models_(self) -> list:
-        return self.fitted_model_.models
-
-    @property
-    def _scoring_model(self) -> Any:
-        fine = getattr(self, "fine_noise_", None)
-        if fine is None:
-            return self.fitted_model_
-        return Pool([self.fitted_model_, fine.fitted_model_], self.pool_weights_)
 
     def _fit(self, X: Any, sample_weight: Any, mode: Mode) -> Any:
         table = self._read_for_fit(X, sample_weight, mode)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from skvae._table.columns import CategoricalColumn, Column, ConstantColumn
 from skvae._table.layouts import TICKS_PER_DAY, Cells
 from skvae._table.numeric_column import NumericColumn
-from skvae._validation import did_you_mean
+from skvae._validation import caller_stacklevel, did_you_mean
 from skvae.likelihoods import Likelihood
 
 
@@ -49,13 +50,34 @@ def check_possible(cells: Cells, column: Column, likelihood: Likelihood | None) 
     return cells
 
 
+def warn_outside(cells: Cells, column: Column) -> None:
+    """Warn of numbers and dates outside the bounds of the fitted ones.
+
+    The model has a density there, a low one, which a score shows and a drawn row does not.
+    """
+    if not isinstance(column, NumericColumn) or column.kind == "boolean":
+        return
+    outside = column.outside(cells)
+    if outside.any():
+        low, high = (_first(column.ends, np.arange(2) == end) for end in range(2))
+        warnings.warn(
+            f"'given' sets column {column.name!r} to {_first(cells, outside)!r}, which is outside "
+            f"the fitted values, from {low!r} to {high!r}: the other cells of these rows are "
+            "extrapolated. Pass values between the two for rows like the fitted ones.",
+            UserWarning,
+            stacklevel=caller_stacklevel(),
+        )
+
+
 def _first(cells: Cells, which: np.ndarray) -> Any:
     if not which.any():
         return None
     value = cells.exact_values[which][0]
     if cells.type == "time":
         return str(np.array(value).astype(f"{'m' if cells.duration else 'M'}8[{cells.unit}]"))
-    return cells.levels[value] if cells.type == "label" else value.item()
+    if cells.type == "label":
+        return cells.levels[value]
+    return int(value) if cells.type == "integer" and value == np.round(value) else value.item()
 
 
 def _refuse(cells: Cells, wrong: np.ndarray, column: Column, why: str) -> Cells:

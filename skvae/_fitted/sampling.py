@@ -19,7 +19,7 @@ from skvae._table.layouts import Cells
 from skvae._table.reading import Table, read_table
 from skvae._validation import check_columns
 
-from .conditions import check_possible, merge
+from .conditions import check_possible, merge, warn_outside
 from .constraining import constrained
 
 N_REDRAWS = 10
@@ -35,6 +35,11 @@ def read_conditions(schema: Schema, given: Any) -> Table:
     ------
     ValueError
         If a column was not fitted, or the model gives a cell no probability.
+
+    Warns
+    -----
+    UserWarning
+        If a number or date is outside the fitted ones.
     """
     columns = schema.columns
     names = [column.name for column in columns]
@@ -56,7 +61,11 @@ def read_conditions(schema: Schema, given: Any) -> Table:
         likelihood = schema.choices.get(name, (None,))[0]
         return check_possible(table.cells(position[name], as_label), columns[j], likelihood)
 
-    return Table(names, table.n_rows, schema.layout, read)
+    conditions = Table(names, table.n_rows, schema.layout, read)
+    for j, column in enumerate(columns):
+        if column.name in position:
+            warn_outside(conditions.cells(j, column.type == "label"), column)
+    return conditions
 
 
 def _dtype(value: Any) -> Any:

@@ -102,7 +102,7 @@ class Conditional:
         0 where the cell is missing, unless its missing value is informative.
 
         .. math:: p(x_j | x_{-j}) = \frac{p(x)}{p(x_{-j})}
-            = \Big(\sum_k \tilde w_k / p(x_j | z_k)\Big)^{-1}
+            = \Bigl(\sum_k \tilde w_k / p(x_j | z_k)\Bigr)^{-1}
         """
         log_w = self.weights.log().unsqueeze(-1)
         own, rest = log_w.split([len(self.own), len(log_w) - len(self.own)])

@@ -3,8 +3,8 @@ r"""Score and Fisher information of the likelihoods with respect to the outputs 
 A row is linearized by them (:mod:`skvae._inference.linearization`). :data:`INFORMATION` has a
 function for each class whose information is written by hand,
 
-.. math:: I(o) = E\Big[\frac{\partial \log p(x_j | o)}{\partial o}
-    \frac{\partial \log p(x_j | o)}{\partial o}^T\Big] = R\, R^T,
+.. math:: I(o) = E\Bigl[\frac{\partial \log p(x_j | o)}{\partial o}
+    \frac{\partial \log p(x_j | o)}{\partial o}^T\Bigr] = R\, R^T,
 
 or an approximation to it: only the efficiency of a proposal depends on it. It returns a function
 that multiplies a Jacobian by R. The entries are for exactly these classes. For others the diagonal

@@ -89,9 +89,8 @@ def _inlined(svg: str, prefix: str, said: str, size: tuple[float, float]) -> Mar
 # ------------------------------------------------------------------------------ what is drawn
 
 
-def draw_plane(ax: Any, Z: np.ndarray, units: tuple[int, int], color: Any, label: Any) -> None:
-    names = (f"z{units[0]}", f"z{units[1]}")
-    LatentPlaneDisplay(Z[:, units], color, names, label).plot(ax=ax)
+def draw_plane(ax: Any, Z: np.ndarray, names: tuple[str, str], color: Any, label: Any) -> None:
+    LatentPlaneDisplay(Z, color, names, label).plot(ax=ax)
     ax.set_title("")
 
 

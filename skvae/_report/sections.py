@@ -139,13 +139,15 @@ def plane(material: Material) -> Markup:
     if Z.ndim != 2 or Z.shape[1] < 2:
         return Markup("")
     most = np.argsort(-Z.var(0), kind="stable")[:2]
-    units = int(most.min()), int(most.max())
-    color, label = _telling_column(material, Z[:, units])
-    said = f"{counted(len(Z), 'row')} in the latent dimensions z{units[0]} and z{units[1]}"
+    i, j = int(most.min()), int(most.max())
+    Z, names = Z[:, [i, j]], model.get_feature_names_out()
+    color, label = _telling_column(material, Z)
+    said = f"{counted(len(Z), 'row')} in the latent dimensions {names[i]} and {names[j]}"
     said += "" if label is None else f", colored by {label}"
     drawn = material.pictures.draw(
-        lambda ax: draw_plane(ax, Z, units, color, label), said, (6.2 if label else 4.6, 3.9)
-    )
+        lambda ax: draw_plane(ax, Z, (names[i], names[j]), color, label),
+        said, (6.2 if label else 4.6, 3.9),
+    )  # fmt: skip
     text = f"{said[0].upper()}{said[1:]}. These are the two that vary most over the rows"
     text += "" if label is None else "; of the columns with few levels this one differs most"
     return Markup(paragraph(f"{text}.") + drawn)
@@ -182,7 +184,7 @@ def cell_names(rows: Any, j: int) -> list:
 def units(material: Material) -> Markup:
     model = material.model
     kl, active = np.asarray(model.kl_per_unit_, float), np.asarray(model.active_units_, bool)
-    names = [f"z{i}" for i in range(len(kl))]
+    names = [f"{type(model).__name__.lower()}{name}" for name in model.model_.latent.names()]
     if not len(kl) or not np.isfinite(kl).all():
         return Markup("")
     rest = "" if active.all() else " The others are drawn in the second color."

@@ -283,6 +283,17 @@ class NumericColumn(NumericSummary, Column):
         distance = np.abs(y - lookup(self.map.forward(self.known), place))
         return np.where(distance < ROUNDING * np.maximum(np.abs(y), 1), place, -1)
 
+    def outside(self, cells: Cells) -> np.ndarray:
+        """Which cells are outside the bounds of the fitted ones."""
+        x, margin = self.numbers(cells), self.resolution / 2
+        return (x < self.minimum - margin) | (x > self.maximum + margin)
+
+    @property
+    def ends(self) -> Cells:
+        """The least and the greatest of the fitted cells."""
+        exact = self.known_integers[[0, -1]] if len(self.known_integers) else None
+        return self.cells(np.array([self.minimum, self.maximum]) if exact is None else exact)
+
     def updated(self, cells: Cells, weights: np.ndarray) -> NumericColumn:
         """The column with bounds, resolution, decimals, step and weight updated; the map stays."""
         cells = self.coerce(cells)

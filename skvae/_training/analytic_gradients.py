@@ -3,7 +3,7 @@ r"""The gradient of the evidence lower bound by hand-written derivatives, for th
 For a Gaussian posterior, a standard normal or mixture prior during training and the evidence lower
 bound,
 
-.. math:: L = \frac1n \sum_n \Big[\frac1K \sum_k \log p(x_n|z_{nk}) - \beta\, KL_n\Big], \quad
+.. math:: L = \frac1n \sum_n \Bigl[\frac1K \sum_k \log p(x_n|z_{nk}) - \beta\, KL_n\Bigr], \quad
     z_{nk} = \mu_n + \sigma_n \epsilon_{nk},
 
 the gradients of the networks are about a dozen matrix products, and for small networks the overhead

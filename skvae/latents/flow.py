@@ -29,7 +29,7 @@ class Flow(Latent):
 
     .. math:: z = \mu(x) + \sigma(x)\, f(\epsilon; x), \quad \epsilon \sim N(0, I), \quad
         \log q(z|x) = \log N(\epsilon) - \log|\det \partial f / \partial \epsilon|
-        - \textstyle\sum_i \log \sigma_i(x).
+        - {\textstyle \sum_i \log \sigma_i(x)}.
 
     It can have dependent dimensions, nonlinear shapes and several modes, unlike the diagonal
     Gaussian. The flow is initialized as the identity, so that the posterior is initially that

@@ -36,9 +36,9 @@ class Ladder(Latent):
     combined with the conditional prior :math:`(\mu_i, \sigma_i)` given the layer above, weighted by
     precision,
 
-    .. math:: q(z_i | z_{i+1}, x) = N\Big(\frac{\hat\mu_i \hat\sigma_i^{-2} + \mu_i
+    .. math:: q(z_i | z_{i+1}, x) = N\Bigl(\frac{\hat\mu_i \hat\sigma_i^{-2} + \mu_i
         \sigma_i^{-2}}{\hat\sigma_i^{-2} + \sigma_i^{-2}},\;
-        \frac{1}{\hat\sigma_i^{-2} + \sigma_i^{-2}}\Big).
+        \frac{1}{\hat\sigma_i^{-2} + \sigma_i^{-2}}\Bigr).
 
     The closed-form initialization has the same likelihood as with one layer, and uses all layers.
 

@@ -28,7 +28,7 @@ class Quantized(CodeLatent):
     estimator),
 
     .. math:: q(c_i|x) \propto \exp(-\|e_i(x) - v_{ic}\|^2 / 2 T s_i^2), \quad
-        z = (v_{1 c_1}, v_{2 c_2}, \dots),
+        z = (v_{1 c_1}, v_{2 c_2}, \ldots),
 
     where :math:`s_i^2` is the mean squared distance to the nearest entry, per dimension. The
     codebooks are initialized by k-means and are moving averages of the vectors of their rows;

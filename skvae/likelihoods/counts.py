@@ -86,8 +86,8 @@ class NegativeBinomial(_Count):
     r"""Negative binomial: overdispersed counts, with variance :math:`\lambda + \lambda^2 / r`,
 
     .. math:: P(x_j = k|z) = \frac{\Gamma(k + r_j)}{k!\,\Gamma(r_j)}
-        \Big(\frac{r_j}{r_j + \lambda_j(z)}\Big)^{r_j}
-        \Big(\frac{\lambda_j(z)}{r_j + \lambda_j(z)}\Big)^k,
+        \Bigl(\frac{r_j}{r_j + \lambda_j(z)}\Bigr)^{r_j}
+        \Bigl(\frac{\lambda_j(z)}{r_j + \lambda_j(z)}\Bigr)^k,
 
     with mean :math:`\lambda_j(z)` and a dispersion :math:`r_j` that is learned for each column.
 

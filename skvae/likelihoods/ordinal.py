@@ -24,7 +24,7 @@ class Ordinal(Likelihood):
     .. math:: P(x_j \le l | z) = s(\theta_{jl} - o_j(z)),
 
     where :math:`s` is the logistic function and the thresholds
-    :math:`\theta_{j1} < \theta_{j2} < \dots` of each column are learned. It needs one function of
+    :math:`\theta_{j1} < \theta_{j2} < \ldots` of each column are learned. It needs one function of
     z for a column, where :class:`Categorical` needs one for each level.
 
     References

@@ -18,8 +18,8 @@ class StudentT(Standardized):
     r"""Student's t, robust to outliers because of its heavy tails,
 
     .. math:: p(x_j|z) = \frac{\Gamma(\frac{\nu_j+1}2)}{\Gamma(\frac{\nu_j}2)
-        \sqrt{\pi\nu_j}\,\sigma_j} \Big(1 + \frac{(x_j - \mu_j(z))^2}{\nu_j\sigma_j^2}
-        \Big)^{-(\nu_j+1)/2},
+        \sqrt{\pi\nu_j}\,\sigma_j} \Bigl(1 + \frac{(x_j - \mu_j(z))^2}{\nu_j\sigma_j^2}
+        \Bigr)^{-(\nu_j+1)/2},
 
     with degrees of freedom :math:`1 < \nu_j < 31` learned for each column. They are bounded so that
     the tails stay heavy where no fitted value is far from the others: an outlier among new rows

@@ -67,6 +67,10 @@ class Objective(ABC, Component):
         """The weight of the loss of neighborhoods with so many components; 0: there is none."""
         return 0.0
 
+    def without_neighborhoods(self) -> Objective:
+        """The objective without the loss of neighborhoods, for models whose bounds are compared."""
+        return self
+
     def with_warmup(self, warmup: float) -> Objective:
         """The objective with another warm-up.
 

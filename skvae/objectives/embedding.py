@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from sklearn.base import clone
+
 from skvae._validation import an_int, is_real
 from skvae.likelihoods import Normal
 from skvae.priors import Aggregated, StandardNormal
@@ -117,3 +119,7 @@ class Embedding(ELBO):
         if isinstance(self.neighbors, str):
             return self.WEIGHT if n_components <= self.FEW else 0.0
         return float(self.neighbors)
+
+    def without_neighborhoods(self) -> Embedding:
+        objective: Embedding = clone(self)
+        return objective.set_params(neighbors=0.0)

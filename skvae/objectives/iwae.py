@@ -17,7 +17,7 @@ from ._base import Objective
 class IWAE(Objective):
     r"""Importance-weighted bound, which is tighter with more draws,
 
-    .. math:: L_K = E\Big[\log \tfrac1K \sum_k w_k\Big], \quad
+    .. math:: L_K = E\Bigl[\log \tfrac1K \sum_k w_k\Bigr], \quad
         w_k = \frac{p(x, z_k)}{q(z_k|x)}, \quad
         \text{ELBO} = L_1 \le L_K \le L_{K+1} \le \log p(x).
 
@@ -25,9 +25,9 @@ class IWAE(Objective):
     ``Gaussian`` and ``Ladder`` the doubly reparameterized gradient is used, which has the same mean
     and lower variance,
 
-    .. math:: \nabla_\phi L_K = E\Big[\sum_k \tilde w_k^2\,
-        \frac{\partial \log w_k}{\partial z_k} \nabla_\phi z_k\Big], \quad
-        \tilde w_k = w_k / \textstyle\sum_l w_l.
+    .. math:: \nabla_\phi L_K = E\Bigl[\sum_k \tilde w_k^2\,
+        \frac{\partial \log w_k}{\partial z_k} \nabla_\phi z_k\Bigr], \quad
+        \tilde w_k = w_k / {\textstyle \sum_l w_l}.
 
     Parameters
     ----------

@@ -22,6 +22,7 @@ class ExplanationDisplay:
     cells : DataFrame
         The cells of the row, as ``explain_samples`` gives them.
     title : str
+        Title of the picture.
     max_columns : int, default=12
         Bars to draw, of those that surprise most.
 
@@ -55,6 +56,7 @@ class ExplanationDisplay:
         estimator : VAETransformer or VAEOutlierDetector
             Fitted.
         X : table of shape (n_samples, n_features)
+            Rows with the fitted columns; cells may be missing.
         row : int, default=0
             Position of the row to draw.
         max_columns : int, default=12
@@ -73,7 +75,8 @@ class ExplanationDisplay:
         parts, cells = estimator.explain_samples(
             table.take(np.array([position])), return_cells=True, n_cells=len(table.names)
         )
-        title = f"Row {label}: log-density {parts.iloc[0].sum():.1f} nats"
+        score = f"{parts.iloc[0].sum():.1f}".replace("-", "\N{MINUS SIGN}")
+        title = f"Row {label}: log-density {score} nats"
         return cls(cells, title, max_columns).plot(ax=ax)
 
     def plot(self, *, ax: Any = None) -> ExplanationDisplay:

@@ -36,7 +36,7 @@ class LatentPlaneDisplay:
     color : array-like of shape (n_samples,) or None
         Numbers are drawn on a color scale, anything else as groups.
     names : tuple of two str
-        Names of the dimensions.
+        Names of the dimensions, as ``get_feature_names_out`` gives them.
     label : str or None
         What the colors mean.
     drawn : ndarray of shape (n_draws, 2), default=None
@@ -84,6 +84,7 @@ class LatentPlaneDisplay:
         estimator : VAETransformer
             Fitted.
         X : table of shape (n_samples, n_features)
+            Rows with the fitted columns; cells may be missing.
         color : array-like of shape (n_samples,) or str, default=None
             Group or number of each row, or the name of a column of X.
         components : tuple of two int, default=None
@@ -114,12 +115,12 @@ class LatentPlaneDisplay:
             components = (int(most.min()), int(most.max()))  # the earlier unit on the x axis
         label = label if label is not None else getattr(color, "name", None)
         i, j = components
-        names = (f"z{i}", f"z{j}")
+        names = estimator.get_feature_names_out()
         drawn = None
         if density and i != j:
             rows = estimator.sample(N_DRAWS, random_state=0)
             drawn = np.asarray(estimator.transform(rows), dtype=np.float64)[:, [i, j]]
-        return cls(Z[:, [i, j]], color, names, label, drawn).plot(ax=ax)
+        return cls(Z[:, [i, j]], color, (names[i], names[j]), label, drawn).plot(ax=ax)
 
     def plot(self, *, ax: Any = None) -> LatentPlaneDisplay:
         """Draw on `ax`, or on a new figure."""
@@ -139,7 +140,7 @@ class LatentPlaneDisplay:
             self._color_bar(points, self.label)
         if self.drawn is not None:
             self._contours(self.drawn)
-        styled(ax, title, *self.names)
+        styled(ax, title, *(words(name) for name in self.names))
         return self
 
     def _groups(self, color: pd.Series, title: str) -> str:

@@ -19,6 +19,7 @@ class PathDisplay:
     paths : list of DataFrame
         The rows along each path.
     title : str
+        Title of the picture.
     labels : list of str
         A name for each path.
     columns : list, default=None
@@ -89,6 +90,7 @@ class PathDisplay:
         estimator : VAETransformer
             Fitted.
         X : table of shape (n_samples, n_features)
+            Rows with the fitted columns; cells may be missing.
         unit : int or str
             The unit to move, as in ``traverse``.
         n_steps : int, default=20

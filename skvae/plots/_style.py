@@ -54,7 +54,7 @@ def short(value: Any) -> str:
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.number)):
         return str(value)
     number = float(value)
-    return f"{number:.4g}" if abs(number) < 1e5 else f"{number:,.0f}"
+    return f"{number:.4g}" if abs(number) < 1e4 else f"{number:,.0f}"
 
 
 def styled(ax: Any, title: str, xlabel: str, ylabel: str = "") -> None:

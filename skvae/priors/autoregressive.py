@@ -19,7 +19,7 @@ N_EMBEDDED = 8  # dimensions of the embedding of a code
 class Autoregressive(Prior):
     r"""Autoregressive categorical distributions over integer codes,
 
-    .. math:: p(c) = \prod_i p(c_i | c_1, \dots, c_{i-1}).
+    .. math:: p(c) = \prod_i p(c_i | c_1, \ldots, c_{i-1}).
 
     A masked network computes all factors at once. It is learned with the model, and is initialized
     at the frequencies of the codes. It is the prior of the latent families with integer codes,

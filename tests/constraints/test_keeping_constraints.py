@@ -214,6 +214,7 @@ def test_given_cells_that_contradict_a_constraint(given):
         assert (rows[name] == value).all()
 
 
+@pytest.mark.filterwarnings("ignore:'given' sets column:UserWarning")
 def test_given_values_that_did_not_occur_say_nothing():
     n = np.random.default_rng(0).integers(1, 20, N)
     vae = quick().fit(pd.DataFrame({"n": n, "is_large": np.where(n > 9, "yes", "no")}))

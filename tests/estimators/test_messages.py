@@ -8,6 +8,7 @@ import pytest
 from skvae import ImportanceWarning, Normal, VAEOutlierDetector, VAETransformer
 from skvae._estimators.density import warn_of_weak_rows
 from skvae._inference.importance import InferenceSettings
+from skvae._validation import did_you_mean
 
 QUICK = {"max_iter": 1, "hidden_layer_sizes": (4,), "random_state": 0}
 X = np.random.default_rng(0).normal(size=(60, 2))
@@ -26,6 +27,19 @@ X = np.random.default_rng(0).normal(size=(60, 2))
 def test_other_names_of_a_component_are_understood(parameter, value, meant):
     with pytest.raises(ValueError, match=f"Did you mean '{meant}'"):
         VAETransformer(**{parameter: value}, **QUICK).fit(X)
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("bodymass", "body_mass_g"), ("SPECIES", "species"), ("iland", "island"), ("sxe", "sex"),
+        ("x00", "x0"), ("price", None), ("income", None), ("mass", None), ("", None),
+    ],
+)  # fmt: skip
+def test_hints_are_at_names_that_are_nearly_the_same(name, meant):
+    known = ["species", "island", "body_mass_g", "sex", "x0", "prior", "inches", "class", "year", 7]
+    hint = did_you_mean(name, known)
+    assert hint == ("" if meant is None else f" Did you mean {meant!r}?")
 
 
 def test_reasons_say_who_chose_a_likelihood():

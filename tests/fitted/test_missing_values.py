@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 
 import numpy as np
@@ -126,6 +127,7 @@ def test_conditional_covariance_is_that_of_factor_analysis(linear, incomplete_ro
         assert np.abs((np.cov(found.T) - left) / np.outer(unit, unit)).max() < 0.1
 
 
+@pytest.mark.filterwarnings("ignore:'given' sets column:UserWarning")
 def test_rare_conditions_cost_no_more(linear):
     vae, mean, covariance = linear
     far = mean[0] + 6 * np.sqrt(covariance[0, 0])  # one row in 10⁹
@@ -389,8 +391,25 @@ def test_given_cells_and_their_consequences():
     rows = vae.sample(3, random_state=0, given=open_cells)
     assert (rows["object"][:3] == "ash").all()
     assert (rows["int64"][3:] == 5).all()
-    beyond = vae.sample(3, random_state=0, given={"float64": 100.0})
+
+
+def test_given_cells_outside_the_fitted_ones_are_named():
+    table = pandas_frame(80)[["float64", "float32", "int64", "datetime", "object"]]
+    vae = quick().fit(table)
+    least, most = table["float64"].agg(["min", "max"])
+    named = re.escape(f"'float64' to 100.0, which is outside the fitted values, from {least!r} to ")
+    with pytest.warns(UserWarning, match=named):
+        beyond = vae.sample(3, random_state=0, given={"float64": 100.0})
     assert (beyond["float64"] == 100.0).all()
+    last = table["datetime"].max()
+    with pytest.warns(UserWarning, match=rf"'datetime' to '2999.* to '{last.date()}"):
+        vae.sample(1, random_state=0, given={"datetime": pd.Timestamp("2999-01-01")})
+    with pytest.warns(UserWarning, match=f"'int64' to {table['int64'].min() - 1}, which"):
+        vae.sample(1, random_state=0, given={"int64": int(table["int64"].min()) - 1})
+    ends = table.agg(["min", "max"])  # inside: no warning
+    vae.sample(1, random_state=0, given=ends[["float64", "float32", "int64", "datetime"]])
+    vae.sample(1, random_state=0, given={"float32": float(ends["float32"]["max"])})
+    vae.sample(1, random_state=0, given={"float64": most, "object": "oak"})
 
 
 @pytest.mark.parametrize(
