@@ -25,18 +25,16 @@ from .components import REGISTRIES
 from .fitting import fit_attributes
 from .mode import Mode
 from .parameters import VAEParameters
+from .passes import pass_attributes
 from .saving import SavingMixin
 from .showing import ShowingMixin
 from .streaming import read_for_fit, refuse_source
+from .waiting import WAITING, WaitingMixin
 
-OF_SOME_FAMILIES = (
-    "explained_variance_",
-    "explained_variance_ratio_",
-    "reconstruction_r2_",
-)  # attributes that only families with ordered units have
+OF_PARTIAL_FIT = ("_seen", "_unfinished")
 
 
-class BaseVAE(ShowingMixin, SavingMixin, CallbackSupportMixin, VAEParameters):
+class BaseVAE(WaitingMixin, ShowingMixin, SavingMixin, CallbackSupportMixin, VAEParameters):
     """Fit and validation; the answers are those of `fitted_model_`."""
 
     # --------------------------------------------------------------------------- fitting
@@ -132,7 +130,8 @@ class BaseVAE(ShowingMixin, SavingMixin, CallbackSupportMixin, VAEParameters):
         n_models: int = 1,
         share: float = 1.0,
     ) -> dict[str, Any]:
-        return fit_attributes(self, X, table, sample_weight, mode, n_models, share)
+        fit = pass_attributes if mode.is_one_pass else fit_attributes
+        return fit(self, X, table, sample_weight, mode, n_models, share)
 
     @with_library_defaults
     def _read_for_fit(self, X: Any, sample_weight: Any, mode: Mode) -> Table:
@@ -145,11 +144,9 @@ class BaseVAE(ShowingMixin, SavingMixin, CallbackSupportMixin, VAEParameters):
 
     def _set_attributes(self, attributes: dict[str, Any], mode: Mode) -> None:
         """Set what was fitted, and delete what an earlier fit left."""
-        if mode.is_new:
-            is_fitted = hasattr(self, "fitted_model_")
-            of_family = self.model_.latent.attributes() if is_fitted else {}
-            for name in (*OF_SOME_FAMILIES, "feature_names_in_", *of_family):
-                self.__dict__.pop(name, None)
+        left = (*OF_PARTIAL_FIT, *WAITING) if mode.is_new or mode.is_one_pass else OF_PARTIAL_FIT
+        for name in (*left, "feature_names_in_") if mode.is_new else left:
+            self.__dict__.pop(name, None)
         for name, value in attributes.items():
             setattr(self, name, value)
 

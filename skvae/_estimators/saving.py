@@ -74,6 +74,7 @@ class SavingMixin:
                 f"save is for the estimators of skvae, not for {type(self).__name__}, a class of "
                 "your own: a file could not name its code. Use pickle or joblib."
             )
+        self._finish()
         estimator = _without_exemplars(self) if drop else self
         writer = Writer(CODECS)
         tree = writer.write(estimator, "")
