@@ -3,7 +3,7 @@
 Between its calls an estimator keeps a sample of the rows and statistics of all of them. A call
 
 1. adds its rows to both;
-2. *fits the columns*, if the rows have doubled since that was done, or if they hold what the
+2. *fits the columns*, if the rows have more than doubled since that was done, or if they hold what the
    columns do not describe and a tenth of them is new: a model is built at the closed-form start
    from the sample, and trained on it for as many steps as all calls together;
 3. *trains* on as many rows of the sample as it has rows itself, and on those of its own that the
@@ -108,7 +108,9 @@ def pass_attributes(
     seen, places = before.added(cells, weights)
     if schema is not None:
         relations = fit_relations(estimator, schema, table, np.arange(len(weights)), relations)
-    new, schema, seen = _columns(estimator, table, margins_of(table, weights), schema, seen, context)
+    new, schema, seen = _columns(
+        estimator, table, margins_of(table, weights), schema, seen, context
+    )
     n_own = math.ceil(len(weights) / estimator.batch_size)
     n_steps = n_own
     if new:
@@ -206,7 +208,7 @@ def _columns(
         if isinstance(column, CategoricalColumn) and column.handle_unknown == "error":
             column.encode(table.cells(j, True))
     growth, beyond = seen.n_rows / seen.fitted_at, schema.beyond(margins)
-    if growth < (TENTH_NEW if beyond else DOUBLED):
+    if growth < TENTH_NEW or (growth <= DOUBLED and not beyond):
         return False, schema.updated(margins), seen
     new = _fitted(estimator, schema, schema.layout, seen, context)
     seen = replace(seen, fitted_at=seen.n_rows)

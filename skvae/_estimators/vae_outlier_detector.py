@@ -21,7 +21,7 @@ from .conformal import ConformalMixin
 from .explaining import ExplanationMixin
 from .mode import Mode, seed_of
 from .parameters import VAEParameters
-from .pooling import SHARE, fine_noise, pool_and_threshold
+from .pooling import SHARE, UnfinishedPool, fine_noise, pool_and_threshold
 
 
 class VAEOutlierDetector(OutlierMixin, ConformalMixin, ExplanationMixin):
@@ -384,9 +384,15 @@ class VAEOutlierDetector(OutlierMixin, ConformalMixin, ExplanationMixin):
             fine = None if mode.is_new else self.fine_noise_
         elif fine is not None:
             fine._fit_fine_noise(*data)
-        models = [attributes["fitted_model_"]] + ([] if fine is None else [fine.fitted_model_])
-        threshold = pool_and_threshold(self, models, table, weights, train, calibration)
-        fitted = {**attributes, **threshold, "fine_noise_": fine, "_split_seed": seed}
+        fitted = {**attributes, "fine_noise_": fine, "_split_seed": seed}
+        held_out = table.take(calibration), weights[calibration]
+        if mode.is_one_pass:
+            own = type(self)(**self.get_params(deep=False))
+            fitted["_unfinished"] = UnfinishedPool(own, attributes["_unfinished"], fine, held_out)
+        else:
+            models = [fitted["fitted_model_"]] + ([] if fine is None else [fine.fitted_model_])
+            trained = table.take(train), weights[train]
+            fitted |= pool_and_threshold(self, models, trained, held_out)
         self._set_attributes(fitted, mode)
         return self
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from skvae._table.columns import CategoricalColumn, Column, ConstantColumn
 from skvae._table.layouts import TICKS_PER_DAY, Cells
-from skvae._table.numeric_column import NumericColumn
+from skvae._table.numeric_column import NumericColumn, as_stored
 
 from .level_counts import LevelCounts
 from .number_counts import NumberCounts
@@ -65,7 +65,9 @@ class ColumnStatistics:
         n_missing: float = int(cells.missing.sum())
         if n_missing < n:
             if self.like is None or self.counts is None:
-                self.like = replace(cells.take(np.arange(0)), levels=(), exact=None)
+                none, kind = as_stored(cells.missing[:0]), cells.values.dtype
+                values = as_stored(np.empty(0, kind))
+                self.like = replace(cells, values=values, missing=none, levels=(), exact=None)
                 self.counts = LevelCounts() if cells.type == "label" else NumberCounts()
             self._check(cells)
             seen = ~cells.missing if n_missing else slice(None)
@@ -90,7 +92,8 @@ class ColumnStatistics:
             return
         if self.like.unit != cells.unit and isinstance(self.counts, NumberCounts):
             before, now = TICKS_PER_DAY[self.like.unit], TICKS_PER_DAY[cells.unit]
-            self.counts = self.counts.converted(lambda ticks: ticks * now // before)
+            finer, coarser = max(1, now // before), max(1, before // now)
+            self.counts = self.counts.converted(lambda ticks: ticks * finer // coarser)
         self.like = replace(self.like, **{name: getattr(cells, name) for name in OF_TYPE})
 
     def _check(self, cells: Cells) -> None:

@@ -74,10 +74,8 @@ def cell_hashes(cells: Cells) -> np.ndarray:
     if cells.type == "label":
         each = [_hash_of(level) for level in cells.levels]
         return np.array([*each, 1], dtype=np.uint64)[cells.values]
-    if cells.type == "time":
-        values = cells.days_since(0, cells.unit)
-    else:
-        values = cells.values
+    is_time = cells.type == "time"
+    values = cells.days_since(0, cells.unit) if is_time else cells.values
     bits = (np.where(cells.missing, np.nan, values) + 0.0).view(np.uint64).copy()  # −0.0 is 0.0
     if cells.exact is not None:
         large = np.abs(cells.values) >= EXACT_BELOW
