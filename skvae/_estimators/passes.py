@@ -3,9 +3,10 @@
 Between its calls an estimator keeps a sample of the rows and statistics of all of them. A call
 
 1. adds its rows to both;
-2. *fits the columns*, if the rows have more than doubled since that was done, or if they hold what the
+2. *fits the columns*, if the rows have doubled since that was done, or if they hold what the
    columns do not describe and a tenth of them is new: a model is built at the closed-form start
-   from the sample, and trained on it for as many steps as all calls together;
+   from the sample, and trained on it for as many steps as all calls together. The columns of a
+   model of ``fit`` stay, as long as they describe all rows;
 3. *trains* on as many rows of the sample as it has rows itself, and on those of its own that the
    sample has no place for, so that rows of earlier calls are not forgotten;
 4. leaves the rest to the first answer (`waiting.py`): what the prior and the units learn from the
@@ -112,11 +113,12 @@ def pass_attributes(
         estimator, table, margins_of(table, weights), schema, seen, context
     )
     n_own = math.ceil(len(weights) / estimator.batch_size)
-    n_steps = n_own
+    n_steps, schedule = n_own, False
     if new:
         relations = _relations(estimator, schema, seen, relations, mode)
         data = sample_data(seen, schema, relations, context)
         n_steps += min(before.n_steps, default_steps(len(data.rows)))
+        schedule = before.n_steps > 0  # of the learning rate, as in fit
     else:
         rows, weights = seen.rows_of_call(table.names, schema.layout, cells, weights, places,
                                           context.seed)  # fmt: skip
@@ -124,6 +126,8 @@ def pass_attributes(
         n_steps = math.ceil(len(weights) / estimator.batch_size)
     data.names = fitted_names(table.header()) if mode.is_new else {}
     budget = replace(budget_of(estimator, data, mode), n_steps=n_steps, averages=True)
+    if schedule:
+        budget.schedule, budget.learning_rate = True, estimator.learning_rate_init
     if estimator.max_time is not None:
         budget.deadline = started + share * estimator.max_time
     if new:
@@ -136,6 +140,8 @@ def pass_attributes(
         "fitted_model_": as_fitted(models),
     })  # fmt: skip
     states = None if new else estimator._optimizer_states
+    if not new and states is None:  # after fit
+        states = [{"n_averaged": before.n_steps}] * len(models)
     try:
         results = train_models(estimator, models, data, context, budget, callbacks, states)
     finally:
@@ -208,7 +214,8 @@ def _columns(
         if isinstance(column, CategoricalColumn) and column.handle_unknown == "error":
             column.encode(table.cells(j, True))
     growth, beyond = seen.n_rows / seen.fitted_at, schema.beyond(margins)
-    if growth < TENTH_NEW or (growth <= DOUBLED and not beyond):
+    is_enough = TENTH_NEW if beyond else math.inf if seen.is_drawn else DOUBLED
+    if growth < is_enough:
         return False, schema.updated(margins), seen
     new = _fitted(estimator, schema, schema.layout, seen, context)
     seen = replace(seen, fitted_at=seen.n_rows)

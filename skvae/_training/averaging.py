@@ -26,23 +26,26 @@ class Average:
     weights : Tensor
         The mean so far.
     state : dict
-        The weights themselves, as :meth:`ending` left them; without: those that are the mean.
+        As :meth:`ending` left it: the weights themselves, without which they are the mean, and the
+        number of steps that the mean is of.
     """
 
     @torch.no_grad()
     def __init__(self, weights: Tensor, state: dict) -> None:
         self.weights, self.mean = weights, weights.clone()
+        self.n_averaged = int(state.get("n_averaged", 0))
         if "weights" in state:
             weights.copy_(torch.as_tensor(state["weights"]))
 
     @torch.no_grad()
-    def update(self, n_steps: int) -> None:
-        """Add the weights after so many steps."""
-        self.mean.lerp_(self.weights, (ETA + 1) / (n_steps + ETA))
+    def update(self) -> None:
+        """Add the weights after a step."""
+        self.n_averaged += 1
+        self.mean.lerp_(self.weights, (ETA + 1) / (self.n_averaged + ETA))
 
     @torch.no_grad()
     def ending(self) -> dict:
-        """The weights, as an array to go on from; their mean takes their place."""
-        state = {"weights": self.weights.cpu().numpy().copy()}
+        """What to go on from; the mean takes the place of the weights."""
+        state = {"weights": self.weights.cpu().numpy().copy(), "n_averaged": self.n_averaged}
         self.weights.copy_(self.mean)
         return state

@@ -300,7 +300,7 @@ class Run:
         self.flat.grad.mul_((MAX_GRADIENT_NORM / norm).clamp(max=1.0))
         self.optimizer.step(self.flat.grad, self.rate * learning_rate(step, self.budget))
         if self.average is not None:
-            self.average.update(self.optimizer.n_steps)
+            self.average.update()
         for model in self.models:
             model.latent.after_step(self.generator)
             self.workers.after_step(model)
