@@ -5,8 +5,8 @@ Between its calls an estimator keeps a sample of the rows and statistics of all 
 1. adds its rows to both;
 2. *fits the columns*, if the rows have doubled since that was done, or if they hold what the
    columns do not describe and a tenth of them is new: a model is built at the closed-form start
-   from the sample, and trained on it for as many steps as all calls together. The columns of a
-   model of ``fit`` stay, as long as they describe all rows;
+   from the sample, and trained on it for as many steps as all calls together. After ``fit``,
+   whose rows the model itself has to draw, columns that describe all rows change but once;
 3. *trains* on as many rows of the sample as it has rows itself, and on those of its own that the
    sample has no place for, so that rows of earlier calls are not forgotten;
 4. leaves the rest to the first answer (`waiting.py`): what the prior and the units learn from the
@@ -64,6 +64,7 @@ from .parameters import VAEParameters
 from .seen import Seen, cells_of, drawn_before
 
 DOUBLED, TENTH_NEW = 2.0, 1.1  # growth of the rows since the columns were fitted
+AFTER_FIT = 0.25  # of the learning rate: where weights had time to settle it must be lower
 
 
 @dataclass
@@ -117,7 +118,7 @@ def pass_attributes(
     if new:
         relations = _relations(estimator, schema, seen, relations, mode)
         data = sample_data(seen, schema, relations, context)
-        n_steps += min(before.n_steps, default_steps(len(data.rows)))
+        n_steps += min(before.n_steps_for(seen.n_rows), default_steps(len(data.rows)))
         schedule = before.n_steps > 0  # of the learning rate, as in fit
     else:
         rows, weights = seen.rows_of_call(table.names, schema.layout, cells, weights, places,
@@ -128,6 +129,8 @@ def pass_attributes(
     budget = replace(budget_of(estimator, data, mode), n_steps=n_steps, averages=True)
     if schedule:
         budget.schedule, budget.learning_rate = True, estimator.learning_rate_init
+    elif seen.is_drawn:
+        budget.learning_rate *= AFTER_FIT
     if estimator.max_time is not None:
         budget.deadline = started + share * estimator.max_time
     if new:
@@ -214,11 +217,11 @@ def _columns(
         if isinstance(column, CategoricalColumn) and column.handle_unknown == "error":
             column.encode(table.cells(j, True))
     growth, beyond = seen.n_rows / seen.fitted_at, schema.beyond(margins)
-    is_enough = TENTH_NEW if beyond else math.inf if seen.is_drawn else DOUBLED
+    is_enough = TENTH_NEW if beyond else math.inf if seen.is_settled else DOUBLED
     if growth < is_enough:
         return False, schema.updated(margins), seen
     new = _fitted(estimator, schema, schema.layout, seen, context)
-    seen = replace(seen, fitted_at=seen.n_rows)
+    seen = replace(seen, fitted_at=seen.n_rows, is_settled=seen.is_drawn)
     if agree(schema, new):
         return False, schema.updated(margins), seen
     for j, text in new.beyond(margins).items():

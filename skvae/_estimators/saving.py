@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from skvae._nn.defaults import with_library_defaults
 
 class SavingMixin:
     """Adds ``save`` to an estimator, which ``load`` then knows by the name of its class."""
+
+    _finish: Callable[[], bool]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

@@ -36,6 +36,8 @@ class Seen:
         The number of rows when the columns were fitted.
     is_drawn : bool
         Whether the sample begins with rows that a fitted model drew, for those of its fit.
+    is_settled : bool
+        Whether columns that describe all rows are not fitted anew.
     """
 
     rows: KeptRows
@@ -43,6 +45,7 @@ class Seen:
     n_steps: int = 0
     fitted_at: float = 0.0
     is_drawn: bool = False
+    is_settled: bool = False
 
     @classmethod
     def of(cls, names: list) -> Seen:
@@ -52,6 +55,14 @@ class Seen:
     @property
     def n_rows(self) -> float:
         return self.statistics.n_rows
+
+    def n_steps_for(self, n_rows: float) -> int:
+        """Steps for a new model of so many rows, so that it is trained as long as the present one.
+
+        That of a fit has had the steps that are due to fewer rows.
+        """
+        growth = default_steps(round(n_rows)) / default_steps(max(1, round(self.fitted_at)))
+        return round(self.n_steps * max(1.0, growth)) if self.is_drawn else self.n_steps
 
     @property
     def is_all(self) -> bool:

@@ -30,7 +30,7 @@ class WaitingMixin:
     def __getstate__(self) -> Any:
         """A pickle or copy is that of the finished model."""
         self._finish()
-        return super().__getstate__()  # type: ignore[misc]
+        return super().__getstate__()
 
     def _finish(self) -> bool:
         """Set the attributes that wait; whether there are some."""

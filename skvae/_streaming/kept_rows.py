@@ -101,7 +101,8 @@ class KeptRows:
         of one observation each, in units of the weight that is usual.
         """
         weights = np.maximum(self.weights, 1 / self.least_left_out)
-        return weights / max(1.0, float(np.median(weights))) if self._are_copies() else weights
+        usual = float(np.median(self.weights)) if self._are_copies() else 1.0
+        return weights / max(1.0, usual)
 
     def _are_copies(self) -> bool:
         """Whether a column of numbers tells most rows apart, so that equal ones are copies."""
