@@ -82,12 +82,22 @@ class BaseVAE(WaitingMixin, ShowingMixin, SavingMixin, CallbackSupportMixin, VAE
 
     @with_callbacks
     def partial_fit(self, X, y=None, sample_weight=None):
-        """Continue the training with one pass over a table.
+        """Continue the training with more rows of the same table.
 
-        The first call fixes the columns: their names, levels and scaling. Bounds, counts of levels
-        and patterns of missing values are updated by later calls. No rows are held out; the
-        learning rate is constant, a quarter of `learning_rate_init`, and the moments of Adam are
-        kept from call to call.
+        Between calls the estimator keeps up to 10 000 different rows with their weights, a uniform
+        sample if there are more, and statistics of all rows. A call takes about as many steps as
+        one pass over its rows, on rows of the sample and on those of its own that are not kept, so
+        that the order in which rows come matters little. If the rows have doubled, or a tenth of
+        them is new and a column holds levels, values, missing values or numbers outside its scaling
+        that it does not describe, the columns are fitted anew to all rows, as in ``fit``, and a new
+        model is trained on the sample for as many steps as before: then ``transform`` may have
+        other components, and another number of them. Names and types of columns do not change.
+
+        After ``fit`` or ``skvae.load``, where no rows are kept, rows that the model draws take the
+        place of those of the fit. No rows are held out. The learning rate is constant, a quarter of
+        `learning_rate_init`; answers are those of the mean of the weights of late steps. What the
+        prior and the components learn from the rows waits for the first answer, and costs nothing
+        in calls between which none is asked for.
 
         Parameters
         ----------
@@ -111,9 +121,13 @@ class BaseVAE(WaitingMixin, ShowingMixin, SavingMixin, CallbackSupportMixin, VAE
         Warns
         -----
         UserWarning
-            Once for each column that holds what its levels and scaling do not describe: new levels
-            where none are pooled, values far outside the range of the first call, another value
-            than the one of a constant column.
+            Once for each column that holds what it does not describe, with the values, if that is
+            too little to fit the columns anew (less than a tenth of the rows are new) or has no
+            place, as a new level in an order.
+
+        Notes
+        -----
+        Pickles of the estimator hold the kept rows; files of ``save`` do not.
         """
         return self._fit(X, sample_weight, Mode.of(self, one_pass=True))
 

@@ -108,7 +108,7 @@ def pass_attributes(
     models, schema, relations, before = _earlier(estimator, table, context)
     cells = _cells(estimator, table, schema)
     seen, places = before.added(cells, weights)
-    if schema is not None:
+    if schema is not None and relations:
         relations = fit_relations(estimator, schema, table, np.arange(len(weights)), relations)
     new, schema, seen = _columns(
         estimator, table, margins_of(table, weights), schema, seen, context
@@ -144,7 +144,7 @@ def pass_attributes(
     })  # fmt: skip
     states = None if new else estimator._optimizer_states
     if not new and states is None:  # after fit
-        states = [{"n_averaged": before.n_steps}] * len(models)
+        states = [{"n_averaged": before.n_steps}]
     try:
         results = train_models(estimator, models, data, context, budget, callbacks, states)
     finally:

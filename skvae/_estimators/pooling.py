@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -46,6 +46,13 @@ def fine_noise(detector: Any, mode: Mode, seed: int) -> Any:
     for name, value in {**detector.get_params(deep=False), **params}.items():
         setattr(fine, name, value)
     return fine
+
+
+def fitted_fine_noise(detector: Any, fine: Any, attributes: dict[str, Any], data: tuple) -> Any:
+    """The second detector, fitted; where the first was interrupted, the one that was there."""
+    if fine is not None and attributes["_is_interrupted"]:
+        return None if data[3].is_new else detector.fine_noise_
+    return fine if fine is None else fine._fit_fine_noise(*data)
 
 
 Weighted = tuple[Table, np.ndarray]  # rows, and the weight of each
@@ -100,6 +107,12 @@ class UnfinishedPool:
     first: Unfinished
     fine: Any
     calibration: Weighted
+
+    @classmethod
+    def of(cls, detector: Any, attributes: dict, fine: Any, calibration: Weighted) -> Self:
+        """Of a call that has left some attributes of the first model."""
+        own = type(detector)(**detector.get_params(deep=False))
+        return cls(own, attributes["_unfinished"], fine, calibration)
 
     def __getattr__(self, name: str) -> Any:
         if name in ("models", "schema", "relations"):  # training goes on from those of the first

@@ -33,7 +33,8 @@ class SavingMixin:
         The file has the parameters, the fitted attributes and the networks: tensors in the format
         of safetensors, and JSON. It has no rows of the fitted table, but what is known of each
         column: its levels, extremes, quantiles and most frequent values, and, of columns that
-        determine each other, the combinations that occurred. The default prior keeps the posterior
+        determine each other, the combinations that occurred; nor has it those that ``partial_fit``
+        keeps between its calls. The default prior keeps the posterior
         means of up to 2 000 rows, its exemplars; with ``drop="exemplars"`` a mixture of 50
         Gaussians takes their place, and scores change a little. Callbacks and requests of metadata
         routing are not saved.

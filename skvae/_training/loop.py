@@ -196,12 +196,14 @@ def train_all(
 ) -> list[Result]:
     """Train models of one shape: together, or one after the other where that is not supported.
 
-    There is a result for each run; after an interruption no further run begins.
+    There is a result for each run; after an interruption no further run begins. The states of the
+    optimizers are those of each run, or one for all.
     """
     together = objective.supports_vmap and models[0].supports_vmap
     together = together and not objective.neighbor_weight(len(models[0].latent.shown))
     runs = [models] if together else [[model] for model in models]
-    states = optimizer_states or [{}] * len(runs)
+    states = list(optimizer_states or [{}])
+    states = states * len(runs) if len(states) == 1 else states
     checkpoint = NoCheckpoint() if checkpoint is None else checkpoint
     results = []
     for i, (run, state) in enumerate(zip(runs, states, strict=True)):
