@@ -6,7 +6,8 @@ Between its calls an estimator keeps a sample of the rows and statistics of all 
 2. *fits the columns*, if the rows have doubled since that was done, or if they hold what the
    columns do not describe and a tenth of them is new: a model is built at the closed-form start
    from the sample, and trained on it for as many steps as all calls together. After ``fit``,
-   whose rows the model itself has to draw, columns that describe all rows change but once;
+   whose rows the model itself has to draw, columns that describe all rows change but once, and
+   only when the rows have tripled;
 3. *trains* on as many rows of the sample as it has rows itself, and on those of its own that the
    sample has no place for, so that rows of earlier calls are not forgotten;
 4. leaves the rest to the first answer (`waiting.py`): what the prior and the units learn from the
@@ -64,6 +65,7 @@ from .parameters import VAEParameters
 from .seen import Seen, cells_of, drawn_before
 
 DOUBLED, TENTH_NEW = 2.0, 1.1  # growth of the rows since the columns were fitted
+TRIPLED = 3.0  # after a fit: a model of as many drawn rows as others is worse than that of the fit
 AFTER_FIT = 0.25  # of the learning rate: where weights had time to settle it must be lower
 
 
@@ -217,8 +219,8 @@ def _columns(
         if isinstance(column, CategoricalColumn) and column.handle_unknown == "error":
             column.encode(table.cells(j, True))
     growth, beyond = seen.n_rows / seen.fitted_at, schema.beyond(margins)
-    is_enough = TENTH_NEW if beyond else math.inf if seen.is_settled else DOUBLED
-    if growth < is_enough:
+    doubled = TRIPLED if seen.is_drawn else DOUBLED
+    if growth < (TENTH_NEW if beyond else math.inf if seen.is_settled else doubled):
         return False, schema.updated(margins), seen
     new = _fitted(estimator, schema, schema.layout, seen, context)
     seen = replace(seen, fitted_at=seen.n_rows, is_settled=seen.is_drawn)

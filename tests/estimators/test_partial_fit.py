@@ -68,7 +68,7 @@ def test_rows_after_a_fit_are_learned():
     near, far = rng.normal(size=(300, 2)), rng.normal(size=(300, 2)) + 6
     vae = VAETransformer(1, **QUICK, max_iter=20).fit(near)
     before = vae.score(far), vae.score(near)
-    vae.partial_fit(far)
+    vae.partial_fit(far).partial_fit(far)
     assert vae.score(far) > before[0] + 1
     assert vae.score(near) > before[1] - 1.5
     column = vae.schema_.columns[0]
