@@ -165,7 +165,15 @@ def model_and_rows(X: np.ndarray) -> tuple[VAETransformer, Rows]:
 def run_of(vae: VAETransformer, rows: Rows, batch: int, workers=None) -> Run:
     budget = Budget(10**6, batch, 1e-4)
     generator = torch.Generator().manual_seed(0)
-    return Run(take_over(vae, vae.schema_), rows, ELBO(), budget, generator, None, workers)
+    return Run(
+        take_over(vae.fitted_model_.models, vae.schema_),
+        rows,
+        ELBO(),
+        budget,
+        generator,
+        None,
+        workers,
+    )
 
 
 def step_seconds(vae: VAETransformer, rows: Rows, batch: int) -> float:

@@ -120,7 +120,7 @@ def test_a_few_more_rows_leave_the_proposals_wide(X, latent):
     for i in range(10):
         vae.partial_fit(X[i : i + 1])
     assert (vae.model_.latent.width_squared > 0.5 * width).all()
-    assert (vae.codebook_usage_ >= usage).all()
+    assert (vae.codebook_usage_ > usage - 0.1).all()
     assert vae.active_units_.any()
 
 

@@ -25,18 +25,16 @@ from .components import REGISTRIES
 from .fitting import fit_attributes
 from .mode import Mode
 from .parameters import VAEParameters
+from .passes import pass_attributes
 from .saving import SavingMixin
 from .showing import ShowingMixin
 from .streaming import read_for_fit, refuse_source
+from .waiting import WAITING, WaitingMixin
 
-OF_SOME_FAMILIES = (
-    "explained_variance_",
-    "explained_variance_ratio_",
-    "reconstruction_r2_",
-)  # attributes that only families with ordered units have
+OF_PARTIAL_FIT = ("_seen", "_unfinished")
 
 
-class BaseVAE(ShowingMixin, SavingMixin, CallbackSupportMixin, VAEParameters):
+class BaseVAE(WaitingMixin, ShowingMixin, SavingMixin, CallbackSupportMixin, VAEParameters):
     """Fit and validation; the answers are those of `fitted_model_`."""
 
     # --------------------------------------------------------------------------- fitting
@@ -84,12 +82,22 @@ class BaseVAE(ShowingMixin, SavingMixin, CallbackSupportMixin, VAEParameters):
 
     @with_callbacks
     def partial_fit(self, X, y=None, sample_weight=None):
-        """Continue the training with one pass over a table.
+        """Continue the training with more rows of the same table.
 
-        The first call fixes the columns: their names, levels and scaling. Bounds, counts of levels
-        and patterns of missing values are updated by later calls. No rows are held out; the
-        learning rate is constant, a quarter of `learning_rate_init`, and the moments of Adam are
-        kept from call to call.
+        Between calls the estimator keeps up to 10 000 different rows with their weights, a uniform
+        sample if there are more, and statistics of all rows. A call takes about as many steps as
+        one pass over its rows, on rows of the sample and on those of its own that are not kept, so
+        that the order in which rows come matters little. If the rows have doubled, or a tenth of
+        them is new and a column holds levels, values, missing values or numbers outside its scaling
+        that it does not describe, the columns are fitted anew to all rows, as in ``fit``, and a new
+        model is trained on the sample for as many steps as before: then ``transform`` may have
+        other components, and another number of them. Names and types of columns do not change.
+
+        After ``fit`` or ``skvae.load``, where no rows are kept, rows that the model draws take the
+        place of those of the fit. No rows are held out. The learning rate is constant, a quarter of
+        `learning_rate_init`; answers are those of the mean of the weights of late steps. What the
+        prior and the components learn from the rows waits for the first answer, and costs nothing
+        in calls between which none is asked for.
 
         Parameters
         ----------
@@ -114,9 +122,13 @@ class BaseVAE(ShowingMixin, SavingMixin, CallbackSupportMixin, VAEParameters):
         Warns
         -----
         UserWarning
-            Once for each column that holds what its levels and scaling do not describe: new levels
-            where none are pooled, values far outside the range of the first call, another value
-            than the one of a constant column.
+            Once for each column that holds what it does not describe, with the values, if that is
+            too little to fit the columns anew (less than a tenth of the rows are new) or has no
+            place, as a new level in an order.
+
+        Notes
+        -----
+        Pickles of the estimator hold the kept rows; files of ``save`` do not.
         """
         return self._fit(X, sample_weight, Mode.of(self, one_pass=True))
 
@@ -133,7 +145,8 @@ class BaseVAE(ShowingMixin, SavingMixin, CallbackSupportMixin, VAEParameters):
         n_models: int = 1,
         share: float = 1.0,
     ) -> dict[str, Any]:
-        return fit_attributes(self, X, table, sample_weight, mode, n_models, share)
+        fit = pass_attributes if mode.is_one_pass else fit_attributes
+        return fit(self, X, table, sample_weight, mode, n_models, share)
 
     @with_library_defaults
     def _read_for_fit(self, X: Any, sample_weight: Any, mode: Mode) -> Table:
@@ -146,11 +159,9 @@ class BaseVAE(ShowingMixin, SavingMixin, CallbackSupportMixin, VAEParameters):
 
     def _set_attributes(self, attributes: dict[str, Any], mode: Mode) -> None:
         """Set what was fitted, and delete what an earlier fit left."""
-        if mode.is_new:
-            is_fitted = hasattr(self, "fitted_model_")
-            of_family = self.model_.latent.attributes() if is_fitted else {}
-            for name in (*OF_SOME_FAMILIES, "feature_names_in_", *of_family):
-                self.__dict__.pop(name, None)
+        left = (*OF_PARTIAL_FIT, *WAITING) if mode.is_new or mode.is_one_pass else OF_PARTIAL_FIT
+        for name in (*left, "feature_names_in_") if mode.is_new else left:
+            self.__dict__.pop(name, None)
         for name, value in attributes.items():
             setattr(self, name, value)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -21,7 +22,7 @@ from skvae._model.schema import Schema, fit_schema
 from skvae._model.vae import VAE, build
 from skvae._nn.noise import priority
 from skvae._table.columns import ConstantColumn
-from skvae._table.margins import margins_of
+from skvae._table.margins import Margins, margins_of
 from skvae._table.reading import Table
 from skvae._table.transforms import TRANSFORMS
 from skvae._training.loop import Split
@@ -50,11 +51,14 @@ def fit_table_schema(
     weights: np.ndarray,
     objective: Objective,
     *,
-    automatic_transform: str = "auto",
+    automatic_transform: str | Sequence[str] = "auto",
+    margins: Margins | None = None,
 ) -> Schema:
     """The fitted columns of a table, with their likelihoods.
 
-    `automatic_transform` is that of the numeric columns for which the user has chosen none.
+    `automatic_transform` is that of the numeric columns for which the user has chosen none, or of
+    each column; `margins` are the distributions of the columns where they are not those of the
+    table.
     """
     owner, likelihood = type(estimator).__name__, automatic(estimator, "likelihood")
     reason = "user-specified"
@@ -63,10 +67,18 @@ def fit_table_schema(
         if objective.likelihood is not None:
             likelihood, reason = objective.likelihood, f"default of {objective!r}"
     transforms = resolve_transforms(estimator.numeric_transform, table.names, TRANSFORMS, owner)
+    automatic_transforms = (
+        [automatic_transform] * len(transforms)
+        if isinstance(automatic_transform, str)
+        else automatic_transform
+    )
     return fit_schema(
-        margins_of(table, weights),
+        margins_of(table, weights) if margins is None else margins,
         check_categorical_features(estimator.categorical_features, table.names),
-        [automatic_transform if name == "auto" else name for name in transforms],
+        [
+            auto if name == "auto" else name
+            for name, auto in zip(transforms, automatic_transforms, strict=True)
+        ],
         resolve_likelihoods(likelihood, table.names, LIKELIHOODS, owner, reason),
         check_informative(estimator.informative_missing, table.names),
         has_lattices=estimator._has_lattices,

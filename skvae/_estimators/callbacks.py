@@ -76,7 +76,7 @@ class RoundCallbacks:
             return False
         return bool(context.call_on_fit_task_end(estimator=self.estimator, X=self.X, **kwargs))
 
-    def close(self, fitted: dict) -> None:
+    def close(self, fitted: Any) -> None:
         """FitContext has ended; a round that was interrupted ends too."""
         self._end_round()
         if self.fit_context is not None:

@@ -112,20 +112,21 @@ def fit_attributes(
     """
     started = time.monotonic()
     context = FitContext.of(estimator, mode)
-    shape = _shape(estimator, mode)
+    shape = shape_of(estimator, mode)
     data = encode_table(estimator, table, sample_weight, context)
-    budget = _budget(estimator, data, mode)
+    budget = budget_of(estimator, data, mode)
     if estimator.max_time is not None:
         budget.deadline = started + FOR_TRAINING * share * estimator.max_time
     if mode.is_new:
         models, k = build_models(estimator, data, context, budget, n_models)
         budget.n_planned = planned_steps(estimator, data, k, context, budget)
     else:
-        models, k = take_over(estimator, data.schema), estimator.n_components_
-    as_fitted_model = partial(_fitted_model, data, context.components)
+        earlier = estimator.fitted_model_.models
+        models, k = take_over(earlier, data.schema), estimator.n_components_
+    as_fitted = partial(as_fitted_model, data.schema, data.relations, context.components)
     callbacks = RoundCallbacks(estimator, X, lambda history: {
-        **data.names, "n_components_": k, "history_": _joined(estimator, history, mode),
-        "fitted_model_": as_fitted_model(models),
+        **data.names, "n_components_": k, "history_": joined_history(estimator, history, mode),
+        "fitted_model_": as_fitted(models),
     })  # fmt: skip
     try:
         results = train_models(estimator, models, data, context, budget, callbacks)
@@ -137,17 +138,14 @@ def fit_attributes(
     # The generator is used from the last to the first, whose attributes are those of the estimator.
     what = data.schema, data.rows, data.split, context, mode
     units = [finalize_model(model, *what) for model in models[::-1]][-1]
-    own = Axes(units.pop("center"), units.pop("spread"), units.get("explained_variance_"))
-    # More passes leave the coordinates of the components as they are.
-    is_next = mode is Mode.NEXT_PASS
-    axes = estimator.fitted_model_.axes if is_next else own
+    axes = Axes(units.pop("center"), units.pop("spread"), units.get("explained_variance_"))
     attributes = {
         **data.names,
         **units,
-        **_described(data.schema, context.components, models[0]),
+        **described(data.schema, context.components, models[0]),
         **_progress(estimator, results, data, mode),
-        **_constraints(estimator, data),
-        "fitted_model_": as_fitted_model(models, axes),
+        **constraints_of(estimator, data.relations),
+        "fitted_model_": as_fitted(models, axes),
         "n_components_": k,
         "_shape": shape,
     }
@@ -165,8 +163,7 @@ def encode_table(
     mode, owner = context.mode, type(estimator).__name__
     names = fitted_names(table.header()) if mode.is_new else {}
     weights = check_sample_weight(sample_weight, table.n_rows)
-    least = 1 if mode is Mode.NEXT_PASS else 2
-    check_size(int((weights > 0).sum()), len(table.names), least, owner)
+    check_size(int((weights > 0).sum()), len(table.names), 2, owner)
     if not weights.all():
         table, weights = table.take(np.flatnonzero(weights)), weights[weights > 0]
     if mode.is_new:
@@ -179,10 +176,9 @@ def encode_table(
     if mode.is_new:
         warn_of_empty_table(schema)
     order = canonical_order(rows)
-    earlier = estimator.fitted_model_.relations if mode is Mode.NEXT_PASS else ()
-    relations = fit_relations(estimator, schema, table, order, earlier)
+    relations = fit_relations(estimator, schema, table, order, ())
     rows.reorder(torch.from_numpy(order))
-    fraction = estimator.validation_fraction if holds_out(estimator, mode) else 0.0
+    fraction = estimator.validation_fraction if estimator.early_stopping else 0.0
     split = split_rows(rows, weights[order], fraction, context.generator)
     data = TrainingData(names, schema, rows, split, relations)
     if table.stream is not None:
@@ -197,7 +193,7 @@ def new_schema(
 ) -> Schema:
     """The fitted columns, with the maps that describe the rows best."""
     fit = partial(fit_table_schema, estimator, table, weights, context.components.objective)
-    if not estimator._chooses_maps or context.mode.is_one_pass:
+    if not estimator._chooses_maps:
         return fit(automatic_transform=AFFINE)
     schema = fit()
     if not schema.has_quantile_map:
@@ -214,11 +210,6 @@ def new_schema(
 
     training = estimator.batch_size, estimator.learning_rate_init, estimator.max_iter
     return choose_schema((schema, affine), start, table, weights, context, *training)
-
-
-def holds_out(estimator: VAEParameters, mode: Mode) -> bool:
-    """Whether rows are held out to decide how long to train."""
-    return bool(estimator.early_stopping) and not mode.is_one_pass
 
 
 # ------------------------------------------------------- 2. build, or take over, the models
@@ -245,7 +236,7 @@ def planned_steps(
     estimator: VAEParameters, data: TrainingData, k: int, context: FitContext, budget: Budget
 ) -> int | None:
     """How long to train by cross-validation, where the rows to hold out would be too few."""
-    if not holds_out(estimator, context.mode) or len(data.split.held_out):
+    if not estimator.early_stopping or len(data.split.held_out):
         return None
     if not MIN_CROSS_VALIDATED <= len(data.split.train) <= MAX_CROSS_VALIDATED:
         return None
@@ -276,10 +267,9 @@ def start_from_all_rows(
     return initial_models(estimator, data.schema, context, data.rows, data.split, k, n_models)
 
 
-def take_over(estimator: VAEParameters, schema: Schema) -> list[VAE]:
-    """Copies of the fitted models that can be trained further."""
-    models = [copy.deepcopy(m).float().requires_grad_(True).train()
-              for m in estimator.fitted_model_.models]  # fmt: skip
+def take_over(fitted: Sequence[VAE], schema: Schema) -> list[VAE]:
+    """Copies of fitted models that can be trained further."""
+    models = [copy.deepcopy(m).float().requires_grad_(True).train() for m in fitted]
     for model in models:
         model.update_schema(schema)
     return models
@@ -295,15 +285,16 @@ def train_models(
     context: FitContext,
     budget: Budget,
     callbacks: RoundCallbacks,
+    states: list[dict] | None = None,
 ) -> list[Result]:
-    """Train in place, on the device of the estimator; the models end on the CPU."""
+    """Train in place, on the device of the estimator; the models end on the CPU.
+
+    `states` are those of the optimizers of a training that goes on.
+    """
     device, noise = context.device, context.generator
     if device.type != "cpu":
         noise = torch.Generator(device).manual_seed(context.generator.initial_seed())
     there = [model.to(device) for model in models]
-    states = None
-    if context.mode is Mode.NEXT_PASS:
-        states = estimator._optimizer_states
     train = train_all if data.stream is None else data.stream.train
     results = train(
         there, data.rows.to(device), data.split.to(device), context.components.objective,
@@ -314,7 +305,7 @@ def train_models(
     return results
 
 
-def _budget(estimator: VAEParameters, data: TrainingData, mode: Mode) -> Budget:
+def budget_of(estimator: VAEParameters, data: TrainingData, mode: Mode) -> Budget:
     n_rows = data.n_train
     per_epoch = math.ceil(n_rows / (estimator.batch_size * data.n_workers))
     n_steps = math.ceil(default_steps(n_rows) / data.n_workers)
@@ -345,22 +336,27 @@ def _mask_ratio(estimator: VAEParameters, has_missing: bool) -> float:
 # ------------------------------------------------------------------------------ 4. finalize
 
 
-def _fitted_model(
-    data: TrainingData, components: Components, models: Sequence[VAE], axes: Axes | None = None
+def as_fitted_model(
+    schema: Schema,
+    relations: list[Relation],
+    components: Components,
+    models: Sequence[VAE],
+    axes: Axes | None = None,
 ) -> FittedModel:
+    """Trained models as what gives answers."""
     parts = components.latent, components.prior, components.objective
     networks = [for_inference(model) for model in models]
-    return FittedModel(networks, data.schema, *parts, axes, data.relations)
+    return FittedModel(networks, schema, *parts, axes, relations)
 
 
-def _constraints(estimator: VAEParameters, data: TrainingData) -> dict[str, Any]:
+def constraints_of(estimator: VAEParameters, relations: list[Relation]) -> dict[str, Any]:
     """The constraints by what users see, of estimators that have some."""
     if not hasattr(estimator, "constraints"):
         return {}
-    return {"constraints_": [relation.constraint for relation in data.relations]}
+    return {"constraints_": [relation.constraint for relation in relations]}
 
 
-def _described(schema: Schema, components: Components, model: VAE) -> dict[str, Any]:
+def described(schema: Schema, components: Components, model: VAE) -> dict[str, Any]:
     """The components by their public names, and the likelihood of each column."""
     return {
         "latent_": components.latent,
@@ -380,19 +376,18 @@ def _progress(
     per_epoch = math.ceil(n_rows / (estimator.batch_size * data.n_workers))
     n_before = 0 if mode.is_new else estimator.n_iter_
     n_iter = n_before + max(1, math.ceil(first.n_steps / per_epoch))
-    states = [result.optimizer_state for result in results] if mode.is_one_pass else None
     return {
-        "n_iter_": n_iter, "history_": _joined(estimator, first.history, mode),
-        "_optimizer_states": states, "_is_interrupted": results[-1].is_interrupted,
+        "n_iter_": n_iter, "history_": joined_history(estimator, first.history, mode),
+        "_optimizer_states": None, "_is_interrupted": results[-1].is_interrupted,
     }  # fmt: skip
 
 
-def _joined(estimator: VAEParameters, history: dict, mode: Mode) -> dict[str, list[float]]:
+def joined_history(estimator: VAEParameters, history: dict, mode: Mode) -> dict[str, list[float]]:
     """A history as a copy, with that of earlier calls before it."""
     return join_histories({} if mode.is_new else estimator.history_, history)
 
 
-def _shape(estimator: VAEParameters, mode: Mode) -> dict[str, Any]:
+def shape_of(estimator: VAEParameters, mode: Mode) -> dict[str, Any]:
     """The parameters that shape the model; unchanged, where it is trained further."""
     shape = {name: copy.deepcopy(getattr(estimator, name, None)) for name in SHAPING}
     if not mode.is_new:

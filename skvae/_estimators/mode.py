@@ -32,7 +32,7 @@ class Mode(Enum):
 
     @classmethod
     def of(cls, estimator: VAEParameters, *, one_pass: bool) -> Mode:
-        is_fitted = hasattr(estimator, "fitted_model_")
+        is_fitted = not vars(estimator).keys().isdisjoint(("fitted_model_", "_unfinished"))
         if one_pass:
             return cls.NEXT_PASS if is_fitted else cls.FIRST_PASS
         return cls.WARM_START if is_fitted and estimator.warm_start else cls.NEW

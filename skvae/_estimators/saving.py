@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from skvae._nn.defaults import with_library_defaults
 class SavingMixin:
     """Adds ``save`` to an estimator, which ``load`` then knows by the name of its class."""
 
+    _finish: Callable[[], bool]
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if cls.__module__.startswith(f"{__package__}."):  # not subclasses of users
@@ -30,7 +33,8 @@ class SavingMixin:
         The file has the parameters, the fitted attributes and the networks: tensors in the format
         of safetensors, and JSON. It has no rows of the fitted table, but what is known of each
         column: its levels, extremes, quantiles and most frequent values, and, of columns that
-        determine each other, the combinations that occurred. The default prior keeps the posterior
+        determine each other, the combinations that occurred; nor has it those that ``partial_fit``
+        keeps between its calls. The default prior keeps the posterior
         means of up to 2 000 rows, its exemplars; with ``drop="exemplars"`` a mixture of 50
         Gaussians takes their place, and scores change a little. Callbacks and requests of metadata
         routing are not saved.
@@ -74,6 +78,7 @@ class SavingMixin:
                 f"save is for the estimators of skvae, not for {type(self).__name__}, a class of "
                 "your own: a file could not name its code. Use pickle or joblib."
             )
+        self._finish()
         estimator = _without_exemplars(self) if drop else self
         writer = Writer(CODECS)
         tree = writer.write(estimator, "")

@@ -20,7 +20,7 @@ from .conformal import ConformalMixin
 from .explaining import ExplanationMixin
 from .mode import Mode, seed_of
 from .parameters import VAEParameters
-from .pooling import SHARE, fine_noise, pool_and_threshold
+from .pooling import SHARE, UnfinishedPool, fine_noise, fitted_fine_noise, pool_and_threshold
 from .ranking import RankingMixin
 
 
@@ -309,18 +309,19 @@ class VAEOutlierDetector(OutlierMixin, RankingMixin, ConformalMixin, Explanation
         table = self._read_for_fit(X, sample_weight, mode)
         weights = check_sample_weight(sample_weight, table.n_rows)
         seed = seed_of(self, mode) % 2**32 if mode.is_new else self._split_seed
-        rows, fraction = np.flatnonzero(weights), self.calibration_fraction
-        train, calibration = split_calibration(rows, fraction, seed, not mode.is_new)
+        split = np.flatnonzero(weights), self.calibration_fraction, seed, not mode.is_new
+        train, calibration = split_calibration(*split)
         data = X, table.take(train), weights[train], mode, int(self.n_estimators)
         fine = fine_noise(self, mode, seed)
         attributes = self._fit_attributes(*data, 1.0 if fine is None else SHARE)
-        if fine is not None and attributes["_is_interrupted"]:
-            fine = None if mode.is_new else self.fine_noise_
-        elif fine is not None:
-            fine._fit_fine_noise(*data)
-        models = [attributes["fitted_model_"]] + ([] if fine is None else [fine.fitted_model_])
-        threshold = pool_and_threshold(self, models, table, weights, train, calibration)
-        fitted = {**attributes, **threshold, "fine_noise_": fine, "_split_seed": seed}
+        fine = fitted_fine_noise(self, fine, attributes, data)
+        fitted = {**attributes, "fine_noise_": fine, "_split_seed": seed}
+        held_out = table.take(calibration), weights[calibration]
+        if mode.is_one_pass:
+            fitted["_unfinished"] = UnfinishedPool.of(self, attributes, fine, held_out)
+        else:
+            models = [fitted["fitted_model_"]] + ([] if fine is None else [fine.fitted_model_])
+            fitted |= pool_and_threshold(self, models, data[1:3], held_out)
         self._set_attributes(fitted, mode)
         return self
 

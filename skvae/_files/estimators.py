@@ -22,7 +22,10 @@ from .values import VALUES, guarded
 ESTIMATORS: dict[str, type[BaseEstimator]] = {}  # by the names of their classes
 ATTRIBUTE = re.compile(r"_?[a-z][a-z0-9_]*")
 # What scikit-learn keeps on an estimator for callbacks and metadata routing: code of the user.
-NOT_SAVED = ("_skl_callbacks", "_callback_fit_ctx", "_parent_callback_ctx", "_metadata_request")
+# And the rows that partial_fit keeps between its calls.
+NOT_SAVED = (
+    "_skl_callbacks", "_callback_fit_ctx", "_parent_callback_ctx", "_metadata_request", "_seen",
+)  # fmt: skip
 N_PROBES = 4  # rows that are made up to check a loaded model by
 TOLERANCE = 1e-6  # of their log-densities: other processors round differently
 

@@ -98,8 +98,20 @@ class Schema:
         self.places = {j: i for part in (self.numeric, self.categorical)
                        for i, j in enumerate(part)}  # fmt: skip
 
+    def beyond(self, margins: Margins) -> dict[int, str]:
+        """By column, in words, cells that no update describes."""
+        found = {}
+        for j, column in enumerate(self.columns):
+            beyond = column.beyond(margins.column(j, column.type == "label")[0])
+            if beyond:
+                found[j] = beyond
+        return found
+
     def updated(self, margins: Margins) -> Schema:
-        """The schema with bounds, counts, resolution and patterns updated by more rows."""
+        """The schema with bounds, counts, resolution and patterns updated by more rows.
+
+        Cells that it cannot follow are warned of, once for each column.
+        """
         before = float(self.patterns.weights.sum())
         columns, warned_of = [], list(self.warned_of)
         for j, column in enumerate(self.columns):
@@ -302,9 +314,9 @@ def fit_schema(
 def warn_of_frozen(column: Column, beyond: str) -> None:
     """Warn of cells that a column, as it was fitted first, does not describe."""
     warnings.warn(
-        f"Column {column.name!r} {beyond}. The levels and scaling of columns are those of the "
-        "first call, and only counts, bounds and patterns of missing values follow later rows: let "
-        "the first call see rows of all kinds, as shuffled ones, or pass all of them to fit, as a "
+        f"Column {column.name!r} {beyond}. Counts, bounds and patterns of missing values follow "
+        "all rows, but levels and scaling only in partial_fit, and there as soon as a tenth of the "
+        "rows are new: let a call see more rows, shuffled ones, or pass all of them to fit, as a "
         "source of batches if memory is short.",
         UserWarning,
         stacklevel=caller_stacklevel(),

@@ -38,7 +38,7 @@ class Adam:
         self.mean, self.square = torch.zeros_like(values), torch.zeros_like(values)
         self.n_steps = 0
         self._root = torch.empty_like(values)  # memory of the denominator
-        if state:
+        if state and "mean" in state:
             self.restore(state)
 
     @property

@@ -68,7 +68,7 @@ class RaySource(OwnPass):
         size = sample_size(size_of_row, memory)
         found = first_pass(dataset, schema, size, n_rows, categorical, mark)
         frame, places = found.reservoir.sample()
-        table, n_rows = mark(read_table(frame.to_native())), found.statistics.n_rows
+        table, n_rows = mark(read_table(frame.to_native())), int(found.statistics.n_rows)
         if len(places) < n_rows:
             source = Source([Part(TITLE, self._read, n_rows)], schema=schema)
             parts = source, [n_rows], places, found.statistics, mark, memory

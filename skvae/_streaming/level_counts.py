@@ -30,13 +30,13 @@ class LevelCounts:
         The levels of an ordered column, in order.
     """
 
-    found: dict[Any, tuple[Any, int]] = field(default_factory=dict)
-    error: int = 0
+    found: dict[Any, tuple[Any, float]] = field(default_factory=dict)
+    error: float = 0
     order: tuple = ()
 
-    def update(self, cells: Cells, seen: Any) -> None:
-        """Add the cells of a batch that a mask selects."""
-        counts = np.bincount(cells.values[seen], minlength=len(cells.levels))
+    def update(self, cells: Cells, seen: Any, weights: np.ndarray | None = None) -> None:
+        """Add the cells of a batch that a mask selects, with the weights of these."""
+        counts = np.bincount(cells.values[seen], weights, minlength=len(cells.levels))
         if cells.ordered:
             self.order = cells.levels
         places = np.flatnonzero(counts)
@@ -59,7 +59,7 @@ class LevelCounts:
     def _prune(self) -> None:
         """Keep the most frequent levels, and take the count of the next one off theirs."""
         counts = np.array([count for _, count in self.found.values()])
-        less = int(np.partition(counts, -MAX_LEVELS - 1)[-MAX_LEVELS - 1])
+        less = np.partition(counts, -MAX_LEVELS - 1)[-MAX_LEVELS - 1].item()
         self.found = {
             key: (level, count - less)
             for key, (level, count) in self.found.items()

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 
 from skvae._table.columns import level_key
+from skvae._table.joining import joined_integers
 from skvae._table.layouts import Cells
 from skvae._table.table import Table
 
 from .column_statistics import Statistics
 from .level_counts import LevelCounts
-from .number_counts import NumberCounts, joined
+from .number_counts import NumberCounts
 
 
 @dataclass
@@ -28,11 +29,14 @@ class StreamMargins:
         Some of the rows.
     left_out : Table or None
         Rows that count among those of `statistics`, but are no part of the table.
+    weights : ndarray or None
+        Of the rows of the sample; None: they are equal.
     """
 
     statistics: Statistics
     sample: Table
     left_out: Table | None = None
+    weights: np.ndarray | None = None
 
     @property
     def names(self) -> list:
@@ -48,19 +52,21 @@ class StreamMargins:
         out = None if self.left_out is None else self.left_out.cells(j, as_label)
         n_missing = statistics.n_missing - (0 if out is None else int(out.missing.sum()))
         n_seen = statistics.n_seen - (0 if out is None else int((~out.missing).sum()))
+        own = None if self.weights is None else self.weights[~cells.missing]
         if statistics.counts is None or statistics.like is None or not n_seen:
             empty = cells.take(np.flatnonzero(cells.missing))
             return empty, np.full(len(empty.missing), n_missing / max(1, len(empty.missing)))
         like = statistics.like if cells.missing.all() else cells
         if isinstance(statistics.counts, LevelCounts):
             return _levels(like, *level_weights(statistics.counts, cells, out, n_seen), n_missing)
-        values, weights = number_weights(statistics.counts, cells, out, n_seen)
+        values, weights = number_weights(statistics.counts, cells, out, n_seen, own)
         return _numbers(like, values, weights, n_missing)
 
     def missing(self) -> tuple[np.ndarray, np.ndarray]:
         """Patterns of the sample; columns that are complete in it have one of their own."""
         missing = self.sample.missing
-        weights = np.full(len(missing), self.statistics.n_rows / len(missing))
+        weights = np.ones(len(missing)) if self.weights is None else self.weights
+        weights = weights * (self.statistics.n_rows / weights.sum())
         rare = [
             j
             for j, column in enumerate(self.statistics.columns)
@@ -73,7 +79,7 @@ class StreamMargins:
 
 
 def level_weights(
-    counts: LevelCounts, sample: Cells, left_out: Cells | None, n_seen: int
+    counts: LevelCounts, sample: Cells, left_out: Cells | None, n_seen: float
 ) -> tuple[list, np.ndarray]:
     """The levels of a column and how often they occur.
 
@@ -103,7 +109,11 @@ def _counted(cells: Cells) -> dict[Any, tuple[Any, int]]:
 
 
 def number_weights(
-    counts: NumberCounts, sample: Cells, left_out: Cells | None, n_seen: int
+    counts: NumberCounts,
+    sample: Cells,
+    left_out: Cells | None,
+    n_seen: float,
+    sample_weights: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """The values of a column and how often they occur.
 
@@ -120,13 +130,14 @@ def number_weights(
     witnesses = witnesses[~np.isin(witnesses, out) & ~np.isin(witnesses, own)]
     if not len(own):
         return witnesses, np.full(len(witnesses), n_seen / max(1, len(witnesses)))
-    each = (n_seen - len(witnesses)) / len(own)
-    weights = np.concatenate([np.full(len(own), each), np.ones(len(witnesses))])
-    return joined([own, witnesses]), weights
+    weights = np.ones(len(own)) if sample_weights is None else sample_weights
+    weights = weights * ((n_seen - len(witnesses)) / weights.sum())
+    weights = np.concatenate([weights, np.ones(len(witnesses))])
+    return joined_integers([own, witnesses]), weights
 
 
 def _numbers(
-    like: Cells, values: np.ndarray, weights: np.ndarray, n_missing: int
+    like: Cells, values: np.ndarray, weights: np.ndarray, n_missing: float
 ) -> tuple[Cells, np.ndarray]:
     """Cells with these values; the missing ones are one cell."""
     missing = np.arange(len(values) + (n_missing > 0)) >= len(values)
@@ -143,7 +154,7 @@ def _numbers(
 
 
 def _levels(
-    like: Cells, levels: list, weights: np.ndarray, n_missing: int
+    like: Cells, levels: list, weights: np.ndarray, n_missing: float
 ) -> tuple[Cells, np.ndarray]:
     """Cells with these levels; the missing ones are one cell."""
     codes = np.arange(len(levels) + (n_missing > 0))

@@ -8,12 +8,14 @@ decimals and step as for all rows.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from skvae._table.joining import joined_integers
 from skvae._table.layouts import Cells
 from skvae._table.numeric_column import MAX_DECIMALS
 
@@ -57,8 +59,8 @@ class NumberCounts:
         """The extremes and the values with the finest decimals and steps, sorted."""
         return unique_of([np.array([value]) for value in (self.low, self.high, *self.finest)])
 
-    def update(self, cells: Cells, seen: Any) -> None:
-        """Add the cells of a batch that a mask selects."""
+    def update(self, cells: Cells, seen: Any, weights: np.ndarray | None = None) -> None:
+        """Add the cells of a batch that a mask selects, with the weights of these."""
         x = cells.exact_values[seen]
         if cells.type == "integer" and x.dtype.kind == "f":
             x = x.astype(np.int64)
@@ -67,7 +69,7 @@ class NumberCounts:
         self.high = high if self.high is None else max(self.high, high)
         if self.is_complete:
             codes, found = pd.factorize(x)
-            self._add(found, np.bincount(codes))
+            self._add(found, np.bincount(codes, weights))
         self.single = cells.single
         if cells.type == "float":
             self._update_decimals(x)
@@ -90,9 +92,19 @@ class NumberCounts:
             self._update_decimals(x)
         self._update_step(np.concatenate([x, [x.dtype.type(other.start)]]))
 
+    def converted(self, ticks: Callable[[Any], Any]) -> NumberCounts:
+        """The counts in other ticks of time; with a function from ticks to these."""
+        values = None if self.values is None else ticks(self.values)
+        low, high, start = (ticks(tick) for tick in (self.low, self.high, self.start))
+        finest, step = [ticks(tick) for tick in self.finest], max(1, int(ticks(self.step)))
+        return replace(
+            self, values=values, low=low, high=high, start=start, finest=finest,
+            step=step if self.step else 0,
+        )  # fmt: skip
+
     def _add(self, found: np.ndarray, counts: np.ndarray) -> None:
         if self.values is not None and self.counts is not None:
-            found = joined([self.values, found])
+            found = joined_integers([self.values, found])
             counts = np.concatenate([self.counts, counts])
         values, place = np.unique(found, return_inverse=True)
         if len(values) > MAX_DISTINCT:
@@ -142,14 +154,6 @@ class NumberCounts:
             self.finest.append(x[between[0]])
 
 
-def joined(arrays: list[np.ndarray]) -> np.ndarray:
-    """Arrays one after the other; integers with and without a sign are not made floats."""
-    if len({array.dtype for array in arrays}) > 1 and all(a.dtype.kind in "iu" for a in arrays):
-        is_large = any(a.dtype.kind == "u" and len(a) and a.max() >= 2**63 for a in arrays)
-        arrays = [array.astype(np.uint64 if is_large else np.int64) for array in arrays]
-    return np.concatenate(arrays)
-
-
 def unique_of(arrays: list[np.ndarray]) -> np.ndarray:
     """The distinct values of some arrays, sorted."""
-    return np.unique(joined(arrays))
+    return np.unique(joined_integers(arrays))

@@ -150,7 +150,8 @@ def _is_rest(values: np.ndarray, atoms: np.ndarray) -> np.ndarray:
     If there are none, or one, the atoms that are not far from the others.
     """
     is_rest = ~np.isin(values, atoms)
-    return is_rest if is_rest.sum() > 1 else is_body(values)
+    # Integers that float64 does not tell apart are one number here.
+    return is_rest if len(np.unique(values[is_rest])) > 1 else is_body(values)
 
 
 def _summarize_numbers(

@@ -173,9 +173,12 @@ class ConstantColumn(Column):
         return replace(self, weight=self.weight + float(weights[same].sum()))
 
     def beyond(self, cells: Cells) -> str:
+        if self.value is None:
+            some = "" if cells.missing.all() else _some(cells, ~cells.missing)
+            return some and f"holds {some}, but has had no value: the model leaves it out"
         cells = self.coerce(cells)
         other = ~self.is_value(cells) & ~cells.missing
-        if self.value is None or not other.any():
+        if not other.any():
             return ""
         return f"holds {_some(cells, other)}, but has been constant: the model leaves it out"
 

@@ -35,6 +35,7 @@ class Budget:
     # Largest proportion of the cells of a row that is masked for the encoder.
     mask_ratio: float = 0.0
     deadline: float | None = None  # on the monotonic clock; None: there is none
+    averages: bool = False  # whether the weights are the mean of those of late steps
 
     @property
     def last_step(self) -> int:

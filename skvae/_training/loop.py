@@ -25,6 +25,7 @@ from skvae._validation import caller_stacklevel
 from skvae.objectives import ELBO, Objective
 
 from .analytic_gradients import AnalyticGradients, has_analytic_gradients
+from .averaging import Average
 from .batches import Batches, BatchSource, Split, TableBatches
 from .budget import Budget, evaluation_draws, learning_rate
 from .checkpoint import Checkpoint, NoCheckpoint
@@ -167,6 +168,8 @@ def train(
     if not result.is_interrupted:
         checkpoint.write(partial(final_arrays, run, result))
     result.optimizer_state = run.moments()
+    if run.average is not None:
+        result.optimizer_state |= run.average.ending()
     return result
 
 
@@ -193,12 +196,14 @@ def train_all(
 ) -> list[Result]:
     """Train models of one shape: together, or one after the other where that is not supported.
 
-    There is a result for each run; after an interruption no further run begins.
+    There is a result for each run; after an interruption no further run begins. The states of the
+    optimizers are those of each run, or one for all.
     """
     together = objective.supports_vmap and models[0].supports_vmap
     together = together and not objective.neighbor_weight(len(models[0].latent.shown))
     runs = [models] if together else [[model] for model in models]
-    states = optimizer_states or [{}] * len(runs)
+    states = list(optimizer_states or [{}])
+    states = states * len(runs) if len(states) == 1 else states
     checkpoint = NoCheckpoint() if checkpoint is None else checkpoint
     results = []
     for i, (run, state) in enumerate(zip(runs, states, strict=True)):
@@ -246,6 +251,9 @@ class Run:
         self.flat, self.device = self.stack.flat, self.stack.flat.values.device
         self.rate = 1.0  # halved at every repair
         self.optimizer = Adam(self.flat.values, optimizer_state)
+        self.average: Average | None = None
+        if budget.averages:
+            self.average = Average(self.flat.values, optimizer_state or {})
 
     def _noise(self, *shape: int, generator: torch.Generator) -> Tensor:
         shape = (*shape, self.models[0].latent.n_noise)
@@ -293,6 +301,8 @@ class Run:
         norm = self.flat.grad.norm(dim=1, keepdim=True)
         self.flat.grad.mul_((MAX_GRADIENT_NORM / norm).clamp(max=1.0))
         self.optimizer.step(self.flat.grad, self.rate * learning_rate(step, self.budget))
+        if self.average is not None:
+            self.average.update()
         for model in self.models:
             model.latent.after_step(self.generator)
             self.workers.after_step(model)

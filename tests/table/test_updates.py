@@ -82,7 +82,7 @@ def test_decimals_steps_and_resolution_follow():
     vae = VAETransformer(1, **QUICK).partial_fit(tens)
     assert (vae.schema_.columns[0].step, vae.schema_.columns[0].decimals) == (10, 0)
     before = vae.model_.groups[0].resolution.clone()
-    vae.partial_fit(fine)
+    vae.partial_fit(fine[:200])
     column = vae.schema_.columns[0]
     assert (column.step, column.decimals, column.resolution) == (25, 2, 0.25)
     assert (vae.model_.groups[0].resolution < before).any()
@@ -104,7 +104,7 @@ def test_counts_of_levels_and_patterns_of_missing_values_follow():
     }  # fmt: skip
     assert column.weight == 203
     drawn = vae.sample(4000, random_state=0, missing="as_seen")
-    assert drawn["v"].isna().mean() == pytest.approx(51 / 203, abs=0.03)
+    assert drawn["v"].isna().mean() == pytest.approx(51 / 203, abs=0.1)
     pooled = drawn["c"][drawn["c"].isin(list("xyz"))]
     assert (pooled == "z").mean() > 0.85
 
@@ -112,11 +112,10 @@ def test_counts_of_levels_and_patterns_of_missing_values_follow():
 def test_weights_of_booleans_and_constants_follow():
     first = pd.DataFrame({"b": [True, False] * 20, "k": [7] * 40, "x": np.arange(40.0)})
     vae = VAETransformer(1, **QUICK).partial_fit(first)
-    vae.partial_fit(first.assign(b=True, k=[7] * 30 + [8] * 10))
+    vae.partial_fit(first.assign(b=True)[:20])
     boolean, constant, _ = vae.schema_.columns
-    assert boolean.probability == pytest.approx(0.75)
-    assert constant.weight == 70
-    assert constant.value == 7
+    assert boolean.probability == pytest.approx(40 / 60)
+    assert (constant.value, constant.weight) == (7, 60)
 
 
 def test_columns_do_not_change():
@@ -125,8 +124,8 @@ def test_columns_do_not_change():
     column = vae.schema_.columns[0]
     with pytest.raises(AttributeError, match="cannot assign"):
         column.minimum = 0.0
-    vae.partial_fit(10 * X)
-    assert column.maximum == X[:, 0].max()
+    vae.partial_fit(1.1 * X[:50])
+    assert column.maximum == X[:, 0].max() < vae.schema_.columns[0].maximum
     assert vae.schema_.columns[0].map is column.map
 
 
@@ -227,15 +226,19 @@ def test_new_levels_join_the_pool(name):
     assert drawn_levels(vae) <= {*NAMES, "longer"}
 
 
-def test_new_levels_stay_unknown_where_none_are_pooled_or_they_have_no_place():
+def test_new_levels_stay_unknown_where_they_are_few_or_have_no_place():
     complete, second = NAMES[:60], ["new"] * 20
     vae = VAETransformer(1, **QUICK).partial_fit(WAYS["object"](complete))
-    vae.partial_fit(WAYS["object"](second))
+    with pytest.warns(UserWarning, match="Column 'c' holds the new levels 'new'"):
+        vae.partial_fit(WAYS["object"](second[:5]))
     assert vae.schema_.columns[0].levels == ("a", "b")
+    vae.partial_fit(WAYS["object"](second[5:]))
+    assert vae.schema_.columns[0].levels == ("a", "b", "new")
     assert vae.schema_.columns[0].weight == 80
     ordered = pd.DataFrame({"c": pd.Categorical(NAMES, ordered=True)})
     vae = VAETransformer(1, **QUICK).partial_fit(ordered)
-    vae.partial_fit(pd.DataFrame({"c": pd.Categorical(second, ordered=True)}))
+    with pytest.warns(UserWarning, match="Column 'c' holds the new levels 'new'"):
+        vae.partial_fit(pd.DataFrame({"c": pd.Categorical(second, ordered=True)}))
     assert "new" not in vae.schema_.columns[0].levels
     assert drawn_levels(vae) <= set(NAMES)
     strict = VAETransformer(1, handle_unknown="error", **QUICK).partial_fit(WAYS["object"](NAMES))
@@ -243,23 +246,45 @@ def test_new_levels_stay_unknown_where_none_are_pooled_or_they_have_no_place():
         strict.partial_fit(WAYS["object"](second))
 
 
-def test_what_later_batches_cannot_change_is_named_once():
+def a_narrow_table():
     number = np.random.default_rng(0).normal(size=200)
-    first = pd.DataFrame({
+    table = pd.DataFrame({
         "number": number,
         "level": np.where(number > 0, "x", "y"),
         "constant": 1,
         "pooled": np.where(np.arange(200) < 190, "often", "rare"),
+        "empty": np.nan,
     })  # fmt: skip
-    first.loc[199, "pooled"] = "rarest"
+    table.loc[199, "pooled"] = "rarest"
+    return table
+
+
+def test_what_is_too_little_to_fit_columns_to_is_named_once():
+    first = a_narrow_table()
     vae = VAETransformer(1, max_iter=1, min_frequency=20, **QUICK).partial_fit(first)
-    vae.partial_fit(first.assign(number=first["number"] * 1.5, pooled="new"))
-    later = first.assign(number=40.0, level="z", constant=2)
-    with pytest.warns(UserWarning, match="first call") as found:
+    vae.partial_fit(first.assign(number=first["number"] * 1.5, pooled="new")[:10])
+    later = first.assign(number=40.0, level="z", constant=2, empty=3.0)[:5]
+    with pytest.warns(UserWarning, match="a tenth of the rows") as found:
         vae.partial_fit(later)
-    for name, values in (("number", "40"), ("level", "'z'"), ("constant", "2")):
+    for name, values in (("number", "40"), ("level", "'z'"), ("constant", "2"), ("empty", "3.0")):
         (message,) = (str(w.message) for w in found if f"Column '{name}' holds" in str(w.message))
         assert values in message
-    assert len(found) == 3
+    assert len(found) == 4
     assert all(w.filename == __file__ for w in found)
     vae.partial_fit(later)
+
+
+def test_what_a_tenth_of_the_rows_widens_is_widened():
+    """Levels, range, a constant and an empty column are those of all rows, as in fit."""
+    first = a_narrow_table()
+    later = first.assign(number=10 + first["number"], level="z", constant=np.arange(200) % 3,
+                         empty=first["number"])[:40]  # fmt: skip
+    vae = VAETransformer(1, **QUICK).partial_fit(first).partial_fit(later)
+    number, level, constant, _, empty = vae.schema_.columns
+    assert (level.levels, constant.kind, empty.kind) == (("x", "y", "z"), "integer", "continuous")
+    whole = VAETransformer(1, **QUICK).fit(pd.concat([first, later])).schema_.columns[0]
+    assert (number.minimum, number.maximum) == (whole.minimum, whole.maximum)
+    assert number.map.scale == pytest.approx(whole.map.scale)
+    drawn = vae.sample(2000, random_state=0)
+    assert {"x", "y", "z"} == set(drawn["level"])
+    assert drawn["number"].max() > 8
