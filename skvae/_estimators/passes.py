@@ -282,7 +282,7 @@ def training_data(
 ) -> TrainingData:
     """Rows with their weights, none of which is held out, as training sees them."""
     rows = schema.encode(table, torch.float32)
-    if schema.patterns.missing[:, schema.order].any():
+    if schema.has_missing:
         rows = rows.with_mask()
     order = canonical_order(rows)
     rows.reorder(torch.from_numpy(order))

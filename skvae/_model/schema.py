@@ -98,6 +98,11 @@ class Schema:
         self.places = {j: i for part in (self.numeric, self.categorical)
                        for i, j in enumerate(part)}  # fmt: skip
 
+    @property
+    def has_missing(self) -> bool:
+        """Whether a cell of a modelled column was missing."""
+        return bool(self.patterns.missing[:, self.order].any())
+
     def beyond(self, margins: Margins) -> dict[int, str]:
         """By column, in words, cells that no update describes."""
         found = {}

@@ -25,10 +25,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from skvae._nn.networks import Inputs, Linear, Trunk
+from skvae._nn.tracing import is_traced
 from skvae._nn.zuko import ComesFirst, contains_zuko
 from skvae.latents import Draw, Latent, LatentModule
 from skvae.priors import Prior, PriorModule
 
+from .filling import filled
 from .missingness import Missingness
 from .rows import Rows
 from .schema import Group, Schema
@@ -102,16 +104,11 @@ class ColumnGroup(nn.Module):
 
         Informative columns add log P(m_j | z).
         """
-        cells = self._log_observed(outputs, rows, n_values)
+        cells = self.likelihood.log_prob(self.target(rows), self.split(outputs), self)
+        if rows.missing is not None:
+            cells = cells.masked_fill(rows.missing[:, self.columns(n_values)], 0.0)
         log_missing = self.log_missing(outputs, rows, n_values)
         return cells if log_missing is None else cells + log_missing
-
-    def _log_observed(self, outputs: Tensor, rows: Rows, n_values: int) -> Tensor:
-        cells = self.likelihood.log_prob(self.target(rows), self.split(outputs), self)
-        if rows.missing is None:
-            return cells
-        columns = self.columns(n_values)
-        return cells.masked_fill(rows.missing[:, columns], 0.0)
 
     def columns(self, n_values: int) -> slice:
         """The columns of the group in the order of the model."""
@@ -169,6 +166,7 @@ class VAE(nn.Module):
         self.inputs, self.encoder, self.latent = inputs, encoder, latent
         self.prior, self.decoder = prior, decoder
         self.names = [column.name for column in schema.modelled]
+        self.knows_missing = schema.has_missing
         groups = [ColumnGroup(group) for group in schema.groups]
         self._groups = nn.ModuleList(groups)
         self.sizes = [group.n_columns * group.n_outputs for group in groups]
@@ -182,7 +180,8 @@ class VAE(nn.Module):
         super().__setstate__({name: value for name, value in state.items() if name != "_zuko"})
 
     def update_schema(self, schema: Schema) -> None:
-        """Follow a schema that was updated: the floors of scales go by the resolution."""
+        """Follow an updated schema: the floors of scales go by the resolution."""
+        self.knows_missing = schema.has_missing
         for group, fitted in zip(self.groups, schema.groups, strict=True):
             group.resolution.copy_(_resolutions(fitted))
 
@@ -214,6 +213,8 @@ class VAE(nn.Module):
 
     def encode(self, rows: Rows) -> Tensor:
         """h, the encoder output for each row: (n, n_hidden)."""
+        if rows.missing is not None and not (self.knows_missing or self.training or is_traced()):
+            rows = filled(self, rows)
         return self.encoder(self.inputs(rows.values, rows.codes, rows.missing))
 
     @torch.no_grad()
@@ -355,10 +356,9 @@ class VAE(nn.Module):
     def decode(self, z: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
         """Scaled numbers and codes for z of shape (n, k): points, or draws with a generator."""
         values, codes = [z.new_zeros(len(z), 0)], [z.new_zeros(len(z), 0, dtype=torch.long)]
-        for group, outputs in self.outputs(z):
-            o, likelihood = group.split(outputs), group.likelihood
-            x = (likelihood.point(o, group) if generator is None
-                 else likelihood.sample(o, group, generator))  # fmt: skip
+        for group, o in ((group, group.split(outputs)) for group, outputs in self.outputs(z)):
+            likelihood, args = group.likelihood, (o, group)
+            x = likelihood.sample(*args, generator) if generator else likelihood.point(*args)
             (codes if likelihood.target == "code" else values).append(x)
         return torch.cat(values, dim=-1), torch.cat(codes, dim=-1)
 
