@@ -21,7 +21,8 @@ def filled(model: VAE, rows: Rows) -> Rows:
 
     In each round the cells are those that the decoder gives for the code of the row as it is. To an
     encoder that was trained on complete rows alone, a zero in place of a missing value is a value
-    like any other, and the code that it gives such a row may be far off.
+    like any other, and the code that it gives such a row may be far off. The flags of missing
+    cells, which widen the posterior from the start of training, stay.
 
     References
     ----------
@@ -37,8 +38,7 @@ def filled(model: VAE, rows: Rows) -> Rows:
         h = model.encoder(model.inputs(part.values, part.codes, part.missing))
         values, codes = model.decode(model.latent.embed(h, model.prior))
         values = torch.where(in_values, values.to(part.values), part.values)
-        codes = torch.where(in_codes, codes, part.codes)
-        part = replace(part, values=values, codes=codes, missing=None)
+        part = replace(part, values=values, codes=torch.where(in_codes, codes, part.codes))
     values, codes = rows.values.clone(), rows.codes.clone()
     values[some], codes[some] = part.values, part.codes
-    return replace(rows, values=values, codes=codes, missing=None)
+    return replace(rows, values=values, codes=codes)

@@ -13,6 +13,7 @@ import pytest
 import torch
 from frames import arrow_table, pandas_frame, polars_frame, with_missing_cells
 from scipy import sparse
+from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
 from skvae import ELBO, ImportanceWarning, LogNormal, Normal, Poisson, VAETransformer
@@ -141,6 +142,38 @@ def test_rare_conditions_cost_no_more(linear):
 
 
 # --------------------------------------------------------------------------- training
+
+
+@pytest.fixture(scope="module")
+def of_complete_rows():
+    """A model of complete rows whose last column is nearly the sum of the others; more rows."""
+    parts = np.random.default_rng(0).gamma(2.0, size=(700, 3))
+    noise = 0.02 * np.random.default_rng(1).normal(size=700)
+    X = np.column_stack([parts, parts.sum(1) + noise])
+    return VAETransformer(3, random_state=0).fit(X[:600]), X[600:]
+
+
+def test_a_model_of_complete_rows_gives_the_density_of_parts(of_complete_rows):
+    """p(x_o) is the integral of p(x) over the missing cell, though none was missing in fit."""
+    vae, X = of_complete_rows
+    for row in X[:6]:
+        grid = np.linspace(row[3] - 1.0, row[3] + 1.0, 201)
+        whole = np.repeat(row[None], len(grid), 0)
+        whole[:, 3] = grid
+        integral = logsumexp(vae.score_samples(whole)) + np.log(grid[1] - grid[0])
+        part = row.copy()
+        part[3] = np.nan
+        assert vae.score_samples(part[None])[0] == pytest.approx(integral, abs=0.5)
+
+
+def test_codes_and_imputations_of_a_model_of_complete_rows(of_complete_rows):
+    vae, X = of_complete_rows
+    part = X.copy()
+    part[:, 3] = np.nan
+    np.testing.assert_allclose(vae.impute(part)[:, 3], X[:, 3], atol=0.3)
+    Z = vae.transform(X)
+    assert np.abs(vae.transform(part) - Z).mean() < 0.15 * Z.std()
+    np.testing.assert_allclose(vae.transform(part[:1]), vae.transform(part)[:1], rtol=1e-9)
 
 
 @pytest.mark.parametrize("prior", ["mixture", "standard_normal"])  # the latter is written out
