@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,9 @@ from skvae._nn.defaults import with_library_defaults
 class SavingMixin:
     """Adds ``save`` to an estimator, which ``load`` then knows by the name of its class."""
 
-    _finish: Callable[[], bool]
+    def _finish(self) -> bool:
+        """Set the attributes that wait, of estimators that have some."""
+        return False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

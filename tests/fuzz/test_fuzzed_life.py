@@ -42,7 +42,7 @@ OF_ANSWERS = ["precision", "n_importance_samples", "n_refinement_steps", "max_it
 STOPS = [  # where a fit is interrupted after its training
     "skvae._estimators.fitting.finalize_model",
     "skvae._estimators.fitting.encode_table",
-    "skvae._estimators.fitting._described",
+    "skvae._estimators.fitting.described",
 ]
 
 
