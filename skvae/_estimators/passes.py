@@ -116,12 +116,10 @@ def pass_attributes(
         estimator, table, margins_of(table, weights), schema, seen, context
     )
     n_own = math.ceil(len(weights) / estimator.batch_size)
-    n_steps, schedule = n_own, False
     if new:
         relations = _relations(estimator, schema, seen, relations, mode)
         data = sample_data(seen, schema, relations, context)
-        n_steps += min(before.n_steps_for(seen.n_rows), default_steps(len(data.rows)))
-        schedule = before.n_steps > 0  # of the learning rate, as in fit
+        n_steps = n_own + min(before.n_steps_for(seen.n_rows), default_steps(len(data.rows)))
     else:
         rows, weights = seen.rows_of_call(table.names, schema.layout, cells, weights, places,
                                           context.seed)  # fmt: skip
@@ -129,7 +127,7 @@ def pass_attributes(
         n_steps = math.ceil(len(weights) / estimator.batch_size)
     data.names = fitted_names(table.header()) if mode.is_new else {}
     budget = replace(budget_of(estimator, data, mode), n_steps=n_steps, averages=True)
-    if schedule:
+    if new and before.n_steps:  # a schedule of the learning rate, as in fit
         budget.schedule, budget.learning_rate = True, estimator.learning_rate_init
     elif seen.is_drawn:
         budget.learning_rate *= AFTER_FIT
@@ -144,9 +142,8 @@ def pass_attributes(
         **data.names, "n_components_": k, "history_": joined_history(estimator, history, mode),
         "fitted_model_": as_fitted(models),
     })  # fmt: skip
-    states = None if new else estimator._optimizer_states
-    if not new and states is None:  # after fit
-        states = [{"n_averaged": before.n_steps}]
+    after_fit = [{"n_averaged": before.n_steps}]
+    states = None if new else estimator._optimizer_states or after_fit
     try:
         results = train_models(estimator, models, data, context, budget, callbacks, states)
     finally:

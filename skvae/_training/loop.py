@@ -167,9 +167,7 @@ def train(
     result.is_start = best.restore() or budget.last_step == 0
     if not result.is_interrupted:
         checkpoint.write(partial(final_arrays, run, result))
-    result.optimizer_state = run.moments()
-    if run.average is not None:
-        result.optimizer_state |= run.average.ending()
+    result.optimizer_state = run.ending()
     return result
 
 
@@ -347,6 +345,10 @@ class Run:
             name: value.cpu().numpy() if isinstance(value, Tensor) else value
             for name, value in self.optimizer.state.items()
         }
+
+    def ending(self) -> dict:
+        """The optimizer's state; a mean of the weights, if there is one, takes their place."""
+        return self.moments() | ({} if self.average is None else self.average.ending())
 
     def is_finite(self) -> bool:
         return bool(torch.isfinite(self.flat.values).all())
