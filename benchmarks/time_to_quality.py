@@ -98,11 +98,11 @@ def skvae(train: np.ndarray, test: np.ndarray) -> tuple[Curve, int]:
     class Rounds(RoundCallbacks):
         def before_round(self) -> None:
             if not curve.bounds:
-                curve.add(lambda: bound(self.attributes()["fitted_model_"]))
+                curve.add(lambda: bound(self.attributes({"step": []})["fitted_model_"]))
             super().before_round()
 
         def after_round(self, history: dict[str, list[float]], n_steps: int) -> bool:
-            curve.add(lambda: bound(self.attributes()["fitted_model_"]))
+            curve.add(lambda: bound(self.attributes(history)["fitted_model_"]))
             return super().after_round(history, n_steps)
 
     with mock.patch("skvae._estimators.fitting.RoundCallbacks", Rounds):
@@ -239,13 +239,15 @@ def scvi(train: np.ndarray, test: np.ndarray, k: int) -> Curve:
     import anndata
     from scvi.model import SCVI
 
-    curve, both = Curve(), anndata.AnnData(train.astype(np.float32))
+    # It takes the logarithm of the sum of a row, so numbers are shifted, which leaves densities.
+    least, curve = np.minimum(train.min(0), test.min(0)), Curve()
+    both, held_out = (anndata.AnnData((X - least).astype(np.float32)) for X in (train, test))
     SCVI.setup_anndata(both)
     model = SCVI(
-        both, n_hidden=HIDDEN, n_layers=2, n_latent=k, dropout_rate=0.0, gene_likelihood="normal"
-    )
+        both, n_hidden=HIDDEN, n_layers=2, n_latent=k, dropout_rate=0.0, gene_likelihood="normal",
+        log_variational=False,
+    )  # fmt: skip
     model.train(accelerator="cpu", enable_progress_bar=False)
-    held_out = anndata.AnnData(test.astype(np.float32))
     curve.add(lambda: float(model.get_elbo(held_out)))
     return curve
 
