@@ -99,6 +99,9 @@ OTHERS = {
     "likelihood auto of the transformer": detector(likelihood={}),
     "(256, 256) ReLU": detector(hidden_layer_sizes=(256, 256), activation="relu"),
     "trimmed": detector(objective=Trimmed(0.1, objective=ELBO(0.2))),
+    "trimmed, standard normal prior": detector(
+        objective=Trimmed(0.1, objective=ELBO(0.2)), prior="standard_normal"
+    ),
     "joint": scored_by("joint"),
     "reconstruction": scored_by("reconstruction"),
     "pseudo_likelihood": scored_by("pseudo_likelihood"),
